@@ -1,0 +1,1 @@
+"""Adapters: one file per array library, reached through ``portnn.get_backend``."""

@@ -1,0 +1,102 @@
+"""JAX: CPU or its accelerator; a step that is seen twice is compiled."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from portnn.backend import Backend, BoundNamespace, host_array, loaded
+from portnn.errors import ArgumentError
+from portnn.types import Array
+
+
+def _name(device: Any) -> str:
+    return f"{device.platform}:{device.id}"
+
+
+class JAXBackend(Backend):
+    """JAX arrays; devices are platform and number: "cpu:0", "gpu:0"."""
+
+    name = "jax"
+    mend = "pip install 'portnn[jax]'"
+
+    def __init__(self, device: str | None = None) -> None:
+        import jax
+
+        devices = {_name(d): d for d in jax.devices()}
+        devices |= {_name(d): d for d in jax.devices("cpu")}
+        devices |= {d.platform: d for d in reversed(devices.values())}
+        if device is not None and device not in devices:
+            raise ArgumentError(f"device: jax has {', '.join(self.devices())}; got {device!r}")
+        self._device = jax.devices()[0] if device is None else devices[device]
+        self.device = _name(self._device)
+        self._jax = jax
+        self.xp = BoundNamespace(jax.numpy, self._device)
+
+    @classmethod
+    def is_available(cls) -> tuple[bool, str]:
+        if loaded("jax") is None and find_spec("jax") is None:
+            return False, f"JAX is not installed; {cls.mend}"
+        try:
+            import jax
+
+            jax.devices()
+        except (ImportError, RuntimeError) as error:
+            return False, f"JAX cannot run ({error}); {cls.mend}"
+        return True, ""
+
+    @classmethod
+    def version(cls) -> str:
+        import jax
+
+        return str(jax.__version__)
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        import jax
+
+        return list(dict.fromkeys(_name(d) for d in (*jax.devices(), *jax.devices("cpu"))))
+
+    @classmethod
+    def owns(cls, array: object) -> bool:
+        jax = loaded("jax")
+        return jax is not None and isinstance(array, jax.Array)
+
+    @classmethod
+    def device_of(cls, array: Array) -> str:
+        return _name(next(iter(array.devices())))
+
+    def asarray(self, obj: object, dtype: str | None = None) -> Array:
+        with self.scope():
+            source = obj if self.owns(obj) else host_array(obj)
+            return self.xp.asarray(source, dtype=dtype)
+
+    def to_numpy(self, array: Array) -> np.ndarray:
+        return np.asarray(array)
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        # Without x64 JAX turns float64 and int64 into 32 bits silently; without "float32" products on an
+        # accelerator lose bits. Both hold inside this block alone: the user's settings stay as they are.
+        with self._jax.enable_x64(True), self._jax.default_matmul_precision("float32"):
+            yield
+
+    def synchronize(self) -> None:
+        self._jax.block_until_ready(self.xp.zeros(1) + 1.0)
+
+    def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+        """Compile for each set of shapes that comes a second time: compiling costs hundreds of milliseconds."""
+        compiled = self._jax.jit(function, donate_argnums=donate)
+        seen: set[Any] = set()
+
+        def run(*arguments: Any) -> Any:
+            leaves = self._jax.tree_util.tree_leaves(arguments)
+            shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves if hasattr(leaf, "shape"))
+            if shapes in seen:
+                return compiled(*arguments)
+            seen.add(shapes)
+            return function(*arguments)
+
+        return run

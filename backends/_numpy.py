@@ -1,0 +1,73 @@
+"""NumPy: the reference backend, on the CPU."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from portnn.backend import Backend, host_array
+from portnn.errors import ArgumentError
+from portnn.types import Array
+
+# Elements of one block of an element-wise kernel: adam's four operands and its temporaries stay in a core's
+# second-level cache (8 vectors of 64 KiB in float32).
+BLOCK = 16384
+
+
+class NumPyBackend(Backend):
+    """NumPy on the CPU."""
+
+    name = "numpy"
+    mend = "pip install numpy"
+
+    def __init__(self, device: str | None = None) -> None:
+        import array_api_compat.numpy as namespace
+
+        if device not in (None, "cpu"):
+            raise ArgumentError(f"device: numpy runs on cpu; got {device!r}")
+        self.device = "cpu"
+        self.xp = namespace
+
+    @classmethod
+    def is_available(cls) -> tuple[bool, str]:
+        return True, ""
+
+    @classmethod
+    def version(cls) -> str:
+        return np.__version__
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        return ["cpu"]
+
+    @classmethod
+    def owns(cls, array: object) -> bool:
+        return isinstance(array, np.ndarray | np.generic)
+
+    @classmethod
+    def device_of(cls, array: Array) -> str:
+        return "cpu"
+
+    def asarray(self, obj: object, dtype: str | None = None) -> Array:
+        return np.asarray(host_array(obj), dtype=dtype)
+
+    def to_numpy(self, array: Array) -> np.ndarray:
+        return np.asarray(array)
+
+    def scope(self) -> AbstractContextManager[Any]:
+        # exp overflows to infinity by design (see activations.sigmoid); no other library warns of it.
+        return np.errstate(all="ignore")
+
+    def elementwise(self, kernel: Callable[..., tuple[Array, ...]], donate: tuple[int, ...] = ()) -> Any:
+        """Run the kernel in cache-sized blocks, in place."""
+
+        def run(*arguments: Any) -> tuple[Array, ...]:
+            for start in range(0, arguments[0].size, BLOCK):
+                block = slice(start, start + BLOCK)
+                results = kernel(self.xp, *[a[block] if isinstance(a, np.ndarray) else a for a in arguments])
+                for i, result in zip(donate, results, strict=True):
+                    arguments[i][block] = result
+            return tuple(arguments[i] for i in donate)
+
+        return run

@@ -1,0 +1,83 @@
+"""PyTorch: CPU, CUDA, or any device that it names."""
+
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from portnn.backend import Backend, BoundNamespace, host_array, loaded
+from portnn.errors import ArgumentError
+from portnn.types import Array
+
+
+class TorchBackend(Backend):
+    """PyTorch tensors, without autograd; devices are PyTorch's: "cpu", "cuda:0"."""
+
+    name = "torch"
+    mend = "pip install 'portnn[torch]'"
+
+    def __init__(self, device: str | None = None) -> None:
+        import array_api_compat.torch as namespace
+        import torch
+
+        try:
+            self._device = torch.empty(0, device=device or torch.get_default_device()).device
+        except (RuntimeError, AssertionError) as error:
+            raise ArgumentError(f"device: torch has {', '.join(self.devices())}; got {device!r}") from error
+        self.device = str(self._device)
+        self._torch = torch
+        self.xp = BoundNamespace(namespace, self._device)
+
+    @classmethod
+    def is_available(cls) -> tuple[bool, str]:
+        if loaded("torch") is None and find_spec("torch") is None:
+            return False, f"PyTorch is not installed; {cls.mend}"
+        try:
+            import torch  # noqa: F401
+        except (ImportError, OSError) as error:
+            return False, f"PyTorch cannot be imported ({error}); {cls.mend}"
+        return True, ""
+
+    @classmethod
+    def version(cls) -> str:
+        import torch
+
+        return str(torch.__version__)
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        import torch
+
+        return ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+
+    @classmethod
+    def owns(cls, array: object) -> bool:
+        torch = loaded("torch")
+        return torch is not None and isinstance(array, torch.Tensor)
+
+    @classmethod
+    def device_of(cls, array: Array) -> str:
+        return str(array.device)
+
+    def asarray(self, obj: object, dtype: str | None = None) -> Array:
+        wanted = None if dtype is None else getattr(self._torch, dtype)
+        if not self.owns(obj) and getattr(obj, "__dlpack_device__", lambda: (1, 0))()[0] == 2:  # kDLCUDA
+            obj = self._torch.from_dlpack(obj)
+        if not self.owns(obj):
+            host = host_array(obj)
+            # PyTorch has no read-only tensors and warns, and takes neither negative strides nor foreign byte order.
+            native = host.dtype.newbyteorder("=")
+            shares = host.flags.writeable and host.dtype.isnative and min(host.strides, default=0) >= 0
+            obj = self._torch.from_numpy(host if shares else np.array(host, dtype=native, order="C"))
+        return obj.detach().to(device=self._device, dtype=wanted)  # type: ignore[attr-defined]
+
+    def to_numpy(self, array: Array) -> np.ndarray:
+        return np.asarray(array.detach().cpu().numpy())
+
+    def scope(self) -> AbstractContextManager[Any]:
+        return self._torch.no_grad()  # type: ignore[no-any-return]
+
+    def synchronize(self) -> None:
+        if self._device.type == "cuda":
+            self._torch.cuda.synchronize(self._device)

@@ -1,0 +1,160 @@
+"""From what the user types to layers, shapes and names; where each parameter lies in the flat vector."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from portnn import random
+from portnn.activations import ACTIVATIONS
+from portnn.errors import ArgumentError, choose
+from portnn.initializers import resolve
+from portnn.layers import LAYERS, Activation, Dense, Features, Layer, Standardize
+from portnn.types import Array, Namespace
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One parameter or buffer: its name ("W1"), its layer and its place in the flat vector."""
+
+    name: str
+    key: str
+    layer: int
+    shape: Features
+    start: int
+    stop: int
+    initializer: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What lies where in a flat vector."""
+
+    entries: tuple[Entry, ...]
+    layers: int
+
+    @classmethod
+    def of(cls, specs: Sequence[Mapping[str, tuple[Features, str]]]) -> "Layout":
+        """Lay out each layer's specs in depth order; numbers count per name: W1, b1, W2, b2."""
+        entries: list[Entry] = []
+        counts: Counter[str] = Counter()
+        for layer, named in enumerate(specs):
+            for key, (shape, initializer) in named.items():
+                counts[key] += 1
+                start = entries[-1].stop if entries else 0
+                stop = start + int(np.prod(shape))
+                entries.append(Entry(f"{key}{counts[key]}", key, layer, shape, start, stop, initializer))
+        return cls(tuple(entries), len(specs))
+
+    @property
+    def size(self) -> int:
+        """Length of the vector."""
+        return self.entries[-1].stop if self.entries else 0
+
+    def views(self, xp: Namespace, vector: Array) -> list[dict[str, Array]]:
+        """Return the shaped views of the vector, one mapping per layer."""
+        views: list[dict[str, Array]] = [{} for _ in range(self.layers)]
+        for e in self.entries:
+            views[e.layer][e.key] = xp.reshape(vector[e.start : e.stop], e.shape)
+        return views
+
+    def named(self, xp: Namespace, vector: Array) -> dict[str, Array]:
+        """Return the shaped views of the vector by name."""
+        return {e.name: xp.reshape(vector[e.start : e.stop], e.shape) for e in self.entries}
+
+    def flatten(self, xp: Namespace, arrays: Sequence[Mapping[str, Array]]) -> Array:
+        """Return one vector of each layer's arrays: the inverse of ``views``."""
+        return xp.concat([xp.reshape(arrays[e.layer][e.key], (-1,)) for e in self.entries])
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The layers up to the output activation, the activation, and the width that the first layer takes."""
+
+    layers: tuple[Layer, ...]
+    output: str
+    features: Features | None = None
+    """Shape of one row of input; None: known at the first fit."""
+
+    @classmethod
+    def parse(
+        cls, items: Iterable[int | str | Layer], *, activation: str, output: str, bias: bool, initializer: str
+    ) -> "Architecture":
+        """Read the widths, names and layers that a user typed."""
+        choose("activation", activation, ACTIVATIONS)
+        choose("output", output, ACTIVATIONS)
+        rest = [int(item) if isinstance(item, np.integer) else item for item in items]
+        features: Features | None = None
+        if rest and isinstance(rest[0], int):
+            features = (Dense(rest[0]).units,)
+            del rest[0]
+        if rest and isinstance(rest[-1], str):
+            name = str(rest.pop())
+            choose("layers", name, ACTIVATIONS)
+            if output not in ("identity", name):
+                raise ArgumentError(f"output: the last layer is {name!r} already; got output={output!r}")
+            output = name
+        layers: list[Layer] = []
+        for position, item in enumerate(rest):
+            if isinstance(item, Layer):
+                layers.append(item)
+            elif isinstance(item, str):
+                choose("layers", item, ACTIVATIONS)
+                layers.append(Activation(item))
+            elif isinstance(item, int):
+                layers.append(Dense(item, bias, initializer))
+                if position < len(rest) - 1:
+                    layers.append(Activation(activation))
+            else:
+                raise ArgumentError(f"layers: expected an int, a layer or the name of an activation; got {item!r}")
+        if not any(isinstance(layer, Dense) for layer in layers):
+            raise ArgumentError(f"layers: expected at least an input and an output width; got {tuple(items)!r}")
+        if any(isinstance(layer, Standardize) for layer in layers[1:]):
+            raise ArgumentError("layers: Standardize must be the first layer")
+        return cls(tuple(layers), output, features)
+
+    def shapes(self) -> list[tuple[Layer, Any]]:
+        """Return each layer with its Shapes. The width of the input must be known."""
+        if self.features is None:
+            raise AssertionError("the width of the input is not known yet")
+        features, result = self.features, []
+        for layer in self.layers:
+            shapes = layer.shapes(features)
+            features = shapes.output
+            result.append((layer, shapes))
+        return result
+
+    def layouts(self) -> tuple[Layout, Layout]:
+        """Return the layouts of the parameters and of the buffers."""
+        shapes = [s for _, s in self.shapes()]
+        return Layout.of([s.parameters for s in shapes]), Layout.of([s.buffers for s in shapes])
+
+    def initial(self, layout: Layout, seed: int) -> np.ndarray:
+        """Draw the initial values of a layout, in float64, on the host."""
+        rng = random.generator(seed, random.WEIGHTS)
+        values = [
+            np.ravel(resolve(e.initializer, self._activation_after(e.layer))(rng, e.shape)) for e in layout.entries
+        ]
+        return np.concatenate([np.zeros(0), *values])
+
+    def _activation_after(self, index: int) -> str:
+        following = self.layers[index + 1 :]
+        return next((layer.name for layer in following if isinstance(layer, Activation)), self.output)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the architecture as plain values, for a file."""
+        layers = [{"layer": type(layer).__name__, **asdict(layer)} for layer in self.layers]  # type: ignore[call-overload]
+        return {"layers": layers, "output": self.output, "features": self.features}
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> "Architecture":
+        """Return the architecture that ``describe`` described."""
+        layers = []
+        for options in description["layers"]:
+            options = dict(options)
+            layers.append(choose("layer", options.pop("layer"), LAYERS)(**options))
+        choose("output", description["output"], ACTIVATIONS)
+        features = description["features"]
+        return cls(tuple(layers), description["output"], None if features is None else tuple(features))

@@ -1,0 +1,229 @@
+"""The backend protocol, and how a backend is chosen.
+
+An adapter is a subclass of Backend, one per array library, registered in the entry-point group
+``portnn.backends``. It holds nothing per operation: the layers call the array API on ``xp``.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from portnn.errors import ArgumentError, BackendUnavailableError, DataError, DTypeError
+from portnn.types import Array, Namespace
+
+_log = logging.getLogger("portnn")
+
+_CREATION = frozenset({"arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros"})
+
+
+class BoundNamespace:
+    """A library's array API namespace whose new arrays land on one device."""
+
+    def __init__(self, library: Namespace, device: object) -> None:
+        self._library = library
+        self._device = device
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._library, name)
+        if name in _CREATION:
+            value = partial(value, device=self._device)
+        setattr(self, name, value)  # looked up once
+        return value
+
+
+class Backend:
+    """One array library on one device. Adapters override what their library does otherwise."""
+
+    name: ClassVar[str]
+    mend: ClassVar[str]
+    """What to type where the library is missing."""
+
+    xp: Namespace
+    device: str
+
+    def __init__(self, device: str | None = None) -> None:
+        """Take the device of that name, or the library's default for None. Raises ArgumentError."""
+        raise NotImplementedError
+
+    @classmethod
+    def is_available(cls) -> tuple[bool, str]:
+        """Return (True, "") or (False, why not and the mend). Never raises."""
+        raise NotImplementedError
+
+    @classmethod
+    def version(cls) -> str:
+        """Return the library's version."""
+        raise NotImplementedError
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        """Return the names of the devices that can be asked for."""
+        raise NotImplementedError
+
+    @classmethod
+    def owns(cls, array: object) -> bool:
+        """Return whether the array is this library's. Must not import the library."""
+        raise NotImplementedError
+
+    @classmethod
+    def device_of(cls, array: Array) -> str:
+        """Return the name of the device that holds one of the library's arrays."""
+        raise NotImplementedError
+
+    def asarray(self, obj: object, dtype: str | None = None) -> Array:
+        """Return ``obj``, anything array-like of any library, as an array on this device.
+
+        It may share memory with ``obj``: nothing that comes from here is ever written.
+        """
+        raise NotImplementedError
+
+    def to_numpy(self, array: Array) -> np.ndarray:
+        """Return one of the library's arrays as a NumPy array, waiting for it if need be."""
+        raise NotImplementedError
+
+    def dtypes(self) -> Collection[str]:
+        """Return the names of the floating dtypes that the device has."""
+        with self.scope():
+            return self.xp.__array_namespace_info__().dtypes(kind="real floating")  # type: ignore[no-any-return]
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Return the context in which the library computes as the core expects."""
+        return nullcontext()
+
+    def synchronize(self) -> None:
+        """Wait until everything that was asked of the device is done."""
+
+    def elementwise(self, kernel: Callable[..., tuple[Array, ...]], donate: tuple[int, ...] = ()) -> Any:
+        """Return ``kernel`` bound to the namespace, run the best way the library has.
+
+        ``kernel(xp, *arrays, *scalars) -> tuple``, arrays of one shape; output i may take the memory of
+        argument ``donate[i]``, so callers use only what it returns.
+        """
+        return partial(kernel, self.xp)
+
+    def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+        """Return a pure function, compiled if the library can; it may consume the arguments in ``donate``."""
+        return function
+
+    def __repr__(self) -> str:
+        return f"{self.name}:{self.device}"
+
+
+def host_array(obj: object) -> np.ndarray:
+    """Return anything array-like as a NumPy array: other libraries' arrays, lists, data frames."""
+    owner = _owner(obj)
+    if owner is not None and owner.name != "numpy":
+        return backend_of(obj).to_numpy(obj)
+    try:
+        return np.asarray(obj)
+    except ValueError as error:  # NumPy's way of saying that a list is ragged
+        raise DataError(f"data: expected rows of one length; got a ragged sequence ({error})") from error
+    except TypeError as error:
+        raise DTypeError(f"data: expected an array; got {type(obj).__name__} ({error})") from error
+
+
+@cache
+def _adapters() -> dict[str, Any]:
+    from importlib.metadata import entry_points
+
+    return {entry.name: entry for entry in entry_points(group="portnn.backends")}
+
+
+@cache
+def _adapter(name: str) -> type[Backend]:
+    adapters = _adapters()
+    if name not in adapters:
+        raise ArgumentError(f"backend: expected one of {', '.join(sorted(adapters))} or auto; got {name!r}")
+    return adapters[name].load()  # type: ignore[no-any-return]
+
+
+@cache
+def _instance(name: str, device: str | None) -> Backend:
+    adapter = _adapter(name)
+    available, reason = adapter.is_available()
+    if not available:
+        raise BackendUnavailableError(f"backend {name!r}: {reason}")
+    return adapter(device)
+
+
+def _owner(array: object) -> type[Backend] | None:
+    # An array of a library that was never imported cannot exist: adapters answer from sys.modules.
+    if isinstance(array, np.ndarray | list | tuple | int | float):
+        return None
+    return next((a for name in _adapters() if (a := _adapter(name)).owns(array)), None)
+
+
+def backend_of(array: object) -> Backend:
+    """Return the backend and device that hold ``array``; NumPy for lists, data frames and the like."""
+    owner = _owner(array)
+    return _instance("numpy", None) if owner is None else _instance(owner.name, owner.device_of(array))
+
+
+def requested_backend(name: str | None, device: str | None = None) -> Backend | None:
+    """Return the backend that ``name``, or else the variable PORTNN_BACKEND, asks for; None if neither does.
+
+    A name is ``"cupy"``, ``"cupy:1"``, ``"torch:cuda:0"`` or ``"auto"``: CuPy where a CUDA device answers,
+    else NumPy. Raises BackendUnavailableError with the mend; a backend asked for by name is never replaced.
+    """
+    name = name or os.environ.get("PORTNN_BACKEND") or None
+    if name is None:
+        if device is not None:
+            raise ArgumentError(f"device: needs a backend beside it; got device={device!r} alone")
+        return None
+    if not isinstance(name, str):
+        raise ArgumentError(f"backend: expected a name; got {name!r}")
+    if name == "auto":
+        available, reason = _adapter("cupy").is_available()
+        if available:
+            _log.info("backend auto: using cupy")
+            return _instance("cupy", device)
+        _log.warning("backend auto: using numpy (cupy: %s)", reason)
+        return _instance("numpy", None)
+    library, _, suffix = name.partition(":")
+    if suffix and device is not None and device != suffix:
+        raise ArgumentError(f"device: backend={name!r} names a device already; got device={device!r}")
+    return _instance(library, suffix or device)
+
+
+def get_backend(name: str | None = None, device: str | None = None) -> Backend:
+    """Return a backend by name; without a name that of PORTNN_BACKEND, else NumPy.
+
+    Raises ArgumentError for a name or device that does not exist, BackendUnavailableError (with the mend)
+    for a backend that cannot run here.
+    """
+    return requested_backend(name, device) or _instance("numpy", None)
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """One line of ``portnn backends``."""
+
+    name: str
+    available: bool
+    version: str
+    devices: tuple[str, ...]
+    reason: str
+    """Why it is not available, and the mend; empty where it is."""
+
+
+def available_backends() -> list[BackendInfo]:
+    """Return every registered backend: what it runs on, or why it cannot run."""
+    infos = []
+    for name in sorted(_adapters(), key=lambda name: (name != "numpy", name)):
+        adapter = _adapter(name)
+        available, reason = adapter.is_available()
+        version, devices = (adapter.version(), tuple(adapter.devices())) if available else ("", ())
+        infos.append(BackendInfo(name, available, version, devices, reason))
+    return infos
+
+
+def loaded(library: str) -> Any:
+    """Return the library's module if something imported it, else None."""
+    return sys.modules.get(library)

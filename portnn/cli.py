@@ -1,0 +1,326 @@
+"""The command line: train, predict, evaluate, backends. Results go to stdout, messages to stderr."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from portnn import __version__, random, readers
+from portnn.activations import ACTIVATIONS
+from portnn.backend import available_backends, get_backend
+from portnn.errors import ArgumentError, DataError, PortnnError
+from portnn.initializers import INITIALIZERS
+from portnn.layers import Standardize
+from portnn.losses import LOSSES
+from portnn.network import NeuralNetwork
+from portnn.optimizers import OPTIMIZERS
+from portnn.serialization import write_atomically
+
+FEW_CLASSES = 20
+"""A numeric target with at most this many distinct whole numbers is taken for class labels."""
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
+
+
+class _Group(click.Group):
+    """Turns portnn's errors into one line and exit code 2; Ctrl-C into 130."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (PortnnError, OSError) as error:
+            _say(f"Error: {error}")
+            sys.exit(2)
+        except KeyboardInterrupt:
+            _say("Interrupted")
+            sys.exit(130)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="portnn")
+def main() -> None:
+    """Train and run neural networks on NumPy, CuPy, PyTorch or JAX arrays."""
+
+
+def _widths(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
+    try:
+        return [int(width) for width in value.split(",") if width.strip()]
+    except ValueError:
+        raise click.BadParameter(f"expected widths such as 64,32; got {value!r}") from None
+
+
+def _features(table: readers.Table, names: list[str]) -> np.ndarray:
+    x = table.numbers(names)
+    return x / np.float32(255) if x.dtype == np.uint8 else x
+
+
+def _target(table: readers.Table, target: str, rows: int) -> tuple[np.ndarray, str | None]:
+    """Return the target's values, and the column they come from (None: a file of their own)."""
+    if target not in table.columns and Path(target).is_file():
+        values = readers.read_array(target)
+        if values.shape != (rows,):
+            raise DataError(f"{target}: expected one value for each of {rows} rows; got shape {values.shape}")
+        return values, None
+    column = table.column(target)
+    values = table.columns[column]
+    if values.dtype.kind == "U":
+        numeric = sum(readers._number(cell) is not None for cell in values)
+        if numeric > len(values) / 2 or any(not cell.strip() for cell in values):
+            table.numbers([column])  # raises: one cell among numbers is no number, or is missing
+            raise DataError(f"{table.source}, column {column!r}: expected a value in every row; got a missing cell")
+    else:
+        table.numbers([column])
+    return values, column
+
+
+def _is_classes(values: np.ndarray) -> tuple[bool, str]:
+    if values.dtype.kind == "U":
+        return True, f"{len(np.unique(values))} different texts"
+    distinct = np.unique(values)
+    if len(distinct) <= min(FEW_CLASSES, len(values) // 2) and np.all(distinct == np.round(distinct)):
+        return True, f"{len(distinct)} different whole numbers"
+    return False, f"{len(distinct)} different numbers"
+
+
+def _codes(values: np.ndarray, classes: list[str], source: str) -> np.ndarray:
+    position = {label: code for code, label in enumerate(classes)}
+    texts = _texts(values)
+    unknown = [text for text in texts if text not in position]
+    if unknown:
+        raise DataError(f"{source}: expected the classes {', '.join(classes[:12])}; got {unknown[0]!r}")
+    return np.array([position[text] for text in texts], dtype=np.int32)
+
+
+def _texts(values: np.ndarray) -> list[str]:
+    if values.dtype.kind == "U":
+        return [str(v).strip() for v in values]
+    return [str(int(v)) if v == int(v) else repr(float(v)) for v in values.tolist()]
+
+
+@main.command()
+@click.argument("data", type=_FILE)
+@click.option(
+    "--target",
+    required=True,
+    help="Column to predict (name, or number without a header), or a .npy/IDX file.",
+)
+@click.option("--hidden", default="100", callback=_widths, show_default=True, help="Widths of hidden layers: 64,32.")
+@click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True)
+@click.option("--loss", type=click.Choice(list(LOSSES)), help="Default: cross_entropy for classes, mse for numbers.")
+@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adam", show_default=True)
+@click.option("--learning-rate", type=float, help="Default: the optimizer's own.")
+@click.option("--initializer", type=click.Choice(["auto", *INITIALIZERS]), default="auto", show_default=True)
+@click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=0), default=32, show_default=True, help="0: the full batch.")
+@click.option("--task", type=click.Choice(["classification", "regression"]), help="Default: told from the target.")
+@click.option("--test", type=_FILE, help="File to test on; otherwise rows are held out of DATA.")
+@click.option("--test-target", type=_FILE, help="Targets of --test, where --target is a file.")
+@click.option("--holdout", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.2, show_default=True,
+              help="Share of the rows to hold out, at random.")  # fmt: skip
+@click.option(
+    "--standardize/--no-standardize", default=None, help="Default: all but images of bytes, scaled to [0, 1]."
+)
+@click.option(
+    "--header/--no-header", default=None, help="Whether a CSV has a header; default: told from its first row."
+)
+@click.option("--backend", help="numpy, cupy, torch:cuda:0, jax, auto ...; default: PORTNN_BACKEND or numpy.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the model.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path),
+              help="Where to draw the loss; default: beside the model, if matplotlib is installed.")  # fmt: skip
+@click.option("--progress/--no-progress", default=None, help="Default: on a terminal.")
+def train(data: Path, target: str, **options: Any) -> None:
+    """Train a network on DATA (CSV, .npz, .npy, IDX) and test it on rows that it has not seen."""
+    backend = get_backend(options["backend"])
+    table = readers.read_table(data, options["header"])
+    rows = len(next(iter(table.columns.values())))
+    values, column = _target(table, target, rows)
+    names = [name for name in table.columns if name != column]
+    if not names:
+        raise DataError(f"{data}: expected columns beside the target; got {column!r} alone")
+    x = _features(table, names)
+    inferred, why = _is_classes(values)
+    classification = inferred if options["task"] is None else options["task"] == "classification"
+    task = "classification" if classification else "regression"
+    _say(f"{task}: the target has {why}" if options["task"] is None else f"{task}, as asked")
+    if not classification and values.dtype.kind == "U":
+        raise DataError(f"{data}, column {column!r}: expected numbers for a regression; got text")
+    labels: list[str] = []
+    if classification:
+        labels = list(dict.fromkeys(_texts(np.unique(values))))
+        if len(labels) < 2:
+            raise DataError(f"{target}: expected at least two classes; got {labels}")
+    if options["test"] is None:
+        if rows < 2:
+            raise DataError(f"{data}: expected at least two rows, one of them to hold out; got {rows}")
+        kept, held = random.split(rows, options["holdout"], options["seed"])
+        x_test, y_test, x, values = x[held], values[held], x[kept], values[kept]
+    else:
+        other = readers.read_table(options["test"], options["header"])
+        x_test = _features(other, names)
+        y_test, _ = _target(other, str(options["test_target"] or target), len(x_test))
+    encode: Callable[[np.ndarray], np.ndarray] = (
+        (lambda v: _codes(v, labels, target)) if classification else (lambda v: np.asarray(v, np.float64))
+    )
+    y, y_test = encode(values), encode(y_test)
+    bytes_of_images = bool(table.columns[names[0]].dtype == np.uint8)
+    standardize = not bytes_of_images if options["standardize"] is None else options["standardize"]
+    network = _network(x, labels, standardize, backend, options)
+    network.metadata = {"columns": names, "target": column, "classes": labels, "task": task}
+
+    metric = "accuracy" if classification else "r2"
+    started = time.perf_counter()
+    interrupted = False
+    history = None
+    try:
+        history = network.fit(
+            x,
+            y,
+            epochs=options["epochs"],
+            batch_size=options["batch_size"] or None,
+            progress=options["progress"],
+        )
+    except KeyboardInterrupt:
+        interrupted = True
+        _say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); the network is kept")
+    seconds = time.perf_counter() - started
+    report = network.evaluate(x_test, y_test, metrics=[metric])
+    click.echo(f"backend      {network.backend}")
+    click.echo(f"{metric:<12} {report[metric]:.4f} on {len(x_test)} rows not trained on")
+    click.echo(f"loss         {report['loss']:.6g}")
+    click.echo(f"time         {seconds:.2f} s for {network.epoch_count} epochs")
+    click.echo(f"fingerprint  {network.fingerprint()}")
+    if options["save"] is not None:
+        network.save(options["save"])
+        _say(f"wrote {options['save']}")
+    if history is not None:
+        _draw(history, options["plot"], options["save"])
+    if interrupted:
+        sys.exit(130)
+
+
+def _network(
+    x: np.ndarray, labels: list[str], standardize: bool, backend: Any, options: dict[str, Any]
+) -> NeuralNetwork:
+    loss = options["loss"] or ("cross_entropy" if labels else "mse")
+    output = LOSSES[loss].pair or "identity"
+    if bool(labels) != LOSSES[loss].labels and not (len(labels) == 2 and output == "sigmoid"):
+        wanted = "cross_entropy (two classes: also binary_cross_entropy)" if labels else "sse, half_sse or mse"
+        raise ArgumentError(f"loss: expected {wanted} for this task; got {loss!r}")
+    outputs = 1 if output == "sigmoid" else max(len(labels), 1)
+    first = [Standardize()] if standardize else []
+    return NeuralNetwork(
+        x.shape[1], *first, *options["hidden"], outputs, activation=options["activation"], output=output, loss=loss,
+        optimizer=options["optimizer"], learning_rate=options["learning_rate"], initializer=options["initializer"],
+        backend=f"{backend.name}:{backend.device}", dtype=options["dtype"], seed=options["seed"],
+    )  # fmt: skip
+
+
+def _draw(history: Any, path: Path | None, model: Path | None) -> None:
+    """Draw the loss where it was asked for; otherwise beside the model, if that is possible."""
+    if path is None:
+        from importlib.util import find_spec
+
+        if model is None:
+            return
+        if find_spec("matplotlib") is None:
+            _say("no loss curve: matplotlib is not installed; pip install 'portnn[plot]'")
+            return
+        path = model.with_suffix(".png")
+    history.plot(path)
+    _say(f"wrote {path}")
+
+
+def _load(
+    model: Path, backend: str | None, data: Path, header: bool | None
+) -> tuple[NeuralNetwork, readers.Table, np.ndarray]:
+    network = NeuralNetwork.load(model, backend=backend)
+    table = readers.read_table(data, header)
+    names = network.metadata.get("columns")
+    if names is None or (
+        not table.header and len(table.columns) == len(names)
+    ):  # saved from Python: every column is a feature, in order
+        names = list(table.columns)
+    return network, table, _features(table, names)
+
+
+_MODEL = [
+    click.argument("model", type=_FILE),
+    click.argument("data", type=_FILE),
+    click.option("--backend", help="Where to compute; default: PORTNN_BACKEND or numpy."),
+    click.option(
+        "--header/--no-header",
+        default=None,
+        help="Whether a CSV has a header; default: told from its first row.",
+    ),
+]
+
+
+def _model_options(function: Any) -> Any:
+    for decorate in reversed(_MODEL):
+        function = decorate(function)
+    return function
+
+
+@main.command()
+@_model_options
+@click.option("--outputs", is_flag=True, help="Print the network's outputs (probabilities) instead of classes.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of stdout.")
+def predict(
+    model: Path, data: Path, backend: str | None, header: bool | None, outputs: bool, output: Path | None
+) -> None:
+    """Print MODEL's prediction for each row of DATA, as CSV."""
+    network, _, x = _load(model, backend, data, header)
+    classes = network.metadata.get("classes") or []
+    if classes and not outputs:
+        lines = [
+            str(network.metadata.get("target") or "class"),
+            *(classes[c] for c in network.predict_classes(x)),
+        ]
+    else:
+        result = network.predict(x)
+        names = classes if len(classes) == result.shape[1] else [f"output{i}" for i in range(result.shape[1])]
+        lines = [",".join(names), *(",".join(repr(float(v)) for v in row) for row in result)]
+    text = "\n".join(lines) + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_atomically(output, text.encode())
+        _say(f"wrote {output}")
+
+
+@main.command()
+@_model_options
+@click.option("--target", help="Column or file of the true values; default: the column that the model was trained on.")
+def evaluate(model: Path, data: Path, backend: str | None, header: bool | None, target: str | None) -> None:
+    """Print MODEL's loss and accuracy (or r2) on DATA."""
+    network, table, x = _load(model, backend, data, header)
+    target = target or network.metadata.get("target")
+    if target is None:
+        raise ArgumentError("target: the model does not name one; expected --target")
+    values, _ = _target(table, target, len(x))
+    classes = network.metadata.get("classes") or []
+    labels = bool(classes) or LOSSES[network.loss or "mse"].labels
+    y = _codes(values, classes, target) if classes else np.asarray(values, np.int32 if labels else np.float64)
+    metric = "accuracy" if labels else "r2"
+    report = network.evaluate(x, y, metrics=[metric])
+    click.echo(f"backend      {network.backend}")
+    click.echo(f"{metric:<12} {report[metric]:.4f} on {len(x)} rows")
+    click.echo(f"loss         {report['loss']:.6g}")
+
+
+@main.command()
+def backends() -> None:
+    """List the backends: what each runs on, or why it cannot run and the mend."""
+    for info in available_backends():
+        state = f"{info.version:<12} {', '.join(info.devices)}" if info.available else f"not available: {info.reason}"
+        click.echo(f"{info.name:<18}{state}")

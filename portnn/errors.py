@@ -1,0 +1,60 @@
+"""The error tree: each error names the argument, what was expected and what came.
+
+PortnnError
+├── ArgumentError             (ValueError)       an option has no such value, or two options contradict
+├── BackendUnavailableError   (ImportError)      a backend asked for cannot run here; names the mend
+├── ShapeError                (ValueError)
+├── DTypeError                (TypeError)
+├── DataError                 (ValueError)       nan, infinity, empty, ragged, labels out of range
+├── NotFittedError            (RuntimeError)     widths are not known before the first fit
+├── SerializationError        (ValueError)       a file is truncated, foreign or unsafe
+└── DivergenceError           (ArithmeticError)  the loss stopped being finite
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class PortnnError(Exception):
+    """Root of every error that portnn raises on purpose."""
+
+
+class ArgumentError(PortnnError, ValueError):
+    """An option has no such value, or two options contradict each other."""
+
+
+class BackendUnavailableError(PortnnError, ImportError):
+    """A backend was asked for by name and cannot run on this machine."""
+
+
+class ShapeError(PortnnError, ValueError):
+    """An array has the wrong number of dimensions or the wrong width."""
+
+
+class DTypeError(PortnnError, TypeError):
+    """An array has a data type that cannot be used."""
+
+
+class DataError(PortnnError, ValueError):
+    """The values of the data cannot be used."""
+
+
+class NotFittedError(PortnnError, RuntimeError):
+    """The network has no parameters yet: its widths are inferred at the first fit."""
+
+
+class SerializationError(PortnnError, ValueError):
+    """A file cannot be read as what it should be."""
+
+
+class DivergenceError(PortnnError, ArithmeticError):
+    """The loss stopped being finite; the network is as it was at the start of the epoch."""
+
+
+def choose(argument: str, value: object, options: Mapping[str, T]) -> T:
+    """Return ``options[value]`` or raise an ArgumentError that lists the options."""
+    if isinstance(value, str) and value in options:
+        return options[value]
+    raise ArgumentError(f"{argument}: expected one of {', '.join(options)}; got {value!r}")

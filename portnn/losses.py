@@ -1,0 +1,106 @@
+"""Loss functions: value and gradient in one pass.
+
+``function(xp, z, y, weight) -> (loss, dz)``: the loss is a 0-d array, ``dz`` has the shape of ``z``,
+(batch, outputs). ``weight`` multiplies each row and carries the reduction: 1 / batch for a mean, 1 for a sum,
+or one number per row, (batch, 1), for weighted rows. It always comes from the global batch, so parts of a
+batch add up to the whole.
+
+A loss with a ``pair`` works from the pre-activation (the logits) of that output activation, so that no finite
+logit gives infinity or NaN; any other works from the network's output.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from portnn.activations import ACTIVATIONS, sigmoid
+from portnn.errors import ArgumentError, choose
+from portnn.types import Array, LossFunction, Namespace
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss and what it needs to know of its surroundings."""
+
+    function: LossFunction
+    mean: bool = True
+    """Whether the loss is a mean over the rows; otherwise a sum."""
+    pair: str | None = None
+    """The output activation that ``function`` contains; None: it takes the activated output."""
+    labels: bool = False
+    """Whether integer class labels, (batch,), are accepted beside one value per output."""
+
+
+def sse(xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+    """Sum of squared errors: L = sum (a - y)²; dL/da = 2 (a - y)."""
+    e = a - y
+    d = e * weight
+    return xp.sum(e * d), 2.0 * d
+
+
+def half_sse(xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+    """Half the sum of squared errors: L = 1/2 sum (a - y)²; dL/da = a - y."""
+    e = a - y
+    d = e * weight
+    return 0.5 * xp.sum(e * d), d
+
+
+def mse(xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+    """Mean squared error over rows and outputs: L = mean (a - y)²; dL/da = 2 (a - y) / (batch outputs)."""
+    return sse(xp, a, y, weight * (1.0 / a.shape[1]))
+
+
+def binary_cross_entropy(xp: Namespace, z: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+    """Mean over rows and outputs of -y log s - (1 - y) log(1 - s), with s = sigmoid(z); dL/dz = s - y.
+
+    Computed from the logits as max(z, 0) - z y + log(1 + exp(-|z|)).
+    """
+    weight = weight * (1.0 / z.shape[1])
+    s, _ = sigmoid(xp, z)
+    positive = z * xp.astype(z > 0, z.dtype)
+    each = positive - z * y + xp.log1p(xp.exp(xp.negative(xp.abs(z))))
+    return xp.sum(each * weight), (s - y) * weight
+
+
+def cross_entropy(xp: Namespace, z: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+    """Mean over rows of -sum_k y_k log p_k, with p = softmax(z); dL/dz = p - y.
+
+    ``y``: int32 labels, (batch,), or one distribution per row, (batch, classes). Computed from the logits as
+    log sum exp(z) - sum y z, with the row's maximum subtracted first.
+    """
+    if y.ndim == 1:
+        classes = xp.arange(z.shape[1], dtype=y.dtype)
+        y = xp.astype(xp.expand_dims(y, axis=1) == classes, z.dtype)
+    shifted = z - xp.max(z, axis=-1, keepdims=True)
+    e = xp.exp(shifted)
+    total = xp.sum(e, axis=-1, keepdims=True)
+    each = xp.log(total) - xp.sum(y * shifted, axis=-1, keepdims=True)
+    return xp.sum(each * weight), (e * (1.0 / total) - y) * weight
+
+
+LOSSES: dict[str, Loss] = {
+    "sse": Loss(sse, mean=False),
+    "half_sse": Loss(half_sse, mean=False),
+    "mse": Loss(mse),
+    "binary_cross_entropy": Loss(binary_cross_entropy, pair="sigmoid"),
+    "cross_entropy": Loss(cross_entropy, pair="softmax", labels=True),
+}
+
+
+def from_preactivation(name: str, output: str) -> LossFunction:
+    """Return the loss as a function of what enters the output activation.
+
+    Raises ArgumentError for a loss that needs another output activation than ``output``.
+    """
+    loss = choose("loss", name, LOSSES)
+    if loss.pair == output:
+        return loss.function
+    if loss.pair is not None:
+        raise ArgumentError(f'loss: {name!r} needs output="{loss.pair}"; got output="{output}"')
+    activation = choose("output", output, ACTIVATIONS)
+
+    def composed(xp: Namespace, z: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+        a, backward = activation(xp, z)
+        value, da = loss.function(xp, a, y, weight)
+        return value, backward(da)
+
+    return composed

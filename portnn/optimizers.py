@@ -1,0 +1,107 @@
+"""Optimizers: one pure kernel over flat vectors, element by element.
+
+``kernel(xp, parameters, gradients, *slots, *dials) -> (parameters, *slots)``. ``slots`` are the optimizer's own
+vectors, as long as the parameters and zero at the start; ``dials(step)`` are host numbers that change every step
+(step counts from 1). To add an optimizer, write a frozen dataclass and enter it in OPTIMIZERS.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from portnn.errors import ArgumentError, choose
+from portnn.types import Array, Namespace
+
+
+def _between(argument: str, value: float, low: float, high: float) -> None:
+    if not (isinstance(value, int | float) and low <= value < high):
+        raise ArgumentError(f"{argument}: expected a number in [{low}, {high}); got {value!r}")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Base of all optimizers."""
+
+    learning_rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        _between("learning_rate", self.learning_rate, 0.0, math.inf)
+
+    @property
+    def slots(self) -> int:
+        """How many vectors the optimizer keeps."""
+        raise NotImplementedError
+
+    def dials(self, step: int) -> tuple[float, ...]:
+        """Return the numbers of the given step, counted from 1."""
+        raise NotImplementedError
+
+    def kernel(self, xp: Namespace, parameters: Array, gradients: Array, *rest: Any) -> tuple[Array, ...]:
+        """Return the updated (parameters, \\*slots)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Gradient descent: v = momentum v + g; p = p - learning_rate v (Polyak 1964; PyTorch's form)."""
+
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _between("momentum", self.momentum, 0.0, 1.0)
+
+    @property
+    def slots(self) -> int:
+        return 1 if self.momentum else 0
+
+    def dials(self, step: int) -> tuple[float, ...]:
+        return (self.learning_rate,)
+
+    def kernel(self, xp: Namespace, parameters: Array, gradients: Array, *rest: Any) -> tuple[Array, ...]:
+        *velocity, rate = rest
+        if not velocity:
+            return (parameters - gradients * rate,)
+        v = velocity[0] * self.momentum + gradients
+        return parameters - v * rate, v
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015, algorithm 1): epsilon is added to the root of the corrected second moment."""
+
+    learning_rate: float = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _between("beta1", self.beta1, 0.0, 1.0)
+        _between("beta2", self.beta2, 0.0, 1.0)
+        _between("epsilon", self.epsilon, 0.0, math.inf)
+
+    @property
+    def slots(self) -> int:
+        return 2
+
+    def dials(self, step: int) -> tuple[float, ...]:
+        correction1 = 1.0 - self.beta1**step
+        correction2 = 1.0 - self.beta2**step
+        return self.learning_rate / correction1, 1.0 / math.sqrt(correction2)
+
+    def kernel(self, xp: Namespace, parameters: Array, gradients: Array, *rest: Any) -> tuple[Array, ...]:
+        m, v, rate, root = rest
+        m = m * self.beta1 + gradients * (1.0 - self.beta1)
+        v = v * self.beta2 + (gradients * gradients) * (1.0 - self.beta2)
+        return parameters - rate * (m / (xp.sqrt(v) * root + self.epsilon)), m, v
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
+
+
+def make(optimizer: str | Optimizer, learning_rate: float | None) -> Optimizer:
+    """Return the optimizer of that name, or the object itself, with the learning rate if one is given."""
+    chosen = optimizer if isinstance(optimizer, Optimizer) else choose("optimizer", optimizer, OPTIMIZERS)()
+    return chosen if learning_rate is None else replace(chosen, learning_rate=learning_rate)

@@ -1,0 +1,122 @@
+"""Files: safetensors with the network's description as metadata, and a safe reader for pickled weights."""
+
+import json
+import os
+import pickle
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portnn.errors import SerializationError
+
+FORMAT = 1
+_KEY = "portnn"
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file whole or not at all: a failure leaves the old file as it was."""
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files for their owner alone; give what a plain open() would have given.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_model(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> None:
+    """Write a model file. Equal arrays and descriptions give equal bytes.
+
+    safetensors orders its metadata keys by hash: all of ours stand in one JSON text under one key.
+    """
+    from safetensors.numpy import save
+
+    try:
+        text = json.dumps({"format": FORMAT, **description}, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise SerializationError(f"metadata: expected plain JSON values; {error}") from error
+    ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    write_atomically(path, save(ordered, {_KEY: text}))
+
+
+def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return (arrays, description) of a model file. Raises SerializationError for any other file."""
+    from safetensors import SafetensorError, safe_open
+
+    with open(path, "rb"):  # a missing or unreadable file is the operating system's error, not a bad format
+        pass
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, ValueError, OSError) as error:
+        raise SerializationError(
+            f"{path}: expected a portnn model file; got a truncated or foreign one ({error})"
+        ) from error
+    if _KEY not in metadata:
+        raise SerializationError(f"{path}: expected a portnn model; got a safetensors file without its description")
+    try:
+        description = json.loads(metadata[_KEY])
+        version = description["format"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise SerializationError(f"{path}: the model's description cannot be read ({error!r})") from error
+    if version != FORMAT:
+        raise SerializationError(f"{path}: expected format {FORMAT}; got {version!r}: written by another portnn")
+    return arrays, description
+
+
+# What pickles of plain arrays refer to, by every NumPy and protocol; nothing here runs code of the file's choice.
+_ADMITTED = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
+}
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise SerializationError(f"refused: encoding {encoding!r} in a pickle")
+    return text.encode("latin1")
+
+
+class _ArraysOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("_codecs", "encode"):  # how protocols 0 to 2 write bytes
+            return _latin1
+        if (module, name) not in _ADMITTED:
+            raise SerializationError(f"refused: the pickle asks for {module}.{name}; only NumPy arrays are read")
+        return super().find_class(module.replace("numpy.core.", "numpy._core."), name)
+
+
+def read_pickled_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Return the arrays of a pickled ``{"W1": ..., "W2": ...}``, the deck's ``weight.txt``.
+
+    Admits a dictionary of numeric NumPy arrays and nothing else: a pickle that asks for anything that could
+    run code is refused with SerializationError before it runs.
+    """
+    with open(path, "rb") as file:
+        try:
+            content = _ArraysOnly(file).load()
+        except SerializationError as error:
+            raise SerializationError(f"{path}: {error}") from None
+        except Exception as error:  # a damaged pickle may raise nearly anything
+            raise SerializationError(
+                f"{path}: expected pickled weights; got a damaged or foreign file ({error!r})"
+            ) from error
+    if not isinstance(content, dict) or not all(
+        isinstance(k, str) and isinstance(v, np.ndarray) and v.dtype.kind in "iuf" for k, v in content.items()
+    ):
+        raise SerializationError(f"{path}: expected a dictionary of names and numeric arrays")
+    return content

@@ -1,0 +1,81 @@
+"""The pure core: forward pass, gradients, and one training step, as functions of one flat state.
+
+Nothing here knows a backend, holds a value or writes into an array: ``xp`` is handed in, and what a step
+changes is what it returns.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from portnn.activations import ACTIVATIONS
+from portnn.architecture import Architecture, Layout
+from portnn.types import Array, Backward, LossFunction, Mode, Namespace
+
+
+class State(NamedTuple):
+    """All that training changes."""
+
+    parameters: Array
+    """Every trainable parameter, (parameters,)."""
+    buffers: Array
+    """Values that are not trained, (buffers,)."""
+    slots: tuple[Array, ...]
+    """The optimizer's vectors, each (parameters,)."""
+
+
+@dataclass(frozen=True)
+class Core:
+    """The network as pure functions of (xp, state, data)."""
+
+    architecture: Architecture
+    loss: LossFunction
+    parameters: Layout
+    buffers: Layout
+
+    def _run(self, xp: Namespace, state: State, x: Array, training: bool) -> tuple[Array, list[Backward]]:
+        """Return what enters the output activation, and the backward closures that training needs."""
+        views, kept = self.parameters.views(xp, state.parameters), self.buffers.views(xp, state.buffers)
+        first = self.first_trainable
+        closures = []
+        for i, layer in enumerate(self.architecture.layers):
+            x, backward = layer.forward(xp, {**views[i], **kept[i]}, x, Mode(training, i > first))
+            closures.append(backward)
+        return x, closures
+
+    @property
+    def first_trainable(self) -> int:
+        """Index of the first layer with parameters: the backward pass ends there."""
+        return self.parameters.entries[0].layer
+
+    def forward(self, xp: Namespace, state: State, x: Array) -> Array:
+        """Return the network's output, (batch, outputs), in inference mode."""
+        z, _ = self._run(xp, state, x, training=False)
+        return ACTIVATIONS[self.architecture.output](xp, z)[0]
+
+    def evaluate(self, xp: Namespace, state: State, x: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+        """Return (loss, output) in inference mode."""
+        z, _ = self._run(xp, state, x, training=False)
+        loss, _ = self.loss(xp, z, y, weight)
+        return loss, ACTIVATIONS[self.architecture.output](xp, z)[0]
+
+    def gradients(self, xp: Namespace, state: State, x: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+        """Return (loss, gradient of the flat parameters), in training mode."""
+        z, closures = self._run(xp, state, x, training=True)
+        loss, dx = self.loss(xp, z, y, weight)
+        gradients: list[Any] = [{}] * len(closures)
+        for i in reversed(range(self.first_trainable, len(closures))):
+            dx, gradients[i] = closures[i](dx)
+        return loss, self.parameters.flatten(xp, gradients)
+
+    def step(
+        self, xp: Namespace, update: Callable[..., tuple[Array, ...]], state: State, x: Array, y: Array, weight: Any,
+        *dials: float,
+    ) -> tuple[State, Array]:  # fmt: skip
+        """Take one training step: return (new state, loss before the step). Consumes ``state``.
+
+        ``update(parameters, gradient, *slots, *dials)`` is the optimizer's kernel.
+        """
+        loss, gradient = self.gradients(xp, state, x, y, weight)
+        parameters, *slots = update(state.parameters, gradient, *state.slots, *dials)
+        return State(parameters, state.buffers, tuple(slots)), loss

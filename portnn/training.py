@@ -1,0 +1,133 @@
+"""The fit loop: epochs and batches around the network's pure step."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from portnn import plot, random
+from portnn.data import Dataset
+from portnn.errors import DivergenceError
+
+if TYPE_CHECKING:
+    from portnn.network import NeuralNetwork
+
+
+@dataclass
+class History:
+    """What a fit measured, one value per epoch."""
+
+    loss: list[float] = field(default_factory=list)
+    """Training loss: the mean over the epoch's rows (a sum for sse), each batch before its step."""
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    """The metrics asked for, at the end of each epoch; of the validation data as ``validation_loss`` and so on."""
+    seconds: float = 0.0
+
+    def plot(self, path: str | os.PathLike[str] | None = None, *, log: bool = False) -> Any:
+        """Draw the loss (and the validation loss) over epochs; save it as ``path`` if one is given."""
+        series = {"training": self.loss}
+        if "validation_loss" in self.metrics:
+            series["validation"] = self.metrics["validation_loss"]
+        return plot.curves(series, path, log=log)
+
+
+@contextmanager
+def _interrupt_held() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C back; yield a function that raises it, to be called where the state is whole.
+
+    A second Ctrl-C comes through at once. Outside the main thread Python delivers no signals: nothing to hold.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    pressed = []
+    previous = signal.getsignal(signal.SIGINT)
+
+    def hold(number: int, frame: object) -> None:
+        pressed.append(number)
+        signal.signal(signal.SIGINT, previous)
+
+    def release() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield release
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _bar(progress: bool | None, steps: int) -> Any:
+    from tqdm import tqdm
+
+    shown = sys.stderr.isatty() if progress is None else progress
+    # Unasked, it appears only on work of over a second.
+    return tqdm(total=steps, disable=not shown, delay=0 if progress else 1, unit="step", leave=bool(progress))
+
+
+def fit(
+    network: "NeuralNetwork", data: Dataset, validation: Dataset | None, *, epochs: int, batch_size: int | None,
+    shuffle: bool, mean: bool, metrics: Sequence[str], progress: bool | None,
+) -> History:  # fmt: skip
+    """Train on checked data; see NeuralNetwork.fit."""
+    history = History()
+    size = min(batch_size or data.rows, data.rows)
+    started = time.perf_counter()
+    steps = -(-data.rows // size)
+    with _interrupt_held() as release, _bar(progress, epochs * steps) as bar:
+        for _ in range(epochs):
+            backup = network._snapshot()
+            order = None
+            if shuffle and steps > 1:
+                rng = random.generator(network.seed, random.SHUFFLE, network.epoch_count)
+                order = network._backend.asarray(rng.permutation(data.rows))
+            losses, rows = [], []
+            for x, y, weight in data.batches(network._backend.xp, size, order, mean):
+                losses.append(network._train(x, y, weight))
+                rows.append(x.shape[0])
+                bar.update()
+                release()
+            history.loss.append(_epoch_loss(network, losses, rows, mean, backup))
+            network.epoch_count += 1
+            measured = _measure(network, data, validation, metrics)
+            for name, value in measured.items():
+                history.metrics.setdefault(name, []).append(value)
+            history.seconds = time.perf_counter() - started
+            if not bar.disable:
+                bar.set_postfix({"loss": f"{history.loss[-1]:.4g}", **{k: f"{v:.4g}" for k, v in measured.items()}})
+    return history
+
+
+def _epoch_loss(network: "NeuralNetwork", losses: list[Any], rows: list[int], mean: bool, backup: Any) -> float:
+    """Read the epoch's losses, the first time that the host waits for them; put back what diverged."""
+    values = [float(network._backend.to_numpy(loss)) for loss in losses]
+    for i, value in enumerate(values):
+        if value - value != 0.0:  # NaN or infinity
+            step = network.step_count - len(values) + i + 1
+            network._restore(backup)
+            raise DivergenceError(
+                f"loss: expected finite values; got {value} at step {step}. The network is as it was at the start "
+                f"of the epoch (step {network.step_count}); a smaller learning_rate than "
+                f"{network.optimizer.learning_rate:g} may help"
+            )
+    if not mean:
+        return sum(values)
+    return sum(value * n for value, n in zip(values, rows, strict=True)) / sum(rows)
+
+
+def _measure(
+    network: "NeuralNetwork", data: Dataset, validation: Dataset | None, metrics: Sequence[str]
+) -> Mapping[str, float]:
+    measured: dict[str, float] = {}
+    if metrics:
+        measured |= network._evaluate(data, metrics)
+        del measured["loss"]  # the training loss is the history's own
+    if validation is not None:
+        measured |= {f"validation_{k}": v for k, v in network._evaluate(validation, metrics).items()}
+    return measured

@@ -1,0 +1,30 @@
+"""Names for what flows through the core."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+Array: TypeAlias = Any
+"""An array of any library that follows the Python array API standard."""
+
+Namespace: TypeAlias = Any
+"""A namespace of the array API standard (2024.12), bound to a device."""
+
+Weights: TypeAlias = Mapping[str, Array]
+"""A layer's parameters and buffers by name, as shaped views of the flat vectors."""
+
+Closure: TypeAlias = Callable[[Array], Array]
+"""From the gradient of an output to the gradient of the input."""
+
+Backward: TypeAlias = Callable[[Array], tuple[Array, Mapping[str, Array]]]
+"""From the gradient of a layer's output to that of its input and those of its parameters."""
+
+LossFunction: TypeAlias = Callable[[Namespace, Array, Array, Any], tuple[Array, Array]]
+"""``loss(xp, z, y, weight) -> (loss, dz)``; ``weight`` is a number, or one number per row, (batch, 1)."""
+
+
+class Mode(NamedTuple):
+    """How a layer is run."""
+
+    training: bool = False
+    input_gradient: bool = True
+    """False for the first layer with trainable parameters: nobody needs the gradient of its input."""

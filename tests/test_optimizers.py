@@ -1,0 +1,57 @@
+"""Optimizers against PyTorch's, in float64, and on vectors longer than a block."""
+
+import numpy as np
+import pytest
+
+from portnn import SGD, Adam, ArgumentError, get_backend
+
+CASES = {
+    "sgd": (SGD(0.1), lambda t, p: t.optim.SGD(p, lr=0.1)),
+    "momentum": (SGD(0.1, momentum=0.9), lambda t, p: t.optim.SGD(p, lr=0.1, momentum=0.9)),
+    "adam": (Adam(0.01), lambda t, p: t.optim.Adam(p, lr=0.01)),
+}
+
+
+def run(backend, optimizer, start, gradients):
+    adapter = get_backend(backend)
+    update = adapter.elementwise(optimizer.kernel, donate=(0, *range(2, 2 + optimizer.slots)))
+    state = [adapter.asarray(np.array(a), "float64") for a in (start, *[np.zeros_like(start)] * optimizer.slots)]
+    with adapter.scope():
+        for step, gradient in enumerate(gradients, start=1):
+            state = list(update(state[0], adapter.asarray(gradient, "float64"), *state[1:], *optimizer.dials(step)))
+    return adapter.to_numpy(state[0])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_against_torch(case):
+    torch = pytest.importorskip("torch")
+    optimizer, make = CASES[case]
+    rng = np.random.default_rng(0)
+    start, gradients = rng.standard_normal(50), rng.standard_normal((200, 50))
+    p = torch.tensor(start.copy(), requires_grad=True)
+    theirs = make(torch, [p])
+    for gradient in gradients:
+        p.grad = torch.tensor(gradient)
+        theirs.step()
+    # 200 steps of about ten roundings each, on values of order ten.
+    np.testing.assert_allclose(run("numpy", optimizer, start, gradients), p.detach().numpy(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_backends_and_blocks(backend, case):
+    optimizer, _ = CASES[case]
+    rng = np.random.default_rng(0)
+    size = 40_001  # NumPy's blocks: two whole and one begun
+    start, gradients = rng.standard_normal(size), rng.standard_normal((5, size))
+    whole = run(backend, optimizer, start, gradients)
+    parts = [run("numpy", optimizer, start[i::7], gradients[:, i::7]) for i in range(7)]
+    for i, part in enumerate(parts):
+        np.testing.assert_allclose(whole[i::7], part, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "bad", [lambda: SGD(-1), lambda: SGD(0.1, momentum=1), lambda: Adam(beta2=2), lambda: Adam("x")]
+)
+def test_bad_settings(bad):
+    with pytest.raises(ArgumentError, match="expected a number"):
+        bad()

@@ -1,0 +1,96 @@
+"""The core uses nothing but the rules allow: it runs on an array that has nothing else."""
+
+import numpy as np
+import pytest
+from austere import Austere, AustereNamespace
+
+from portnn import NeuralNetwork, Standardize, initializers, metrics
+from portnn.activations import ACTIVATIONS
+from portnn.losses import LOSSES
+from portnn.optimizers import OPTIMIZERS
+from portnn.step import State
+
+XP = AustereNamespace()
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((6, 4)).astype(np.float32)
+LABELS = RNG.integers(0, 3, 6).astype(np.int32)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_step_and_a_forward_pass(activation, loss, optimizer):
+    pair = LOSSES[loss].pair
+    net = NeuralNetwork(
+        4, Standardize(), 5, 3, activation=activation, output=pair or activation, loss=loss, optimizer=optimizer, seed=0
+    )
+    y = LABELS if LOSSES[loss].labels else np.eye(3, dtype=np.float32)[LABELS]
+    core, state = net._ready()
+    mine = State(Austere(state.parameters), Austere(state.buffers), tuple(map(Austere, state.slots)))
+    update = lambda *arguments: net.optimizer.kernel(XP, *arguments)  # noqa: E731
+    new, loss_value = core.step(XP, update, mine, Austere(X), Austere(y), 1.0 / 6, *net.optimizer.dials(1))
+    expected = net._train(X, y, 1.0 / 6)
+    assert new.parameters.dtype == np.float32
+    np.testing.assert_array_equal(new.parameters.value, net._state.parameters)
+    np.testing.assert_array_equal(loss_value.value, expected)
+    np.testing.assert_array_equal(core.forward(XP, new, Austere(X)).value, net.forward(X))
+
+
+def test_the_austere_array_refuses():
+    a = Austere(X)
+    for bad in (lambda: a @ a, lambda: a**2, lambda: a / a[:1, :], lambda: float(a), lambda: a.T, lambda: 2.0 / a):
+        with pytest.raises((TypeError, AttributeError)):
+            bad()
+    with pytest.raises(TypeError, match="promoted"):
+        a * Austere(np.float64(2))
+    with pytest.raises(AttributeError):
+        _ = XP.where
+
+
+@pytest.mark.parametrize("name", initializers.INITIALIZERS)
+def test_initializers(name):
+    """Moments of 100,000 draws within five standard errors, from the definitions."""
+    shape = (500, 200)
+    values = initializers.INITIALIZERS[name](np.random.default_rng(0), shape)
+    mean, variance = {
+        "zeros": (0, 0),
+        "ones": (1, 0),
+        "uniform": (0.5, 1 / 12),
+        "normal": (0, 1),
+        "glorot": (0, 2 / 700),
+        "he": (0, 2 / 500),
+    }[name]
+    assert values.shape == shape
+    assert abs(values.mean() - mean) <= 5 * np.sqrt(variance / 1e5)
+    # A variance of n draws has a standard error of at most sqrt(2 / n) of itself.
+    assert abs(values.var() - variance) <= 5 * np.sqrt(2 / 1e5) * variance
+    if name == "uniform":
+        assert 0 <= values.min() < values.max() < 1
+        np.testing.assert_array_equal(values.astype(np.float32), values)
+    if name == "glorot":
+        assert np.abs(values).max() <= np.sqrt(6 / 700)
+
+
+def test_auto_follows_the_activation():
+    relu = NeuralNetwork(500, 300, 10, seed=0).parameters["W1"]
+    tanh = NeuralNetwork(500, 300, 10, activation="tanh", seed=0).parameters["W1"]
+    assert np.std(relu) == pytest.approx(np.sqrt(2 / 500), rel=0.02)
+    assert np.abs(tanh).max() <= np.sqrt(6 / 800)
+
+
+def test_metrics(backend):
+    from portnn import get_backend
+
+    adapter = get_backend(backend)
+    outputs = RNG.standard_normal((50, 3))
+    truth = RNG.standard_normal((50, 3))
+    residual = ((truth - outputs) ** 2).sum(axis=0) / ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
+    expected = {
+        "accuracy": np.mean(outputs.argmax(axis=1) == truth.argmax(axis=1)),
+        "mae": np.mean(np.abs(truth - outputs)),
+        "r2": np.mean(1 - residual),
+    }
+    for name, value in expected.items():
+        a, b = (adapter.asarray(v, "float64") for v in (outputs, truth))
+        with adapter.scope():
+            assert float(adapter.to_numpy(metrics.METRICS[name](adapter.xp, a, b))) == pytest.approx(value, rel=1e-12)
