@@ -397,7 +397,7 @@ class NeuralNetwork:
         return other
 
     def fingerprint(self) -> str:
-        """Return SHA-256, in hexadecimal, over names, shapes, dtype and little-endian bytes of parameters and buffers."""
+        """Return SHA-256, in hex, over names, shapes, dtype and little-endian bytes of parameters and buffers."""
         core, state = self._ready()
         digest = hashlib.sha256(self.dtype.encode())
         for layout, vector in ((core.parameters, state.parameters), (core.buffers, state.buffers)):

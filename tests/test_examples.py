@@ -1,0 +1,66 @@
+"""Every example runs to its end, in an empty folder."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+NAMES = sorted(path.name for path in EXAMPLES.glob("*.py"))
+PICTURES = {"simple", "activations", "initial_weights", "learning_rates", "full", "digits"}
+
+
+def run(folder: Path, name: str, *arguments: str) -> str:
+    environment = {**os.environ, "MPLBACKEND": "Agg"}
+    # Warnings of other libraries' imports are not the examples'; those of NumPy's arithmetic are.
+    command = [sys.executable, "-W", "error::RuntimeWarning", str(EXAMPLES / name), *arguments]
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("mnist.py", "infer.py")])
+def test_example(name, tmp_path):
+    pytest.importorskip("matplotlib")
+    assert run(tmp_path, name)
+    stem = name.removesuffix(".py")
+    assert stem not in PICTURES or (tmp_path / f"{stem}.png").stat().st_size > 5000
+
+
+def test_simple_learns(tmp_path):
+    pytest.importorskip("matplotlib")
+    assert float(run(tmp_path, "simple.py").rsplit("-> ", 1)[1]) < 0.1
+
+
+def test_train_then_infer(tmp_path):
+    pytest.importorskip("matplotlib")
+    run(tmp_path, "train.py", "weights.safetensors")
+    lines = run(tmp_path, "infer.py", "weights.safetensors").splitlines()
+    answers = [float(line.split("-> ")[1]) for line in lines]
+    assert answers[0] > 0.5 > answers[1]
+
+
+def test_infer_reads_the_decks_weights(tmp_path):
+    rng = np.random.default_rng(0)
+    weights = {"W1": rng.random((3, 4)), "W2": rng.random((4, 1))}
+    (tmp_path / "weight.txt").write_bytes(pickle.dumps(weights))
+    line = run(tmp_path, "infer.py", "weight.txt").splitlines()[0]
+    hidden = 1 / (1 + np.exp(-(np.array([0, 1, 0]) @ weights["W1"])))
+    assert float(line.split("-> ")[1]) == pytest.approx(
+        float(1 / (1 + np.exp(-(hidden @ weights["W2"])[0]))), rel=1e-12
+    )
+
+
+def test_examples_are_listed():
+    listed = (EXAMPLES / "README.md").read_text()
+    assert all(f"`{name}`" in listed for name in NAMES)
+
+
+def test_mnist_says_what_it_needs(tmp_path):
+    result = subprocess.run([sys.executable, EXAMPLES / "mnist.py"], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "TRAIN_IMAGES" in result.stderr
