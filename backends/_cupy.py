@@ -74,7 +74,7 @@ class CuPyBackend(Backend):
             if not self.owns(obj) and getattr(obj, "__dlpack_device__", lambda: (1, 0))()[0] == 2:  # kDLCUDA
                 obj = self._cupy.from_dlpack(obj.detach() if hasattr(obj, "detach") else obj)
             # cupy.asarray moves an array of another device to the current one.
-            return self._cupy.asarray(obj if self.owns(obj) else host_array(obj), dtype=dtype)
+            return self._cupy.asarray(obj if self.owns(obj) else host_array(obj, dtype), dtype=dtype)
 
     def to_numpy(self, array: Array) -> np.ndarray:
         return np.asarray(self._cupy.asnumpy(array))

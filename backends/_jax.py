@@ -70,7 +70,7 @@ class JAXBackend(Backend):
 
     def asarray(self, obj: object, dtype: str | None = None) -> Array:
         with self.scope():
-            source = obj if self.owns(obj) else host_array(obj)
+            source = obj if self.owns(obj) else host_array(obj, dtype)
             return self.xp.asarray(source, dtype=dtype)
 
     def to_numpy(self, array: Array) -> np.ndarray:

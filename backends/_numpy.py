@@ -50,7 +50,7 @@ class NumPyBackend(Backend):
         return "cpu"
 
     def asarray(self, obj: object, dtype: str | None = None) -> Array:
-        return np.asarray(host_array(obj), dtype=dtype)
+        return host_array(obj, dtype)
 
     def to_numpy(self, array: Array) -> np.ndarray:
         return np.asarray(array)

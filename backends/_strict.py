@@ -66,7 +66,7 @@ class StrictBackend(Backend):
             obj = obj.to_device(self._device)  # type: ignore[attr-defined]
             return obj if wanted is None else self._strict.astype(obj, wanted, copy=False)
         # Cast on the host: a device without float64 cannot take it even for a moment.
-        return self.xp.asarray(host_array(obj).astype(dtype or host_array(obj).dtype, copy=False))
+        return self.xp.asarray(host_array(obj, dtype))
 
     def to_numpy(self, array: Array) -> np.ndarray:
         return np.asarray(array.to_device(self._strict.Device("CPU_DEVICE")))

@@ -65,7 +65,7 @@ class TorchBackend(Backend):
         if not self.owns(obj) and getattr(obj, "__dlpack_device__", lambda: (1, 0))()[0] == 2:  # kDLCUDA
             obj = self._torch.from_dlpack(obj)
         if not self.owns(obj):
-            host = host_array(obj)
+            host = host_array(obj, dtype)
             # PyTorch has no read-only tensors and warns, and takes neither negative strides nor foreign byte order.
             native = host.dtype.newbyteorder("=")
             shares = host.flags.writeable and host.dtype.isnative and min(host.strides, default=0) >= 0

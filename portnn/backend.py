@@ -116,8 +116,19 @@ class Backend:
         return f"{self.name}:{self.device}"
 
 
-def host_array(obj: object) -> np.ndarray:
-    """Return anything array-like as a NumPy array: other libraries' arrays, lists, data frames."""
+def host_array(obj: object, dtype: str | None = None) -> np.ndarray:
+    """Return anything array-like as a NumPy array: other libraries' arrays, lists, data frames.
+
+    What is too large for ``dtype`` becomes infinity without a warning, which some libraries lack.
+    """
+    array = _host_array(obj)
+    if dtype is None:
+        return array
+    with np.errstate(over="ignore"):
+        return array.astype(dtype, copy=False)
+
+
+def _host_array(obj: object) -> np.ndarray:
     owner = _owner(obj)
     if owner is not None and owner.name != "numpy":
         return backend_of(obj).to_numpy(obj)

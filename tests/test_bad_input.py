@@ -1,0 +1,181 @@
+"""Bad input: each gives one clear PortnnError that names the argument, and changes nothing."""
+
+import numpy as np
+import pytest
+
+import portnn
+from portnn import (
+    ArgumentError,
+    BackendUnavailableError,
+    DataError,
+    Dense,
+    DTypeError,
+    NeuralNetwork,
+    ShapeError,
+    Standardize,
+    get_backend,
+)
+
+X, Y = np.ones((6, 3)), np.zeros((6, 2))
+LABELS = np.array([0, 1, 0, 1, 0, 1])
+
+
+def mse(**options):
+    return NeuralNetwork(3, 4, 2, seed=0, **options)
+
+
+def classifier(**options):
+    return NeuralNetwork(3, 4, 2, seed=0, output="softmax", loss="cross_entropy", **options)
+
+
+def replaced(value):
+    x = X.copy()
+    x[2, 1] = value
+    return x
+
+
+CASES = {
+    "one-dimensional x": (mse, np.ones(3), Y, ShapeError, "x: expected .rows, features"),
+    "wrong width of x": (mse, np.ones((6, 4)), Y, ShapeError, r"x: expected \(rows, 3\)"),
+    "wrong width of y": (mse, X, np.zeros((6, 3)), ShapeError, r"y: expected shape \(6, 2\)"),
+    "one-dimensional y": (mse, X, np.zeros(6), ShapeError, r"y: expected shape \(6, 2\)"),
+    "wrong rows of y": (mse, X, np.zeros((5, 2)), ShapeError, "y: expected 6 rows"),
+    "no rows": (mse, np.ones((0, 3)), np.zeros((0, 2)), DataError, "at least one row"),
+    "complex": (mse, X * 1j, Y, DTypeError, "x: expected real numbers; got dtype complex128"),
+    "object": (mse, X.astype(object), Y, DTypeError, "x: expected real numbers; got dtype object"),
+    "text": (mse, X.astype(str), Y, DTypeError, "x: expected real numbers"),
+    "None": (mse, None, Y, DTypeError, "x: expected real numbers"),
+    "ragged": (mse, [[1.0, 2.0, 3.0], [1.0]], Y, DataError, "ragged"),
+    "nan": (mse, replaced(np.nan), Y, DataError, "x: expected finite numbers"),
+    "infinity": (mse, replaced(-np.inf), Y, DataError, "x: expected finite numbers"),
+    "beyond float32": (mse, replaced(1e300), Y, DataError, "float32's range"),
+    "nan in y": (mse, X, np.full((6, 2), np.nan), DataError, "y: expected finite numbers"),
+    "integers without a loss": (mse, X, LABELS, DTypeError, 'loss="cross_entropy"'),
+    "labels too large": (classifier, X, LABELS + 1, DataError, r"labels in 0..1; got 2"),
+    "labels below zero": (classifier, X, LABELS - 1, DataError, r"labels in 0..1; got -1"),
+    "floating labels": (classifier, X, LABELS * 1.0, DTypeError, "integer class labels"),
+    "no distribution": (classifier, X, np.full((6, 2), 0.9), DataError, "sum to 1"),
+    "negative probability": (classifier, X, np.tile([2.0, -1.0], (6, 1)), DataError, r"targets in \[0, 1\]"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_fit(backend, case):
+    make, x, y, error, message = CASES[case]
+    net = make(backend=backend)
+    before = net.fingerprint()
+    with pytest.raises(error, match=message) as caught:
+        net.fit(x, y)
+    assert isinstance(caught.value, portnn.PortnnError)
+    assert net.fingerprint() == before
+    assert net.step_count == 0
+
+
+def test_labels_out_of_range_in_a_step():
+    with pytest.raises(DataError, match="labels"):
+        classifier().step(X, LABELS + 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        ((3, 4, 1), {"backend": "nmpy"}, ArgumentError, "backend: expected one of .*numpy.* got 'nmpy'"),
+        ((3, 4, 1), {"activation": "rleu"}, ArgumentError, "activation: expected one of .*relu.* got 'rleu'"),
+        ((3, 4, 1), {"output": "max"}, ArgumentError, "output: expected"),
+        ((3, 4, 1), {"loss": "mae2"}, ArgumentError, "loss: expected one of"),
+        ((3, 4, 1), {"optimizer": "admm"}, ArgumentError, "optimizer: expected one of sgd, adam"),
+        ((3, 4, 1), {"learning_rate": -1.0}, ArgumentError, "learning_rate: expected"),
+        ((3, 4, 1), {"initializer": "hee"}, ArgumentError, "initializer: expected"),
+        ((3, 4, 1), {"dtype": "float16"}, DTypeError, "dtype: expected 'float32'"),
+        ((3, 4, 1), {"seed": -1}, ArgumentError, "seed: expected"),
+        ((3, 4, 1), {"device": "cuda:0"}, ArgumentError, "device: needs a backend"),
+        ((3, 4, 1), {"backend": "numpy:1"}, ArgumentError, "numpy runs on cpu"),
+        ((3, 4, 1), {"loss": "cross_entropy"}, ArgumentError, 'needs output="softmax"'),
+        ((3,), {}, ArgumentError, "at least an input and an output width"),
+        ((3, 0, 1), {}, ArgumentError, "units: expected a positive int; got 0"),
+        ((3, 2.5, 1), {}, ArgumentError, "layers: expected"),
+        ((True, 4, 1), {}, ArgumentError, "units: expected a positive int; got True"),
+        ((3, 4, "rleu"), {}, ArgumentError, "layers: expected one of"),
+        ((3, 4, 1, "tanh"), {"output": "sigmoid"}, ArgumentError, "the last layer is 'tanh' already"),
+        ((3, Dense(4), Standardize(), 1), {}, ArgumentError, "Standardize must be the first"),
+    ],
+)
+def test_constructor(arguments, options, error, message):
+    with pytest.raises(error, match=message):
+        NeuralNetwork(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"epochs": 0}, ArgumentError, "epochs: expected a positive int"),
+        ({"batch_size": -1}, ArgumentError, "batch_size: expected a positive int"),
+        ({"metrics": ["acuracy"]}, ArgumentError, "metrics: expected one of"),
+        ({"validation": 1.5}, ArgumentError, "validation: expected a share"),
+        ({"validation": (X, Y[:3])}, ShapeError, "validation y: expected 6 rows"),
+        ({"sample_weight": [1, 2]}, ShapeError, "sample_weight: expected shape"),
+        ({"sample_weight": [-1, 1, 1, 1, 1, 1]}, DataError, "none below 0"),
+    ],
+)
+def test_options_of_fit(options, error, message):
+    net = mse()
+    before = net.fingerprint()
+    with pytest.raises(error, match=message):
+        net.fit(X, Y, **options)
+    assert net.fingerprint() == before
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ({"W3": np.ones((3, 4))}, ArgumentError, "parameters: expected one of W1, b1, W2, b2; got 'W3'"),
+        ({"W1": np.ones((4, 3))}, ShapeError, r"parameters\['W1'\]: expected shape \(3, 4\); got \(4, 3\)"),
+        ({"b1": np.zeros(4), "W1": np.full((3, 4), np.nan)}, DataError, "finite"),
+        ({"W1": np.ones((3, 4), complex)}, DTypeError, "real numbers"),
+    ],
+)
+def test_set_parameters(backend, values, error, message):
+    net = mse(backend=backend)
+    before = net.fingerprint()
+    with pytest.raises(error, match=message):
+        net.set_parameters(values)
+    assert net.fingerprint() == before
+
+
+def test_nan_is_seen_at_prediction():
+    net = classifier()
+    outputs = net.predict(replaced(np.nan))
+    assert np.isnan(outputs[2]).all()
+    assert np.isfinite(np.delete(outputs, 2, axis=0)).all()
+    with pytest.raises(DataError, match="finite"):
+        net.predict_classes(replaced(np.nan))
+
+
+def test_a_missing_backend_is_refused_and_names_the_mend():
+    info = {i.name: i for i in portnn.available_backends()}["cupy"]
+    if info.available:
+        pytest.skip("cupy: available here")
+    with pytest.raises(BackendUnavailableError, match=r"cupy.*(CUDA|pip install)") as caught:
+        NeuralNetwork(backend="cupy")
+    assert isinstance(caught.value, ImportError)
+
+
+def test_auto_says_which(caplog):
+    info = {i.name: i for i in portnn.available_backends()}["cupy"]
+    chosen = get_backend("auto")
+    assert chosen.name == ("cupy" if info.available else "numpy")
+    if not info.available:
+        assert "using numpy" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["torch:cuda:99", "jax:cpu:99", "array_api_strict:device9"])
+def test_unknown_devices(name):
+    pytest.importorskip(name.partition(":")[0])
+    with pytest.raises(ArgumentError, match=r"device: .* has"):
+        NeuralNetwork(3, 1, backend=name)
+
+
+def test_float64_is_refused_where_the_device_has_none():
+    pytest.importorskip("array_api_strict")
+    with pytest.raises(DTypeError, match=r'no float64; use dtype="float32"'):
+        NeuralNetwork(3, 1, backend="array_api_strict:no_float64", dtype="float64")

@@ -1,0 +1,211 @@
+"""The command line: results on stdout, messages on stderr, exit code 2 and one line for bad input."""
+
+import gzip
+import pickle
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import portnn
+from portnn.cli import main
+from portnn.readers import read_csv, read_idx, read_table
+
+DIGITS = Path(__file__).parents[1] / "examples" / "data" / "digits.csv"
+
+
+def portnn_command(*arguments, code=0):
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def results(output):
+    return dict(line.split(maxsplit=1) for line in output.splitlines())
+
+
+@pytest.fixture
+def iris(tmp_path):
+    """Three separable kinds of flowers, with names for labels."""
+    rng = np.random.default_rng(0)
+    lines = ["length,width,kind"]
+    for i, kind in enumerate(["setosa", "versicolor", "virginica"] * 30):
+        a, b = rng.normal(i % 3, 0.1, 2)
+        lines.append(f"{a:.3f},{b:.3f},{kind}")
+    path = tmp_path / "iris.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_train_digits_twice_evaluate_predict(tmp_path):
+    pytest.importorskip("matplotlib")
+    model = tmp_path / "digits.safetensors"
+    first = portnn_command(
+        "train", DIGITS, "--target", "label", "--hidden", "128", "--save", model, "--backend", "numpy"
+    )
+    again = portnn_command("train", DIGITS, "--target", "label", "--hidden", "128", "--backend", "numpy")
+    one, two = results(first.stdout), results(again.stdout)
+    assert float(one["accuracy"].split()[0]) >= 0.97
+    assert one["fingerprint"] == two["fingerprint"] == portnn.NeuralNetwork.load(model).fingerprint()
+    assert one["backend"] == "numpy:cpu"
+    assert one["time"]
+    assert "classification: the target has 10" in first.stderr
+    assert (tmp_path / "digits.png").stat().st_size > 5000
+    assert float(results(portnn_command("evaluate", model, DIGITS).stdout)["accuracy"].split()[0]) > 0.98
+    lines = portnn_command("predict", model, DIGITS).stdout.splitlines()
+    assert lines[0] == "label"
+    truth = read_csv(DIGITS).columns["label"]
+    assert np.mean(np.array(lines[1:], float) == truth) > 0.98
+
+
+def test_backends_train_alike(backend, iris):
+    out = results(portnn_command("train", iris, "--target", "kind", "--backend", backend).stdout)
+    assert out["backend"].startswith(backend)
+    assert float(out["accuracy"].split()[0]) > 0.9
+
+
+def test_names_of_classes_and_columns(tmp_path, iris):
+    model = tmp_path / "m.safetensors"
+    portnn_command("train", iris, "--target", "kind", "--save", model, "--epochs", "60")
+    new = tmp_path / "new.csv"
+    new.write_text("extra,width,length\n9,2.0,2.0\n9,0.0,0.0\n")  # other columns, another order, no target
+    assert portnn_command("predict", model, new).stdout.split() == ["kind", "virginica", "setosa"]
+    out = tmp_path / "out.csv"
+    portnn_command("predict", model, new, "--outputs", "--output", out)
+    table = read_csv(out)
+    assert list(table.columns) == ["setosa", "versicolor", "virginica"]
+    np.testing.assert_allclose(sum(table.columns.values()), 1, rtol=1e-5)
+
+
+def test_regression_without_a_header(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.random((200, 3))
+    np.savetxt(tmp_path / "d.csv", np.c_[x, x @ [1, 2, 3]], delimiter=",")
+    model = tmp_path / "m.safetensors"
+    options = ("--learning-rate", "0.01", "--batch-size", "8", "--save", model)
+    result = portnn_command("train", tmp_path / "d.csv", "--target", "-1", *options)
+    assert "regression" in result.stderr
+    assert float(results(result.stdout)["r2"].split()[0]) > 0.95
+    np.savetxt(tmp_path / "x.csv", x[:5], delimiter=",")
+    lines = portnn_command("predict", model, tmp_path / "x.csv").stdout.splitlines()
+    np.testing.assert_allclose(np.array(lines[1:], float), x[:5] @ [1, 2, 3], atol=0.5)
+
+
+def test_binary_with_a_sigmoid(tmp_path, iris):
+    two = tmp_path / "two.csv"
+    two.write_text("".join(line for line in iris.read_text().splitlines(keepends=True) if "versi" not in line))
+    model = tmp_path / "m.safetensors"
+    portnn_command(
+        "train", two, "--target", "kind", "--loss", "binary_cross_entropy", "--save", model, "--epochs", "60"
+    )
+    assert results(portnn_command("evaluate", model, two).stdout)["accuracy"].startswith("1.0")
+
+
+def idx(array):
+    header = struct.pack(">BBBB", 0, 0, {"u1": 8, "i4": 12, "f8": 14}[array.dtype.str[1:]], array.ndim)
+    return header + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def test_idx_npy_npz(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(60, dtype=np.uint8) % 3
+    images = (rng.integers(0, 80, (60, 4, 4)) + 80 * labels[:, None, None]).astype(np.uint8)
+    (tmp_path / "images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
+    (tmp_path / "labels-idx1-ubyte").write_bytes(idx(labels))
+    np.testing.assert_array_equal(read_idx(tmp_path / "images-idx3-ubyte.gz"), images)
+    numbers = rng.random((2, 3))
+    (tmp_path / "f.idx").write_bytes(idx(numbers))
+    np.testing.assert_array_equal(read_idx(tmp_path / "f.idx"), numbers)
+    np.save(tmp_path / "images.npy", images)
+    np.savez(tmp_path / "all.npz", x=images.reshape(60, 16), y=labels)
+    names = ["images-idx3-ubyte.gz", "images.npy"]
+    accuracies = []
+    for name in names:
+        arguments = ("train", tmp_path / name, "--target", tmp_path / "labels-idx1-ubyte", "--learning-rate", "0.01")
+        tested = ("--test", tmp_path / name, "--test-target", tmp_path / "labels-idx1-ubyte")
+        accuracies.append(results(portnn_command(*arguments, *tested).stdout)["accuracy"])
+    from_npz = portnn_command("train", tmp_path / "all.npz", "--target", "y", "--learning-rate", "0.01")
+    accuracies.append(results(from_npz.stdout)["accuracy"])
+    assert all(float(a.split()[0]) > 0.9 for a in accuracies)
+    assert list(read_table(tmp_path / "all.npz").columns)[:2] == ["x0", "x1"]
+
+
+BAD_FILES = {
+    "missing": ("a,b,y\n1,2,3\n4,,6\n7,8,9\n", "y", "line 3, column 'b': expected a number; got a missing cell"),
+    "text": ("a,b,y\n1,2,3\n4,x,6\n7,8,9\n", "y", "line 3, column 'b': expected a number; got 'x'"),
+    "text in the target": ("a,y\n1,2\n3,4\n5,x\n", "y", "line 4, column 'y': expected a number; got 'x'"),
+    "missing target": ("a,y\n1,u\n3,\n5,v\n", "y", "column 'y'"),
+    "nan": ("a,b,y\n1,nan,3\n4,5,6\n", "y", "line 2, column 'b': expected a finite number; got nan"),
+    "infinity": ("a,b,y\n1,inf,3\n4,5,6\n", "y", "line 2, column 'b': expected a finite number; got inf"),
+    "unknown column": ("a,b,y\n1,2,3\n4,5,6\n", "z", "expected one of the columns a, b, y; got 'z'"),
+    "ragged": ("a,b,y\n1,2,3\n4,5\n", "y", "row 3: expected 3 cells; got 2"),
+    "empty": ("", "y", "got an empty file"),
+    "header only": ("a,b,y\n", "y", "got an empty file"),
+    "two names alike": ("a,a,y\n1,2,3\n", "y", "'a' twice"),
+    "target alone": ("y\n1\n2\n", "y", "columns beside the target"),
+    "one row": ("a,y\n1,2.5\n", "y", "at least two rows"),
+    "binary": (b"\xff\xfe\x00\x80", "y", "UTF-8"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_csv(tmp_path, case):
+    content, target, message = BAD_FILES[case]
+    path, model = tmp_path / "bad.csv", tmp_path / "m.safetensors"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    result = portnn_command("train", path, "--target", target, "--save", model, code=2)
+    assert message in result.stderr
+    assert result.stderr.startswith("Error: ") or "\nError: " in result.stderr
+    assert result.stdout == ""
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.csv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t-idx1-ubyte", b"\0\0\x08\x01\0\0\0\x05abc"), ("t-idx1-ubyte", b"hello"), ("t-idx1-ubyte.gz", b"hello"),
+        ("t.npy", b"hello"), ("t.npz", b"hello"), ("t.npy", pickle.dumps([1])),
+    ],
+)  # fmt: skip
+def test_bad_arrays(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    assert "expected" in portnn_command("train", tmp_path / name, "--target", "0", code=2).stderr
+
+
+def test_other_bad_calls(tmp_path, iris):
+    model = tmp_path / "m.safetensors"
+    portnn_command("train", iris, "--target", "kind", "--save", model, "--epochs", "1")
+    whole = model.read_bytes()
+    portnn_command("train", tmp_path / "absent.csv", "--target", "kind", code=2)
+    portnn_command("train", iris, "--target", "kind", "--optimizer", "admm", code=2)
+    assert "expected one of" in portnn_command("train", iris, "--target", "kind", "--backend", "nmpy", code=2).stderr
+    message = portnn_command("train", iris, "--target", "kind", "--loss", "mse", "--save", model, code=2).stderr
+    assert "cross_entropy" in message
+    portnn_command("train", iris, "--target", "kind", "--task", "regression", code=2)
+    assert "one of the columns" in portnn_command("predict", model, DIGITS, code=2).stderr
+    assert model.read_bytes() == whole
+    (tmp_path / "other.csv").write_text("length,width,kind\n1,2,tulip\n")
+    assert "got 'tulip'" in portnn_command("evaluate", model, tmp_path / "other.csv", code=2).stderr
+    model.write_bytes(whole[:200])
+    assert "truncated or foreign" in portnn_command("predict", model, iris, code=2).stderr
+    no_folder = tmp_path / "no" / "m.safetensors"
+    portnn_command("train", iris, "--target", "kind", "--epochs", "1", "--save", no_folder, code=2)
+
+
+def test_version_and_backends():
+    assert portnn.__version__ in portnn_command("--version").stdout
+    listed = portnn_command("backends").stdout
+    for info in portnn.available_backends():
+        assert info.name in listed
+        assert (info.version if info.available else info.reason) in listed
+
+
+def test_installed_command():
+    program = Path(sys.executable).with_name("portnn")
+    out = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    assert portnn.__version__ in out
