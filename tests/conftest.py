@@ -7,55 +7,61 @@ import pytest
 
 import portnn
 
+ROOT = Path(__file__).parents[1]
+
 # With a plain install, `python -m pytest` in the root finds ./portnn; its backends/ lies beside it, not inside.
-portnn.__path__.append(str(Path(__file__).parents[1]))
+portnn.__path__.append(str(ROOT))
 
 INFOS = {info.name: info for info in portnn.available_backends()}
 BUILT_IN = ["numpy", "array_api_strict", "cupy", "jax", "torch"]
 
 
+def _reason(name: str) -> str:
+    """Why a backend such as "torch:cuda:0" cannot run here; empty where it can."""
+    library, _, device = name.partition(":")
+    if library not in INFOS:
+        return "no such backend"
+    info = INFOS[library]
+    if device and info.available and device not in info.devices:
+        return f"{library} has {', '.join(info.devices)}"
+    return info.reason
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--portnn-require", default="", help="backends that must run: numpy,torch,jax")
+    parser.addoption("--portnn-require", default="", help="backends that must run: numpy,torch,torch:cuda:0,jax")
 
 
 def pytest_report_header() -> list[str]:
     return [
-        f"{info.name}: {info.version} on {', '.join(info.devices)}"
-        if info.available
-        else f"{info.name}: NOT RUN, {info.reason}"
-        for info in INFOS.values()
+        f"{i.name}: {i.version} on {', '.join(i.devices)}" if i.available else f"{i.name}: NOT RUN, {i.reason}"
+        for i in INFOS.values()
     ]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    required = [name for name in config.getoption("--portnn-require").split(",") if name]
-    for name in required:
-        if name not in INFOS or not INFOS[name].available:
-            reason = INFOS[name].reason if name in INFOS else "no such backend"
+    for name in filter(None, config.getoption("--portnn-require").split(",")):
+        if reason := _reason(name):
             raise pytest.UsageError(f"--portnn-require {name}: {reason}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
-        metafunc.parametrize("backend", BUILT_IN)
+        # A device asked for by name is tested beside its library's default one.
+        required = metafunc.config.getoption("--portnn-require").split(",")
+        metafunc.parametrize("backend", [*BUILT_IN, *(name for name in required if ":" in name)])
 
 
 @pytest.fixture(autouse=True)
-def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _on_what_is_installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PORTNN_BACKEND", raising=False)
-
-
-@pytest.fixture(autouse=True)
-def _installed(request: pytest.FixtureRequest) -> None:
     if "backend" in request.fixturenames:
-        info = INFOS[request.getfixturevalue("backend")]
-        if not info.available:
-            pytest.skip(f"{info.name}: {info.reason}")
+        name = request.getfixturevalue("backend")
+        if reason := _reason(name):
+            pytest.skip(f"{name}: {reason}")
 
 
 @pytest.fixture
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """The 1797 digits of examples/data: (1797, 64) pixels and labels."""
-    path = Path(__file__).parents[1] / "examples" / "data" / "digits.csv"
-    rows = np.loadtxt(path, delimiter=",", skiprows=1)
+    rows = np.loadtxt(ROOT / "examples" / "data" / "digits.csv", delimiter=",", skiprows=1)
     return rows[:, :-1], rows[:, -1].astype(np.int64)
