@@ -4,8 +4,6 @@ Each use has a stream of its own, keyed by (seed, stream, counters), so that no 
 resumed run needs nothing but its counters.
 """
 
-import secrets
-
 import numpy as np
 
 WEIGHTS, SHUFFLE, SPLIT = range(3)
@@ -13,10 +11,10 @@ WEIGHTS, SHUFFLE, SPLIT = range(3)
 
 def draw_seed() -> int:
     """Return a fresh seed for a network that was given none."""
-    return secrets.randbits(32)
+    return int(np.random.SeedSequence().generate_state(1)[0])
 
 
-def generator(seed: int, stream: int, *counters: int) -> np.random.Generator:
+def generator(seed: int, stream: int, *counters: int) -> "np.random.Generator":
     """Return the generator of one stream (WEIGHTS, SHUFFLE, SPLIT) at the given counters."""
     return np.random.default_rng([seed, stream, *counters])
 
