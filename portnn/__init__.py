@@ -12,7 +12,7 @@ from portnn.errors import (
     SerializationError,
     ShapeError,
 )
-from portnn.layers import Activation, Dense, Layer, Standardize
+from portnn.layers import Activation, Dense, Layer, Standardize, Unstandardize
 from portnn.network import NeuralNetwork
 from portnn.optimizers import SGD, Adam, Optimizer
 from portnn.serialization import read_pickled_weights
@@ -40,6 +40,7 @@ __all__ = [
     "SerializationError",
     "ShapeError",
     "Standardize",
+    "Unstandardize",
     "available_backends",
     "get_backend",
     "read_pickled_weights",

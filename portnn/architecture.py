@@ -11,7 +11,7 @@ from portnn import random
 from portnn.activations import ACTIVATIONS
 from portnn.errors import ArgumentError, choose
 from portnn.initializers import resolve
-from portnn.layers import LAYERS, Activation, Dense, Features, Layer, Standardize
+from portnn.layers import LAYERS, Activation, Dense, Features, Layer, Standardize, Unstandardize
 from portnn.types import Array, Namespace
 
 
@@ -113,6 +113,9 @@ class Architecture:
             raise ArgumentError(f"layers: expected at least an input and an output width; got {tuple(items)!r}")
         if any(isinstance(layer, Standardize) for layer in layers[1:]):
             raise ArgumentError("layers: Standardize must be the first layer")
+        misplaced = any(isinstance(layer, Unstandardize) for layer in layers[:-1])
+        if misplaced or (isinstance(layers[-1], Unstandardize) and output != "identity"):
+            raise ArgumentError(f'layers: Unstandardize must be the last, before output="identity"; got {output!r}')
         return cls(tuple(layers), output, features)
 
     def shapes(self) -> list[tuple[Layer, Any]]:
@@ -125,6 +128,11 @@ class Architecture:
             features = shapes.output
             result.append((layer, shapes))
         return result
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs one row has. The width of the input must be known."""
+        return int(self.shapes()[-1][1].output[0])
 
     def layouts(self) -> tuple[Layout, Layout]:
         """Return the layouts of the parameters and of the buffers."""
@@ -142,6 +150,17 @@ class Architecture:
     def _activation_after(self, index: int) -> str:
         following = self.layers[index + 1 :]
         return next((layer.name for layer in following if isinstance(layer, Activation)), self.output)
+
+    def table(self) -> list[tuple[str, str, str]]:
+        """Return (layer, shape of the output, number of parameters) of each layer, "?" where not known yet."""
+        if self.features is None:
+            return [(str(layer), "?", "?") for layer in self.layers]
+        counts = [sum(int(np.prod(shape)) for shape, _ in s.parameters.values()) for _, s in self.shapes()]
+        rows = [
+            (str(layer), f"(batch, {', '.join(map(str, shapes.output))})", f"{count:,}")
+            for (layer, shapes), count in zip(self.shapes(), counts, strict=True)
+        ]
+        return [*rows, (f"{self.output} (output)", rows[-1][1], "0"), ("total", "", f"{sum(counts):,}")]
 
     def describe(self) -> dict[str, Any]:
         """Return the architecture as plain values, for a file."""

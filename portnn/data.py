@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -121,6 +121,10 @@ def _probabilities(backend: Backend, name: str, y: Array, loss: Loss) -> None:
             raise DataError(f"{name}: expected one distribution per row; got rows that do not sum to 1")
 
 
+Batch: TypeAlias = tuple[Array, Array, Any]
+"""(x, y, weight): the weight is a number, or one per row, (batch, 1)."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Checked data on one backend."""
@@ -134,7 +138,11 @@ class Dataset:
     def rows(self) -> int:
         return int(self.x.shape[0])
 
-    def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[tuple[Array, Array, Any]]:
+    def take(self, xp: Namespace, index: Array) -> "Dataset":
+        """Return the rows of the given indices."""
+        return Dataset(*(None if a is None else xp.take(a, index, axis=0) for a in (self.x, self.y, self.weight)))
+
+    def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
         for start in range(0, self.rows, size):
             stop = min(start + size, self.rows)
@@ -157,7 +165,7 @@ def row_weights(backend: Backend, weight: object, rows: int, dtype: str, mean: b
 
 
 def column_statistics(x: np.ndarray, block: int = 4096) -> tuple[np.ndarray, np.ndarray]:
-    """Return (mean, 1 / standard deviation) of each feature, in float64; 1 where a feature never varies.
+    """Return (mean, standard deviation) of each column, in float64; 1 where a column never varies.
 
     Two passes over blocks of rows, on the host: the same bits for every backend, and no float64 copy of x.
     """
@@ -166,4 +174,4 @@ def column_statistics(x: np.ndarray, block: int = 4096) -> tuple[np.ndarray, np.
     variance = sum(np.sum((b - mean) ** 2, axis=0) for b in blocks) / x.shape[0]
     # A constant feature's variance is rounding noise of its mean, at most (rows eps mean)².
     constant = variance <= (x.shape[0] * np.finfo(np.float64).eps * np.abs(mean)) ** 2
-    return mean, 1.0 / np.sqrt(np.where(constant, 1.0, variance))
+    return mean, np.sqrt(np.where(constant, 1.0, variance))

@@ -6,6 +6,7 @@ To add a layer, write a frozen dataclass with ``shapes`` and ``forward`` and ent
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from portnn.activations import ACTIVATIONS
 from portnn.errors import ArgumentError, ShapeError, choose
@@ -29,12 +30,19 @@ class Shapes:
 class Layer:
     """Base of all layers."""
 
+    fitted_to: ClassVar[str] = ""
+    """What the buffers are fitted to at the first ``fit``: "x", "y" or nothing."""
+
     def shapes(self, features: Features) -> Shapes:
         """Return the shapes for an input of (batch, \\*features)."""
         raise NotImplementedError
 
     def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> tuple[Array, Backward]:
         """Return (output, backward); ``backward(dy)`` returns (dx, {parameter: gradient})."""
+        raise NotImplementedError
+
+    def fitted(self, mean: Array, std: Array) -> dict[str, Array]:
+        """Return the buffers for data, ``fitted_to``, of that mean and standard deviation per column."""
         raise NotImplementedError
 
 
@@ -103,6 +111,8 @@ class Standardize(Layer):
     that never varies keeps inverse_std = 1. It must be the first layer.
     """
 
+    fitted_to: ClassVar[str] = "x"
+
     def shapes(self, features: Features) -> Shapes:
         return Shapes(features, {}, {"mean": (features, "zeros"), "inverse_std": (features, "ones")})
 
@@ -110,5 +120,30 @@ class Standardize(Layer):
         scale = weights["inverse_std"]
         return (x - weights["mean"]) * scale, lambda dy: (dy * scale, {})
 
+    def fitted(self, mean: Array, std: Array) -> dict[str, Array]:
+        return {"mean": mean, "inverse_std": 1.0 / std}
 
-LAYERS: dict[str, type[Layer]] = {"Dense": Dense, "Activation": Activation, "Standardize": Standardize}
+
+@dataclass(frozen=True)
+class Unstandardize(Layer):
+    """The way back, for a regression's outputs: y = x std + mean.
+
+    Both are buffers, fitted on the training targets at the first ``fit`` and stored with the model: the layers
+    before it work on numbers of size one, whatever the target's unit. It must be the last layer, with the
+    output activation identity; the loss stays in the target's unit.
+    """
+
+    fitted_to: ClassVar[str] = "y"
+
+    def shapes(self, features: Features) -> Shapes:
+        return Shapes(features, {}, {"mean": (features, "zeros"), "std": (features, "ones")})
+
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> tuple[Array, Backward]:
+        scale = weights["std"]
+        return x * scale + weights["mean"], lambda dy: (dy * scale, {})
+
+    def fitted(self, mean: Array, std: Array) -> dict[str, Array]:
+        return {"mean": mean, "std": std}
+
+
+LAYERS: dict[str, type[Layer]] = {kind.__name__: kind for kind in (Dense, Activation, Standardize, Unstandardize)}

@@ -9,7 +9,7 @@ A loss with a ``pair`` works from the pre-activation (the logits) of that output
 logit gives infinity or NaN; any other works from the network's output.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from portnn.activations import ACTIVATIONS, sigmoid
@@ -86,14 +86,14 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def from_preactivation(name: str, output: str) -> LossFunction:
-    """Return the loss as a function of what enters the output activation.
+def for_output(name: str, output: str) -> Loss:
+    """Return the loss of that name with its function taking what enters the output activation.
 
     Raises ArgumentError for a loss that needs another output activation than ``output``.
     """
     loss = choose("loss", name, LOSSES)
     if loss.pair == output:
-        return loss.function
+        return loss
     if loss.pair is not None:
         raise ArgumentError(f'loss: {name!r} needs output="{loss.pair}"; got output="{output}"')
     activation = choose("output", output, ACTIVATIONS)
@@ -103,4 +103,4 @@ def from_preactivation(name: str, output: str) -> LossFunction:
         value, da = loss.function(xp, a, y, weight)
         return value, backward(da)
 
-    return composed
+    return replace(loss, function=composed)

@@ -1,7 +1,6 @@
-"""NeuralNetwork: the shell that holds the state around the pure core."""
+"""NeuralNetwork: what users hold. It checks what comes in, and hands it to the runtime that holds the state."""
 
 import copy
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -11,20 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from portnn import data, optimizers, random, serialization, training
-from portnn.architecture import Architecture, Layout
-from portnn.backend import Backend, backend_of, get_backend, host_array, requested_backend
-from portnn.errors import ArgumentError, DataError, DTypeError, NotFittedError, SerializationError, ShapeError, choose
-from portnn.layers import Dense, Layer, Standardize
-from portnn.losses import LOSSES, from_preactivation
+from portnn import data, losses, optimizers, random, serialization, training
+from portnn.architecture import Architecture
+from portnn.backend import Backend, backend_of, get_backend, requested_backend
+from portnn.data import Batch, Dataset
+from portnn.errors import ArgumentError, DTypeError, NotFittedError, SerializationError, choose
+from portnn.layers import Dense, Layer
 from portnn.metrics import METRICS, classes
 from portnn.optimizers import OPTIMIZERS, Optimizer
-from portnn.step import Core, State
+from portnn.runtime import PREDICT_ROWS, Runtime
+from portnn.step import Core
 from portnn.training import History
 from portnn.types import Array
-
-PREDICT_ROWS = 8192
-"""Rows of one batch at prediction: bounds the memory of the hidden layers."""
 
 
 class NeuralNetwork:
@@ -68,8 +65,6 @@ class NeuralNetwork:
         bias: bool = True, backend: str | None = None, device: str | None = None, dtype: str = "float32",
         seed: int | None = None,
     ) -> None:  # fmt: skip
-        if dtype not in ("float32", "float64"):
-            raise DTypeError(f"dtype: expected 'float32' or 'float64'; got {dtype!r}")
         if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
             raise ArgumentError(f"seed: expected an int of at least 0; got {seed!r}")
         self._parse = partial(
@@ -78,122 +73,72 @@ class NeuralNetwork:
         self._widths_given = bool(layers)
         self.architecture = self._parse(layers) if layers else replace(self._parse((1, 100, 1)), features=None)
         self.loss = loss
-        from_preactivation(loss or "mse", self.architecture.output)
+        self._loss = losses.for_output(loss or "mse", self.architecture.output)
         self.optimizer = optimizers.make(optimizer, learning_rate)
         self.dtype = dtype
         self.seed = random.draw_seed() if seed is None else int(seed)
-        self.step_count = 0
-        """Training steps taken."""
-        self.epoch_count = 0
-        """Epochs finished."""
         self.metadata: dict[str, Any] = {}
         """Plain JSON values of the user's own, saved with the model."""
-        self._core: Core | None = None
-        self._state: State | None = None
         wanted = requested_backend(backend, device)
         self._follows_data = wanted is None
-        self._backend = wanted or get_backend("numpy")
-        self._check_dtype(self._backend)
+        self._backend = _with_dtype(wanted or get_backend("numpy"), dtype)
+        self._runtime: Runtime | None = None
         if self.architecture.features is not None:
             self._build()
 
-    # ---- state: building, placing, copying
+    # ---- where it computes, and of what widths
 
-    def _check_dtype(self, backend: Backend) -> None:
-        if self.dtype not in backend.dtypes():
-            raise DTypeError(f'dtype: {backend!r} has no {self.dtype}; use dtype="float32" or another device')
-
-    def _build(self) -> None:
+    def _build(self) -> Runtime:
         """Draw the initial state, once the width of the input is known."""
-        parameters, buffers = self.architecture.layouts()
-        loss = from_preactivation(self.loss or "mse", self.architecture.output)
-        self._core = Core(self.architecture, loss, parameters, buffers)
-        initial = self.architecture.initial(parameters, self.seed)
-        slots = tuple(np.zeros(parameters.size) for _ in range(self.optimizer.slots))
-        kept = self.architecture.initial(buffers, self.seed)
-        self._place(self._backend, State(initial, kept, slots))
+        core = Core(self.architecture, self._loss, *self.architecture.layouts())
+        self._runtime = Runtime.initial(self._backend, core, self.optimizer, self.dtype, self.seed)
+        return self._runtime
 
-    def _place(self, backend: Backend, state: State) -> None:
-        """Take owned copies of the state's arrays to a backend, and bind the core to it."""
-
-        def owned(array: object) -> Array:
-            with backend.scope():
-                return backend.xp.asarray(backend.asarray(array, self.dtype), copy=True)
-
-        assert self._core is not None
-        self._backend = backend
-        self._state = State(owned(state.parameters), owned(state.buffers), tuple(map(owned, state.slots)))
-        core, xp = self._core, backend.xp
-        update = backend.elementwise(self.optimizer.kernel, donate=(0, *range(2, 2 + self.optimizer.slots)))
-        self._step = backend.compile(lambda state, *rest: core.step(xp, update, state, *rest), donate=(0,))
-        self._forward = backend.compile(lambda state, x: core.forward(xp, state, x))
-
-    def _ready(self) -> tuple[Core, State]:
-        if self._core is None or self._state is None:
+    def _built(self) -> Runtime:
+        if self._runtime is None:
             raise NotFittedError("network: its widths are inferred at the first fit; give them, or call fit first")
-        return self._core, self._state
+        return self._runtime
 
-    def _prepare(self, x: object, y: object) -> None:
-        """Before training: follow the data to its backend, and infer the widths that were not given."""
+    def _follow(self, x: object, y: object) -> Runtime:
+        """Before training: go where the data are, and infer the widths that were not given."""
         if self._follows_data:
-            self._follows_data = False
-            home = backend_of(x)
-            if home is not self._backend:
-                self._check_dtype(home)
-                self._backend = home
-                if self._state is not None:
-                    self._place(home, self._state)
-        if self._core is None:
-            loss = LOSSES[self.loss or "mse"]
-            with self._backend.scope():
-                shape = tuple(data.features(self._backend, x, None, self.dtype, check=False).shape[1:])
-                if self._widths_given:
-                    self.architecture = replace(self.architecture, features=shape)
-                else:
-                    width = data.target_width(self._backend, y, loss)
-                    self.architecture = self._parse((*shape, 100, width))
-            self._build()
+            home = _with_dtype(backend_of(x), self.dtype)
+            if self._runtime is not None and home is not self._backend:
+                self._runtime = self._runtime.to(home, self.dtype)
+            self._backend, self._follows_data = home, False
+        if self._runtime is not None:
+            return self._runtime
+        with self._backend.scope():
+            shape = tuple(data.features(self._backend, x, None, self.dtype, check=False).shape[1:])
+            if self._widths_given:
+                self.architecture = replace(self.architecture, features=shape)
+            else:
+                self.architecture = self._parse((*shape, 100, data.target_width(self._backend, y, self._loss)))
+            return self._build()
 
-    def _snapshot(self) -> tuple[State, int, int]:
-        _, state = self._ready()
-        copied = [self._copy(a) for a in (state.parameters, state.buffers, *state.slots)]
-        return State(copied[0], copied[1], tuple(copied[2:])), self.step_count, self.epoch_count
-
-    def _restore(self, snapshot: tuple[State, int, int]) -> None:
-        self._state, self.step_count, self.epoch_count = snapshot
-
-    def _copy(self, array: Array) -> Array:
-        return self._backend.xp.asarray(array, copy=True)
-
-    # ---- data in and out
+    # ---- data in
 
     def _features(self, x: object, check: bool, name: str = "x") -> Array:
-        self._ready()
         return data.features(self._backend, x, self.architecture.features, self.dtype, check, name)
 
     def _targets(self, y: object, rows: int, check: bool, name: str = "y") -> Array:
-        width = self.architecture.shapes()[-1][1].output[0]
-        loss, named = LOSSES[self.loss or "mse"], self.loss is not None
-        return data.targets(self._backend, y, rows, width, loss, named, self.dtype, check, name)
+        named = self.loss is not None
+        return data.targets(
+            self._backend, y, rows, self.architecture.outputs, self._loss, named, self.dtype, check, name
+        )
 
-    def _dataset(self, x: object, y: object, sample_weight: object = None, name: str = "") -> data.Dataset:
+    def _dataset(self, x: object, y: object, sample_weight: object = None, name: str = "") -> Dataset:
         xs = self._features(x, check=True, name=f"{name}x")
         ys = self._targets(y, xs.shape[0], check=True, name=f"{name}y")
         weight = None
         if sample_weight is not None:
-            weight = data.row_weights(self._backend, sample_weight, xs.shape[0], self.dtype, self._mean)
-        return data.Dataset(xs, ys, weight)
+            weight = data.row_weights(self._backend, sample_weight, xs.shape[0], self.dtype, self._loss.mean)
+        return Dataset(xs, ys, weight)
 
-    @property
-    def _mean(self) -> bool:
-        return LOSSES[self.loss or "mse"].mean
-
-    def _batch(self, x: object, y: object) -> tuple[Array, Array, float]:
-        self._prepare(x, y)
-        with self._backend.scope():
-            xs = self._features(x, check=False)
-            ys = self._targets(y, xs.shape[0], check=False)
-        return xs, ys, 1.0 / xs.shape[0] if self._mean else 1.0
+    def _batch(self, x: object, y: object) -> Batch:
+        xs = self._features(x, check=False)
+        ys = self._targets(y, xs.shape[0], check=False)
+        return xs, ys, 1.0 / xs.shape[0] if self._loss.mean else 1.0
 
     # ---- training
 
@@ -218,74 +163,76 @@ class NeuralNetwork:
                 raise ArgumentError(f"{name}: expected a positive int; got {value!r}")
         for metric in metrics:
             choose("metrics", metric, METRICS)
-        self._prepare(x, y)
+        runtime = self._follow(x, y)
         with self._backend.scope():
             whole, held = self._dataset(x, y, sample_weight), None
             if isinstance(validation, tuple):
                 held = self._dataset(*validation, name="validation ")
             elif validation is not None:
                 whole, held = self._split(whole, validation)
-            if self.step_count == 0 and isinstance(self.architecture.layers[0], Standardize):
-                self._standardize(whole.x)
+            if runtime.step_count == 0:
+                self._fit_buffers(runtime, whole)
             return training.fit(
-                self, whole, held, epochs=epochs, batch_size=batch_size, shuffle=shuffle, mean=self._mean,
+                runtime, whole, held, seed=self.seed, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
                 metrics=metrics, progress=progress,
             )  # fmt: skip
 
-    def _split(self, whole: data.Dataset, share: float) -> tuple[data.Dataset, data.Dataset]:
+    def _split(self, whole: Dataset, share: float) -> tuple[Dataset, Dataset]:
         if not isinstance(share, float) or not 0.0 < share < 1.0 or whole.rows < 2:
             raise ArgumentError(f"validation: expected a share between 0 and 1 of at least 2 rows; got {share!r}")
-        xp = self._backend.xp
-        parts = [self._backend.asarray(index) for index in random.split(whole.rows, share, self.seed)]
-        first, second = (
-            data.Dataset(*(None if a is None else xp.take(a, i, axis=0) for a in (whole.x, whole.y, whole.weight)))
-            for i in parts
-        )
-        return first, second
+        kept, held = (self._backend.asarray(index) for index in random.split(whole.rows, share, self.seed))
+        return whole.take(self._backend.xp, kept), whole.take(self._backend.xp, held)
 
-    def _standardize(self, x: Array) -> None:
-        core, state = self._ready()
-        statistics = data.column_statistics(self._backend.to_numpy(x))
-        # A mean within rounding of the data's: the layer subtracts it in the network's dtype.
-        vector = np.concatenate([np.ravel(s) for s in statistics])
-        assert core.buffers.size == vector.size
-        self._state = state._replace(buffers=self._copy(self._backend.asarray(vector, self.dtype)))
-
-    def _train(self, x: Array, y: Array, weight: Any) -> Array:
-        """Take one step on checked arrays; return the loss, unread."""
-        dials = self.optimizer.dials(self.step_count + 1)
-        self._state, loss = self._step(self._state, x, y, weight, *dials)
-        self.step_count += 1
-        return loss
+    def _fit_buffers(self, runtime: Runtime, whole: Dataset) -> None:
+        """Fit what layers such as Standardize know of the training data."""
+        buffers: dict[str, np.ndarray] = {}
+        for i, layer in enumerate(self.architecture.layers):
+            if layer.fitted_to:
+                columns = self._backend.to_numpy(getattr(whole, layer.fitted_to))
+                fitted = layer.fitted(*data.column_statistics(columns))
+                buffers |= {e.name: fitted[e.key] for e in runtime.core.buffers.entries if e.layer == i}
+        if buffers:
+            runtime.assign({}, buffers)
 
     def step(self, x: object, y: object) -> Array:
         """Take one training step on a batch; return the loss before it, an unread 0-d array.
 
         Checks shapes and dtypes, not values: that would wait for the device (``fit`` does, once).
         """
-        batch = self._batch(x, y)
+        runtime = self._follow(x, y)
         with self._backend.scope():
-            return self._train(*batch)
+            return runtime.step(self._batch(x, y))
 
     def gradients(self, x: object, y: object) -> tuple[Array, dict[str, Array]]:
         """Return (loss, {parameter name: gradient}) of a batch; nothing is changed."""
-        batch = self._batch(x, y)
-        core, state = self._ready()
+        runtime = self._follow(x, y)
         with self._backend.scope():
-            loss, vector = core.gradients(self._backend.xp, state, *batch)
-            return loss, core.parameters.named(self._backend.xp, vector)
+            return runtime.gradients(self._batch(x, y))
+
+    @property
+    def step_count(self) -> int:
+        """Training steps taken."""
+        return self._runtime.step_count if self._runtime else 0
+
+    @property
+    def epoch_count(self) -> int:
+        """Epochs finished."""
+        return self._runtime.epoch_count if self._runtime else 0
 
     # ---- inference
 
     def forward(self, x: object) -> Array:
         """Return the outputs, (rows, outputs), on the network's backend, unbatched."""
-        _, state = self._ready()
+        runtime = self._built()
         with self._backend.scope():
-            return self._forward(state, self._features(x, check=False))
+            return runtime.forward(self._features(x, check=False))
 
     def predict(self, x: object, *, batch_size: int | None = None) -> Any:
         """Return the outputs, (rows, outputs), in the caller's kind of array; NaN in a row gives NaN in its output."""
-        return self._home(x, self._outputs(x, batch_size, check=False))
+        runtime = self._built()
+        with self._backend.scope():
+            outputs = runtime.forward(self._features(x, check=False), batch_size or PREDICT_ROWS)
+        return self._home(x, outputs)
 
     def predict_classes(self, x: object, *, batch_size: int | None = None) -> Any:
         """Return int32 labels, (rows,), in the caller's kind of array.
@@ -293,23 +240,13 @@ class NeuralNetwork:
         The largest output; for one sigmoid output, whether it exceeds 1/2. Raises ArgumentError for a single
         output of another kind, DataError for NaN or infinity.
         """
-        width = self._ready()[0].architecture.shapes()[-1][1].output[0]
-        if width == 1 and self.architecture.output != "sigmoid":
-            raise ArgumentError(
-                f'predict_classes: one output needs output="sigmoid" to mean classes; got "{self.architecture.output}"'
-            )
-        outputs = self._outputs(x, batch_size, check=True)
+        runtime, output = self._built(), self.architecture.output
+        if self.architecture.outputs == 1 and output != "sigmoid":
+            raise ArgumentError(f'predict_classes: one output needs output="sigmoid" to mean classes; got "{output}"')
         with self._backend.scope():
-            return self._home(x, classes(self._backend.xp, outputs))
-
-    def _outputs(self, x: object, batch_size: int | None, check: bool) -> Array:
-        _, state = self._ready()
-        size = batch_size or PREDICT_ROWS
-        with self._backend.scope():
-            xs = self._features(x, check)
-            rows = xs.shape[0]
-            parts = [self._forward(state, xs[i : min(i + size, rows), ...]) for i in range(0, rows, size)]
-            return parts[0] if len(parts) == 1 else self._backend.xp.concat(parts)
+            outputs = runtime.forward(self._features(x, check=True), batch_size or PREDICT_ROWS)
+            labels = classes(self._backend.xp, outputs)
+        return self._home(x, labels)
 
     def _home(self, x: object, result: Array) -> Any:
         home = backend_of(x)
@@ -319,20 +256,9 @@ class NeuralNetwork:
         """Return {"loss": ..., metric: ...} over the data, in inference mode."""
         for metric in metrics:
             choose("metrics", metric, METRICS)
+        runtime = self._built()
         with self._backend.scope():
-            return self._evaluate(self._dataset(x, y), metrics)
-
-    def _evaluate(self, dataset: data.Dataset, metrics: Sequence[str]) -> dict[str, float]:
-        core, state = self._ready()
-        backend, xp = self._backend, self._backend.xp
-        losses, outputs = [], []
-        for x, y, weight in dataset.batches(xp, PREDICT_ROWS, None, mean=False):
-            loss, output = core.evaluate(xp, state, x, y, weight)
-            losses.append(float(backend.to_numpy(loss)))
-            outputs.append(output)
-        report = {"loss": sum(losses) / (dataset.rows if self._mean else 1)}
-        whole = xp.concat(outputs)
-        return report | {m: float(backend.to_numpy(METRICS[m](xp, whole, dataset.y))) for m in metrics}
+            return runtime.evaluate(self._dataset(x, y), metrics)
 
     # ---- what it holds
 
@@ -344,106 +270,62 @@ class NeuralNetwork:
     @property
     def parameters(self) -> Mapping[str, Array]:
         """Copies of the parameters by name, in depth order: W1, b1, W2 ...; a weight is (in, out)."""
-        core, state = self._ready()
-        return self._named(core.parameters, state.parameters)
+        with self._backend.scope():
+            return MappingProxyType(self._built().parameters())
 
     @property
     def buffers(self) -> Mapping[str, Array]:
         """Copies of the values that are not trained, by name: mean1, inverse_std1."""
-        core, state = self._ready()
-        return self._named(core.buffers, state.buffers)
-
-    def _named(self, layout: Layout, vector: Array) -> Mapping[str, Array]:
         with self._backend.scope():
-            return MappingProxyType(layout.named(self._backend.xp, self._copy(vector)))
+            return MappingProxyType(self._built().buffers())
 
     def set_parameters(self, parameters: Mapping[str, object]) -> None:
         """Set the named parameters from arrays of any library; those not named stay.
 
         Raises ArgumentError for an unknown name, ShapeError, DTypeError, DataError; then nothing is changed.
         """
-        core, state = self._ready()
-        self._state = state._replace(parameters=self._filled(core.parameters, state.parameters, parameters))
-
-    def _filled(self, layout: Layout, vector: Array, values: Mapping[str, object]) -> Array:
-        entries = {e.name: e for e in layout.entries}
-        flat = np.array(self._backend.to_numpy(vector))
-        for name, value in values.items():
-            entry = choose("parameters", name, entries)
-            array = host_array(value)
-            if array.dtype.kind not in "biuf":
-                raise DTypeError(f"parameters[{name!r}]: expected real numbers; got dtype {array.dtype}")
-            if array.shape != entry.shape:
-                raise ShapeError(f"parameters[{name!r}]: expected shape {entry.shape}; got {array.shape}")
-            flat[entry.start : entry.stop] = array.ravel()
-        if not np.all(np.isfinite(flat)):
-            raise DataError(f"parameters: expected finite numbers within {self.dtype}'s range; got NaN or infinity")
         with self._backend.scope():
-            return self._copy(self._backend.asarray(flat, self.dtype))
+            self._built().assign(parameters)
 
     def to(self, backend: str | None = None, *, device: str | None = None, dtype: str | None = None) -> "NeuralNetwork":
         """Return a copy, optimizer state included, on another backend or device or of another dtype."""
         other = copy.copy(self)
         other.metadata = copy.deepcopy(self.metadata)
         other.dtype = dtype or self.dtype
-        if other.dtype not in ("float32", "float64"):
-            raise DTypeError(f"dtype: expected 'float32' or 'float64'; got {dtype!r}")
-        target = get_backend(backend, device) if backend or device else self._backend
-        other._follows_data = self._follows_data and target is self._backend
-        other._check_dtype(target)
-        other._backend = target
-        if self._state is not None:
-            other._place(target, self._state)
+        if backend or device:
+            other._backend, other._follows_data = get_backend(backend, device), False
+        other._backend = _with_dtype(other._backend, other.dtype)
+        if self._runtime is not None:
+            other._runtime = self._runtime.to(other._backend, other.dtype)
         return other
 
     def fingerprint(self) -> str:
         """Return SHA-256, in hex, over names, shapes, dtype and little-endian bytes of parameters and buffers."""
-        core, state = self._ready()
-        digest = hashlib.sha256(self.dtype.encode())
-        for layout, vector in ((core.parameters, state.parameters), (core.buffers, state.buffers)):
-            digest.update(repr([(e.name, e.shape) for e in layout.entries]).encode())
-            host = self._backend.to_numpy(vector)
-            digest.update(host.astype(host.dtype.newbyteorder("<")).tobytes())
-        return digest.hexdigest()
+        return self._built().fingerprint()
 
     def summary(self) -> str:
         """Return a table of the layers with their output shapes and numbers of parameters."""
-        lines = [f"{'layer':<24}{'output':<16}{'parameters':>12}"]
-        if self._core is None:
-            lines += [f"{_title(layer):<24}{'?':<16}{'?':>12}" for layer in self.architecture.layers]
-        else:
-            for layer, shapes in self.architecture.shapes():
-                count = sum(int(np.prod(shape)) for shape, _ in shapes.parameters.values())
-                lines.append(f"{_title(layer):<24}{f'(batch, {shapes.output[0]})':<16}{count:>12,}")
-            lines.append(f"{self.architecture.output + ' (output)':<24}{'':<16}{0:>12,}")
-            lines.append(f"{'total':<24}{'':<16}{self._core.parameters.size:>12,}")
-        settings = (
-            f"loss {self.loss or 'mse'}, {self.optimizer}, backend {self.backend}, {self.dtype}, seed {self.seed}"
-        )
-        return "\n".join([*lines, settings])
+        rows = [("layer", "output", "parameters"), *self.architecture.table()]
+        wide, middle, _ = (max(map(len, column)) + 2 for column in zip(*rows, strict=True))
+        lines = [f"{layer:<{wide}}{output:<{middle}}{parameters:>12}" for layer, output, parameters in rows]
+        named = self.loss or "mse"
+        lines.append(f"loss {named}, {self.optimizer}, backend {self.backend}, {self.dtype}, seed {self.seed}")
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
-        known = self.architecture.features is not None
-        widths = [*self.architecture.features, *self._units()] if known else ["?"]  # type: ignore[misc]
-        shape = "-".join(map(str, widths))
+        features = self.architecture.features or ("?",)
+        units = [layer.units for layer in self.architecture.layers if isinstance(layer, Dense)]
+        shape = "-".join(map(str, (*features, *units)))
         return f"NeuralNetwork({shape}, backend={self.backend!r}, dtype={self.dtype!r}, seed={self.seed})"
-
-    def _units(self) -> list[int]:
-        return [layer.units for layer in self.architecture.layers if isinstance(layer, Dense)]
 
     # ---- files
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network, optimizer state and counters included, as safetensors; atomically."""
-        core, state = self._ready()
-        host = self._backend.to_numpy
-        arrays = dict(core.parameters.named(np, host(state.parameters)))
-        arrays |= core.buffers.named(np, host(state.buffers))
-        arrays |= {f"optimizer.{i}": host(slot) for i, slot in enumerate(state.slots)}
-        serialization.write_model(path, arrays, {
+        serialization.write_model(path, self._built().arrays(), {
             "architecture": self.architecture.describe(),
             "loss": self.loss,
-            "optimizer": {"optimizer": _name_of(self.optimizer), **asdict(self.optimizer)},
+            "optimizer": {"optimizer": optimizers.name_of(self.optimizer), **asdict(self.optimizer)},
             "dtype": self.dtype, "seed": self.seed, "step_count": self.step_count, "epoch_count": self.epoch_count,
             "metadata": self.metadata,
         })  # fmt: skip
@@ -462,42 +344,21 @@ class NeuralNetwork:
                 *architecture.layers, output=architecture.output, loss=description["loss"], optimizer=optimizer,
                 dtype=description["dtype"], seed=description["seed"], backend=backend, device=device,
             )  # fmt: skip
-            network.architecture = replace(network.architecture, features=architecture.features)
-            network._build()
-            network.step_count, network.epoch_count = (
-                int(description["step_count"]),
-                int(description["epoch_count"]),
-            )
             network.metadata = dict(description["metadata"])
-            network._adopt(arrays)
+            network.architecture = architecture
+            runtime = network._build()
+            runtime.step_count, runtime.epoch_count = int(description["step_count"]), int(description["epoch_count"])
+            with network._backend.scope():
+                runtime.set_arrays(arrays)
         except (KeyError, TypeError, ValueError, AssertionError, AttributeError) as error:
             raise SerializationError(f"{path}: the file contradicts itself ({error!r})") from error
         return network
 
-    def _adopt(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take a file's arrays for the whole state; all must be there, and nothing else."""
-        core, state = self._ready()
-        expected = {e.name for e in (*core.parameters.entries, *core.buffers.entries)}
-        expected |= {f"optimizer.{i}" for i in range(len(state.slots))}
-        if set(arrays) != expected:
-            raise ShapeError(f"arrays: expected {sorted(expected)}; got {sorted(arrays)}")
-        slots = []
-        for i in range(len(state.slots)):
-            slot = arrays[f"optimizer.{i}"]
-            if slot.shape != (core.parameters.size,):
-                raise ShapeError(f"optimizer.{i}: expected shape ({core.parameters.size},); got {slot.shape}")
-            slots.append(slot)
-        self._place(self._backend, State(
-            self._filled(core.parameters, state.parameters, {e.name: arrays[e.name] for e in core.parameters.entries}),
-            self._filled(core.buffers, state.buffers, {e.name: arrays[e.name] for e in core.buffers.entries}),
-            tuple(slots),
-        ))  # fmt: skip
 
-
-def _title(layer: Layer) -> str:
-    options = ", ".join(str(v) for k, v in vars(layer).items() if k in ("units", "name"))
-    return f"{type(layer).__name__}({options})"
-
-
-def _name_of(optimizer: Optimizer) -> str:
-    return next(name for name, kind in OPTIMIZERS.items() if type(optimizer) is kind)
+def _with_dtype(backend: Backend, dtype: str) -> Backend:
+    """Return the backend, if its device computes in that dtype."""
+    if dtype not in ("float32", "float64"):
+        raise DTypeError(f"dtype: expected 'float32' or 'float64'; got {dtype!r}")
+    if dtype not in backend.dtypes():
+        raise DTypeError(f'dtype: {backend!r} has no {dtype}; use dtype="float32" or another device')
+    return backend

@@ -105,3 +105,8 @@ def make(optimizer: str | Optimizer, learning_rate: float | None) -> Optimizer:
     """Return the optimizer of that name, or the object itself, with the learning rate if one is given."""
     chosen = optimizer if isinstance(optimizer, Optimizer) else choose("optimizer", optimizer, OPTIMIZERS)()
     return chosen if learning_rate is None else replace(chosen, learning_rate=learning_rate)
+
+
+def name_of(optimizer: Optimizer) -> str:
+    """Return the name that ``make`` knows the optimizer by."""
+    return next(name for name, kind in OPTIMIZERS.items() if type(optimizer) is kind)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from portnn.activations import ACTIVATIONS
 from portnn.architecture import Architecture, Layout
-from portnn.types import Array, Backward, LossFunction, Mode, Namespace
+from portnn.losses import Loss
+from portnn.types import Array, Backward, Mode, Namespace
 
 
 class State(NamedTuple):
@@ -29,7 +30,7 @@ class Core:
     """The network as pure functions of (xp, state, data)."""
 
     architecture: Architecture
-    loss: LossFunction
+    loss: Loss
     parameters: Layout
     buffers: Layout
 
@@ -56,13 +57,13 @@ class Core:
     def evaluate(self, xp: Namespace, state: State, x: Array, y: Array, weight: Any) -> tuple[Array, Array]:
         """Return (loss, output) in inference mode."""
         z, _ = self._run(xp, state, x, training=False)
-        loss, _ = self.loss(xp, z, y, weight)
+        loss, _ = self.loss.function(xp, z, y, weight)
         return loss, ACTIVATIONS[self.architecture.output](xp, z)[0]
 
     def gradients(self, xp: Namespace, state: State, x: Array, y: Array, weight: Any) -> tuple[Array, Array]:
         """Return (loss, gradient of the flat parameters), in training mode."""
         z, closures = self._run(xp, state, x, training=True)
-        loss, dx = self.loss(xp, z, y, weight)
+        loss, dx = self.loss.function(xp, z, y, weight)
         gradients: list[Any] = [{}] * len(closures)
         for i in reversed(range(self.first_trainable, len(closures))):
             dx, gradients[i] = closures[i](dx)

@@ -1,5 +1,6 @@
-"""The fit loop: epochs and batches around the network's pure step."""
+"""The fit loop: epochs and batches around the runtime's step."""
 
+import math
 import os
 import signal
 import sys
@@ -8,14 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from portnn import plot, random
 from portnn.data import Dataset
 from portnn.errors import DivergenceError
-
-if TYPE_CHECKING:
-    from portnn.network import NeuralNetwork
+from portnn.runtime import Runtime, Snapshot
 
 
 @dataclass
@@ -72,30 +71,31 @@ def _bar(progress: bool | None, steps: int) -> Any:
 
 
 def fit(
-    network: "NeuralNetwork", data: Dataset, validation: Dataset | None, *, epochs: int, batch_size: int | None,
-    shuffle: bool, mean: bool, metrics: Sequence[str], progress: bool | None,
+    runtime: Runtime, data: Dataset, validation: Dataset | None, *, seed: int, epochs: int, batch_size: int | None,
+    shuffle: bool, metrics: Sequence[str], progress: bool | None,
 ) -> History:  # fmt: skip
     """Train on checked data; see NeuralNetwork.fit."""
     history = History()
+    xp, mean = runtime.backend.xp, runtime.core.loss.mean
     size = min(batch_size or data.rows, data.rows)
     started = time.perf_counter()
     steps = -(-data.rows // size)
     with _interrupt_held() as release, _bar(progress, epochs * steps) as bar:
         for _ in range(epochs):
-            backup = network._snapshot()
+            backup = runtime.snapshot()
             order = None
             if shuffle and steps > 1:
-                rng = random.generator(network.seed, random.SHUFFLE, network.epoch_count)
-                order = network._backend.asarray(rng.permutation(data.rows))
+                rng = random.generator(seed, random.SHUFFLE, runtime.epoch_count)
+                order = runtime.backend.asarray(rng.permutation(data.rows))
             losses, rows = [], []
-            for x, y, weight in data.batches(network._backend.xp, size, order, mean):
-                losses.append(network._train(x, y, weight))
-                rows.append(x.shape[0])
+            for batch in data.batches(xp, size, order, mean):
+                losses.append(runtime.step(batch))
+                rows.append(batch[0].shape[0])
                 bar.update()
                 release()
-            history.loss.append(_epoch_loss(network, losses, rows, mean, backup))
-            network.epoch_count += 1
-            measured = _measure(network, data, validation, metrics)
+            history.loss.append(_epoch_loss(runtime, losses, rows, backup))
+            runtime.epoch_count += 1
+            measured = _measure(runtime, data, validation, metrics)
             for name, value in measured.items():
                 history.metrics.setdefault(name, []).append(value)
             history.seconds = time.perf_counter() - started
@@ -104,30 +104,30 @@ def fit(
     return history
 
 
-def _epoch_loss(network: "NeuralNetwork", losses: list[Any], rows: list[int], mean: bool, backup: Any) -> float:
+def _epoch_loss(runtime: Runtime, losses: list[Any], rows: list[int], backup: Snapshot) -> float:
     """Read the epoch's losses, the first time that the host waits for them; put back what diverged."""
-    values = [float(network._backend.to_numpy(loss)) for loss in losses]
+    values = [runtime.read(loss) for loss in losses]
     for i, value in enumerate(values):
-        if value - value != 0.0:  # NaN or infinity
-            step = network.step_count - len(values) + i + 1
-            network._restore(backup)
+        if not math.isfinite(value):
+            step = runtime.step_count - len(values) + i + 1
+            runtime.restore(backup)
             raise DivergenceError(
                 f"loss: expected finite values; got {value} at step {step}. The network is as it was at the start "
-                f"of the epoch (step {network.step_count}); a smaller learning_rate than "
-                f"{network.optimizer.learning_rate:g} may help"
+                f"of the epoch (step {runtime.step_count}); a smaller learning_rate than "
+                f"{runtime.optimizer.learning_rate:g} may help"
             )
-    if not mean:
+    if not runtime.core.loss.mean:
         return sum(values)
     return sum(value * n for value, n in zip(values, rows, strict=True)) / sum(rows)
 
 
 def _measure(
-    network: "NeuralNetwork", data: Dataset, validation: Dataset | None, metrics: Sequence[str]
+    runtime: Runtime, data: Dataset, validation: Dataset | None, metrics: Sequence[str]
 ) -> Mapping[str, float]:
     measured: dict[str, float] = {}
     if metrics:
-        measured |= network._evaluate(data, metrics)
+        measured |= runtime.evaluate(data, metrics)
         del measured["loss"]  # the training loss is the history's own
     if validation is not None:
-        measured |= {f"validation_{k}": v for k, v in network._evaluate(validation, metrics).items()}
+        measured |= {f"validation_{k}": v for k, v in runtime.evaluate(validation, metrics).items()}
     return measured

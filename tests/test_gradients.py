@@ -3,16 +3,22 @@
 import numpy as np
 import pytest
 
-from portnn import Activation, Dense, NeuralNetwork, Standardize
+from portnn import Activation, Dense, NeuralNetwork, Standardize, Unstandardize, get_backend
 from portnn.activations import ACTIVATIONS
 from portnn.backend import host_array
 from portnn.layers import LAYERS
 from portnn.losses import LOSSES
+from portnn.types import Mode
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((6, 4))
 ONE_HOT = np.eye(3)[RNG.integers(0, 3, 6)]
-REGISTERED = {"Dense": Dense(5), "Activation": Activation("tanh"), "Standardize": Standardize()}
+REGISTERED = {
+    "Dense": Dense(5),
+    "Activation": Activation("tanh"),
+    "Standardize": Standardize(),
+    "Unstandardize": Unstandardize(),
+}
 
 
 def loss_at(net, name, value, y):
@@ -59,7 +65,34 @@ def test_losses(loss, output):
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_layers(layer):
-    net = NeuralNetwork(4, REGISTERED[layer], Dense(3, initializer="normal"), loss="sse", seed=3, dtype="float64")
+    """A layer's own closure, dx included: each partial derivative of sum(c y) against a central difference."""
+    xp, mode, layer = get_backend("numpy").xp, Mode(training=True, input_gradient=True), REGISTERED[layer]
+    shapes = layer.shapes((4,))
+    rng = np.random.default_rng(3)
+    weights = {key: rng.random(shape) + 0.5 for key, (shape, _) in {**shapes.parameters, **shapes.buffers}.items()}
+    y, backward = layer.forward(xp, weights, X, mode)
+    c = rng.standard_normal(y.shape)
+    dx, gradients = backward(c)
+    assert set(gradients) == set(shapes.parameters)
+    assert y.shape == (6, *shapes.output)
+    inputs = {"x": X, **weights}
+    for key, gradient in {"x": dx, **gradients}.items():
+        assert gradient.shape == inputs[key].shape
+        for index in np.ndindex(gradient.shape):
+            sides = []
+            for h in (1e-5, -1e-5):
+                moved = {k: np.array(v) for k, v in inputs.items()}
+                moved[key][index] += h
+                x = moved.pop("x")
+                sides.append(np.sum(c * layer.forward(xp, moved, x, mode)[0]))
+            assert abs((sides[0] - sides[1]) / 2e-5 - gradient[index]) < 1e-8, (key, index)
+
+
+def test_layers_in_a_network():
+    net = NeuralNetwork(
+        4, Standardize(), Dense(5), "tanh", Dense(3), Unstandardize(), loss="sse", dtype="float64", seed=3
+    )
+    net.fit(X * 3 + 1, ONE_HOT * 5 - 2)
     check(net, ONE_HOT)
 
 

@@ -15,6 +15,7 @@ from portnn import (
     Standardize,
     get_backend,
 )
+from portnn.runtime import Runtime
 
 X = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
 Y = np.array([[0], [1], [1], [0]])
@@ -229,19 +230,20 @@ def test_divergence_puts_the_network_back(backend):
 
 def test_interrupt_is_held_to_the_end_of_the_step(backend, monkeypatch):
     net = NeuralNetwork(3, 8, 1, backend=backend, seed=0)
-    train = net._train
+    step = Runtime.step
 
-    def interrupted(*batch):
-        if net.step_count == 5:
+    def interrupted(runtime, batch):
+        if runtime.step_count == 5:
             signal.raise_signal(signal.SIGINT)
-        return train(*batch)
+        return step(runtime, batch)
 
-    monkeypatch.setattr(net, "_train", interrupted)
+    monkeypatch.setattr(Runtime, "step", interrupted)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         net.fit(X, Y * 1.0, epochs=10, batch_size=2)
     assert signal.getsignal(signal.SIGINT) is handler
     assert net.step_count == 6
+    monkeypatch.undo()
     other = NeuralNetwork(3, 8, 1, backend=backend, seed=0)
     other.fit(X, Y * 1.0, epochs=3, batch_size=2)
     assert other.step_count == 6

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from austere import Austere, AustereNamespace
 
-from portnn import NeuralNetwork, Standardize, initializers, metrics
+from portnn import Dense, NeuralNetwork, Standardize, Unstandardize, initializers, metrics
 from portnn.activations import ACTIVATIONS
 from portnn.losses import LOSSES
 from portnn.optimizers import OPTIMIZERS
@@ -21,17 +21,27 @@ LABELS = RNG.integers(0, 3, 6).astype(np.int32)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_a_step_and_a_forward_pass(activation, loss, optimizer):
     pair = LOSSES[loss].pair
+    last = [] if pair or activation != "identity" else [Unstandardize()]
     net = NeuralNetwork(
-        4, Standardize(), 5, 3, activation=activation, output=pair or activation, loss=loss, optimizer=optimizer, seed=0
+        4,
+        Standardize(),
+        5,
+        activation,
+        Dense(3),
+        *last,
+        output=pair or activation,
+        loss=loss,
+        optimizer=optimizer,
+        seed=0,
     )
     y = LABELS if LOSSES[loss].labels else np.eye(3, dtype=np.float32)[LABELS]
-    core, state = net._ready()
+    core, state = net._runtime.core, net._runtime.state
     mine = State(Austere(state.parameters), Austere(state.buffers), tuple(map(Austere, state.slots)))
     update = lambda *arguments: net.optimizer.kernel(XP, *arguments)  # noqa: E731
     new, loss_value = core.step(XP, update, mine, Austere(X), Austere(y), 1.0 / 6, *net.optimizer.dials(1))
-    expected = net._train(X, y, 1.0 / 6)
+    expected = net._runtime.step((X, y, 1.0 / 6))
     assert new.parameters.dtype == np.float32
-    np.testing.assert_array_equal(new.parameters.value, net._state.parameters)
+    np.testing.assert_array_equal(new.parameters.value, net._runtime.state.parameters)
     np.testing.assert_array_equal(loss_value.value, expected)
     np.testing.assert_array_equal(core.forward(XP, new, Austere(X)).value, net.forward(X))
 
