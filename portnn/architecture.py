@@ -105,7 +105,9 @@ class Architecture:
                 layers.append(Activation(item))
             elif isinstance(item, int):
                 layers.append(Dense(item, bias, initializer))
-                if position < len(rest) - 1:
+                following = rest[position + 1 :]
+                hidden = any(isinstance(later, int | Dense) for later in following)
+                if hidden and not isinstance(following[0], str | Activation):
                     layers.append(Activation(activation))
             else:
                 raise ArgumentError(f"layers: expected an int, a layer or the name of an activation; got {item!r}")

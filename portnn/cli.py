@@ -14,14 +14,12 @@ from portnn.activations import ACTIVATIONS
 from portnn.backend import available_backends, get_backend
 from portnn.errors import ArgumentError, DataError, PortnnError
 from portnn.initializers import INITIALIZERS
-from portnn.layers import Standardize
+from portnn.layers import Standardize, Unstandardize
 from portnn.losses import LOSSES
 from portnn.network import NeuralNetwork
 from portnn.optimizers import OPTIMIZERS
 from portnn.serialization import write_atomically
-
-FEW_CLASSES = 20
-"""A numeric target with at most this many distinct whole numbers is taken for class labels."""
+from portnn.tables import Table, class_codes, class_names, looks_like_classes
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -57,52 +55,14 @@ def _widths(context: click.Context, parameter: click.Parameter, value: str) -> l
         raise click.BadParameter(f"expected widths such as 64,32; got {value!r}") from None
 
 
-def _features(table: readers.Table, names: list[str]) -> np.ndarray:
-    x = table.numbers(names)
-    return x / np.float32(255) if x.dtype == np.uint8 else x
-
-
-def _target(table: readers.Table, target: str, rows: int) -> tuple[np.ndarray, str | None]:
+def _target(table: Table, target: str, rows: int) -> tuple[np.ndarray, str | None]:
     """Return the target's values, and the column they come from (None: a file of their own)."""
-    if target not in table.columns and Path(target).is_file():
-        values = readers.read_array(target)
-        if values.shape != (rows,):
-            raise DataError(f"{target}: expected one value for each of {rows} rows; got shape {values.shape}")
-        return values, None
-    column = table.column(target)
-    values = table.columns[column]
-    if values.dtype.kind == "U":
-        numeric = sum(readers._number(cell) is not None for cell in values)
-        if numeric > len(values) / 2 or any(not cell.strip() for cell in values):
-            table.numbers([column])  # raises: one cell among numbers is no number, or is missing
-            raise DataError(f"{table.source}, column {column!r}: expected a value in every row; got a missing cell")
-    else:
-        table.numbers([column])
-    return values, column
-
-
-def _is_classes(values: np.ndarray) -> tuple[bool, str]:
-    if values.dtype.kind == "U":
-        return True, f"{len(np.unique(values))} different texts"
-    distinct = np.unique(values)
-    if len(distinct) <= min(FEW_CLASSES, len(values) // 2) and np.all(distinct == np.round(distinct)):
-        return True, f"{len(distinct)} different whole numbers"
-    return False, f"{len(distinct)} different numbers"
-
-
-def _codes(values: np.ndarray, classes: list[str], source: str) -> np.ndarray:
-    position = {label: code for code, label in enumerate(classes)}
-    texts = _texts(values)
-    unknown = [text for text in texts if text not in position]
-    if unknown:
-        raise DataError(f"{source}: expected the classes {', '.join(classes[:12])}; got {unknown[0]!r}")
-    return np.array([position[text] for text in texts], dtype=np.int32)
-
-
-def _texts(values: np.ndarray) -> list[str]:
-    if values.dtype.kind == "U":
-        return [str(v).strip() for v in values]
-    return [str(int(v)) if v == int(v) else repr(float(v)) for v in values.tolist()]
+    if target in table.columns or not Path(target).is_file():
+        return table.target(target), table.column(target)
+    values = readers.read_array(target)
+    if values.shape != (rows,):
+        raise DataError(f"{target}: expected one value for each of {rows} rows; got shape {values.shape}")
+    return values, None
 
 
 @main.command()
@@ -126,7 +86,9 @@ def _texts(values: np.ndarray) -> list[str]:
 @click.option("--holdout", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.2, show_default=True,
               help="Share of the rows to hold out, at random.")  # fmt: skip
 @click.option(
-    "--standardize/--no-standardize", default=None, help="Default: all but images of bytes, scaled to [0, 1]."
+    "--standardize/--no-standardize",
+    default=None,
+    help="Features, and the target of a regression; default: all but images of bytes, scaled to [0, 1].",
 )
 @click.option(
     "--header/--no-header", default=None, help="Whether a CSV has a header; default: told from its first row."
@@ -147,8 +109,8 @@ def train(data: Path, target: str, **options: Any) -> None:
     names = [name for name in table.columns if name != column]
     if not names:
         raise DataError(f"{data}: expected columns beside the target; got {column!r} alone")
-    x = _features(table, names)
-    inferred, why = _is_classes(values)
+    x = table.features(names)
+    inferred, why = looks_like_classes(values)
     classification = inferred if options["task"] is None else options["task"] == "classification"
     task = "classification" if classification else "regression"
     _say(f"{task}: the target has {why}" if options["task"] is None else f"{task}, as asked")
@@ -156,7 +118,7 @@ def train(data: Path, target: str, **options: Any) -> None:
         raise DataError(f"{data}, column {column!r}: expected numbers for a regression; got text")
     labels: list[str] = []
     if classification:
-        labels = list(dict.fromkeys(_texts(np.unique(values))))
+        labels = class_names(values)
         if len(labels) < 2:
             raise DataError(f"{target}: expected at least two classes; got {labels}")
     if options["test"] is None:
@@ -166,10 +128,10 @@ def train(data: Path, target: str, **options: Any) -> None:
         x_test, y_test, x, values = x[held], values[held], x[kept], values[kept]
     else:
         other = readers.read_table(options["test"], options["header"])
-        x_test = _features(other, names)
+        x_test = other.features(names)
         y_test, _ = _target(other, str(options["test_target"] or target), len(x_test))
     encode: Callable[[np.ndarray], np.ndarray] = (
-        (lambda v: _codes(v, labels, target)) if classification else (lambda v: np.asarray(v, np.float64))
+        (lambda v: class_codes(v, labels, target)) if classification else (lambda v: np.asarray(v, np.float64))
     )
     y, y_test = encode(values), encode(y_test)
     bytes_of_images = bool(table.columns[names[0]].dtype == np.uint8)
@@ -218,9 +180,12 @@ def _network(
         raise ArgumentError(f"loss: expected {wanted} for this task; got {loss!r}")
     outputs = 1 if output == "sigmoid" else max(len(labels), 1)
     first = [Standardize()] if standardize else []
+    # A regression's target has a unit and a size of its own, whatever the features are.
+    last = [] if labels or options["standardize"] is False else [Unstandardize()]
     return NeuralNetwork(
-        x.shape[1], *first, *options["hidden"], outputs, activation=options["activation"], output=output, loss=loss,
-        optimizer=options["optimizer"], learning_rate=options["learning_rate"], initializer=options["initializer"],
+        x.shape[1], *first, *options["hidden"], outputs, *last, activation=options["activation"], output=output,
+        loss=loss, optimizer=options["optimizer"], learning_rate=options["learning_rate"],
+        initializer=options["initializer"],
         backend=f"{backend.name}:{backend.device}", dtype=options["dtype"], seed=options["seed"],
     )  # fmt: skip
 
@@ -240,9 +205,7 @@ def _draw(history: Any, path: Path | None, model: Path | None) -> None:
     _say(f"wrote {path}")
 
 
-def _load(
-    model: Path, backend: str | None, data: Path, header: bool | None
-) -> tuple[NeuralNetwork, readers.Table, np.ndarray]:
+def _load(model: Path, backend: str | None, data: Path, header: bool | None) -> tuple[NeuralNetwork, Table, np.ndarray]:
     network = NeuralNetwork.load(model, backend=backend)
     table = readers.read_table(data, header)
     names = network.metadata.get("columns")
@@ -250,7 +213,7 @@ def _load(
         not table.header and len(table.columns) == len(names)
     ):  # saved from Python: every column is a feature, in order
         names = list(table.columns)
-    return network, table, _features(table, names)
+    return network, table, table.features(names)
 
 
 _MODEL = [
@@ -310,7 +273,7 @@ def evaluate(model: Path, data: Path, backend: str | None, header: bool | None, 
     values, _ = _target(table, target, len(x))
     classes = network.metadata.get("classes") or []
     labels = bool(classes) or LOSSES[network.loss or "mse"].labels
-    y = _codes(values, classes, target) if classes else np.asarray(values, np.int32 if labels else np.float64)
+    y = class_codes(values, classes, target) if classes else np.asarray(values, np.int32 if labels else np.float64)
     metric = "accuracy" if labels else "r2"
     report = network.evaluate(x, y, metrics=[metric])
     click.echo(f"backend      {network.backend}")

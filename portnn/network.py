@@ -30,9 +30,10 @@ class NeuralNetwork:
     Parameters
     ----------
     *layers : int, str or Layer
-        Ints are widths: the first argument, if an int, is the input's; each later one a ``Dense`` followed by
-        ``activation``, the last by ``output``. Layer objects are taken as they are; strings are activations, a
-        trailing one the output's. Without any, widths are inferred at the first fit, with one hidden layer of 100.
+        Ints are widths: the first argument, if an int, is the input's; each later one a ``Dense``, followed by
+        ``activation`` unless another is named next or it is the output's. Layer objects are taken as they are;
+        strings are activations, a trailing one the output's. Without any, widths are inferred at the first fit,
+        with one hidden layer of 100.
     activation, output : str
         Names of activations: identity, sigmoid, tanh, relu, softmax.
     loss : str, optional

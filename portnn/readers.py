@@ -3,60 +3,14 @@
 import csv
 import gzip
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from portnn.errors import DataError, SerializationError
+from portnn.tables import Table, number
 
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """Named columns of one length: numbers (float64, or as the file had them) or, in a CSV, text."""
-
-    source: str
-    columns: dict[str, np.ndarray]
-    header: bool
-    """Whether the names come from the file; otherwise they are "0", "1" ..."""
-
-    def column(self, name: str) -> str:
-        """Return the name of a column; without a header, negative numbers count from the end."""
-        names = list(self.columns)
-        if name in self.columns:
-            return name
-        if not self.header and name.lstrip("-").isdigit() and -len(names) <= int(name) < len(names):
-            return names[int(name)]
-        shown = ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:6])}, ... {names[-1]}"
-        raise DataError(f"{self.source}: expected one of the columns {shown}; got {name!r}")
-
-    def numbers(self, names: list[str]) -> np.ndarray:
-        """Return the named columns as (rows, columns); refuse text, missing cells, NaN and infinity."""
-        for name in names:
-            values = self.columns[self.column(name)]
-            if values.dtype.kind == "U":
-                row = next(i for i, cell in enumerate(values) if _number(cell) is None)
-                cell = "a missing cell" if not values[row].strip() else repr(str(values[row]))
-                line = row + 1 + self.header
-                raise DataError(f"{self.source}, line {line}, column {name!r}: expected a number; got {cell}")
-            if values.dtype.kind not in "biuf":
-                raise DataError(f"{self.source}, column {name!r}: expected real numbers; got dtype {values.dtype}")
-            if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
-                row = int(np.argmin(np.isfinite(values)))
-                line = row + 1 + self.header
-                raise DataError(
-                    f"{self.source}, line {line}, column {name!r}: expected a finite number; got {values[row]}"
-                )
-        return np.stack([self.columns[self.column(name)] for name in names], axis=1)
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
 
 
 def read_csv(path: str | os.PathLike[str], header: bool | None = None) -> Table:
@@ -70,7 +24,7 @@ def read_csv(path: str | os.PathLike[str], header: bool | None = None) -> Table:
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: expected a CSV file of UTF-8 text; {error}") from error
     if rows and header is None:
-        header = all(_number(cell) is None for cell in rows[0])
+        header = all(number(cell) is None for cell in rows[0])
     if len(rows) <= bool(header):
         raise DataError(f"{path}: expected rows of data; got an empty file")
     names = [cell.strip() for cell in rows[0]] if header else [str(i) for i in range(len(rows[0]))]

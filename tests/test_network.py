@@ -7,12 +7,14 @@ import pytest
 
 from portnn import (
     SGD,
+    Activation,
     ArgumentError,
     Dense,
     DivergenceError,
     NeuralNetwork,
     NotFittedError,
     Standardize,
+    Unstandardize,
     get_backend,
 )
 from portnn.runtime import Runtime
@@ -265,6 +267,34 @@ def test_predict_classes_of_one_output():
     assert set(np.unique(net.predict_classes(X))) <= {0, 1}
     with pytest.raises(ArgumentError, match="sigmoid"):
         NeuralNetwork(3, 1).predict_classes(X)
+
+
+def layer_names(*layers, **options):
+    architecture = NeuralNetwork(*layers, seed=0, **options).architecture
+    named = [layer.name if isinstance(layer, Activation) else type(layer).__name__ for layer in architecture.layers]
+    return " ".join([*named, architecture.output])
+
+
+def test_what_the_widths_mean():
+    assert layer_names(3, 4, 5, 1) == "Dense relu Dense relu Dense identity"
+    assert layer_names(3, 4, "tanh", 5, 1, "sigmoid") == "Dense tanh Dense relu Dense sigmoid"
+    assert layer_names(3, 4, Activation("tanh"), 1) == "Dense tanh Dense identity"
+    assert layer_names(3, Dense(4), 5, Dense(1)) == "Dense Dense relu Dense identity"
+    assert layer_names(Standardize(), 4, 1, Unstandardize()) == "Standardize Dense relu Dense Unstandardize identity"
+    assert layer_names(3, 4, 1, activation="tanh", output="sigmoid") == "Dense tanh Dense sigmoid"
+    with pytest.raises(ArgumentError, match="Unstandardize must be the last"):
+        NeuralNetwork(3, Unstandardize(), 1)
+    with pytest.raises(ArgumentError, match="Unstandardize must be the last"):
+        NeuralNetwork(3, 1, Unstandardize(), output="sigmoid")
+
+
+def test_unstandardize_makes_the_unit_of_the_target_irrelevant():
+    x = np.random.default_rng(0).random((50, 3))
+    y = x @ [[1.0], [2.0], [3.0]]
+    one, scaled = (NeuralNetwork(3, 8, 1, Unstandardize(), seed=0, dtype="float64") for _ in range(2))
+    one.fit(x, y, epochs=5)
+    scaled.fit(x, 1024 * y, epochs=5)  # a power of two: nothing is rounded otherwise but adam's epsilon
+    np.testing.assert_allclose(scaled.predict(x), 1024 * one.predict(x), rtol=1e-4)
 
 
 def test_summary_and_repr():
