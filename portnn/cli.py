@@ -1,8 +1,9 @@
 """The command line: train, predict, evaluate, backends. Results go to stdout, messages to stderr."""
 
+import os
 import sys
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import numpy as np
 
 from portnn import __version__, random, readers
 from portnn.activations import ACTIVATIONS
-from portnn.backend import available_backends, get_backend
+from portnn.backend import Backend, available_backends, get_backend
 from portnn.errors import ArgumentError, DataError, PortnnError
 from portnn.initializers import INITIALIZERS
 from portnn.layers import Standardize, Unstandardize
 from portnn.losses import LOSSES
 from portnn.network import NeuralNetwork
 from portnn.optimizers import OPTIMIZERS
+from portnn.plot import pyplot
 from portnn.serialization import write_atomically
 from portnn.tables import Table, class_codes, class_names, looks_like_classes
 
@@ -103,6 +105,68 @@ def _target(table: Table, target: str, rows: int) -> tuple[np.ndarray, str | Non
 def train(data: Path, target: str, **options: Any) -> None:
     """Train a network on DATA (CSV, .npz, .npy, IDX) and test it on rows that it has not seen."""
     backend = get_backend(options["backend"])
+    _check_writable(options["save"], options["plot"])
+    task = _task(data, target, options)
+    network = _network(task, backend, options)
+    network.metadata = {"columns": task.names, "target": task.column, "classes": task.classes, "task": task.kind}
+    started = time.perf_counter()
+    history = None
+    try:
+        history = network.fit(
+            task.x, task.y, epochs=options["epochs"], batch_size=options["batch_size"] or None,
+            progress=options["progress"],
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        _say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); the network is kept")
+    seconds = time.perf_counter() - started
+    report = network.evaluate(task.x_test, task.y_test, metrics=[task.metric])
+    click.echo(f"backend      {network.backend}")
+    click.echo(f"{task.metric:<12} {report[task.metric]:.4f} on {len(task.x_test)} rows not trained on")
+    click.echo(f"loss         {report['loss']:.6g}")
+    click.echo(f"time         {seconds:.2f} s for {network.epoch_count} epochs")
+    click.echo(f"fingerprint  {network.fingerprint()}")
+    if options["save"] is not None:
+        network.save(options["save"])
+        _say(f"wrote {options['save']}")
+    if history is None:
+        sys.exit(130)
+    _draw(history, options["plot"], options["save"])
+
+
+def _check_writable(model: Path | None, picture: Path | None) -> None:
+    """Refuse before the training what would be lost after it."""
+    for path in filter(None, (model, picture)):
+        if not os.access(path.parent, os.W_OK):
+            raise ArgumentError(f"{path}: expected a folder that exists and can be written; got {path.parent}")
+    if picture is not None:
+        pyplot()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is to be learnt from a data file."""
+
+    kind: str
+    classes: list[str]
+    """Names of the classes; empty for a regression."""
+    names: list[str]
+    """Columns of the features."""
+    column: str | None
+    """Column of the target, if it is one."""
+    images: bool
+    """Whether the features are bytes, scaled to [0, 1]."""
+    x: np.ndarray
+    y: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+    @property
+    def metric(self) -> str:
+        return "accuracy" if self.classes else "r2"
+
+
+def _task(data: Path, target: str, options: dict[str, Any]) -> _Task:
+    """Read the data, tell classification from regression, and hold rows out."""
     table = readers.read_table(data, options["header"])
     rows = len(next(iter(table.columns.values())))
     values, column = _target(table, target, rows)
@@ -111,82 +175,47 @@ def train(data: Path, target: str, **options: Any) -> None:
         raise DataError(f"{data}: expected columns beside the target; got {column!r} alone")
     x = table.features(names)
     inferred, why = looks_like_classes(values)
-    classification = inferred if options["task"] is None else options["task"] == "classification"
-    task = "classification" if classification else "regression"
-    _say(f"{task}: the target has {why}" if options["task"] is None else f"{task}, as asked")
-    if not classification and values.dtype.kind == "U":
+    kind = options["task"] or ("classification" if inferred else "regression")
+    _say(f"{kind}: the target has {why}" if options["task"] is None else f"{kind}, as asked")
+    classes = class_names(values) if kind == "classification" else []
+    if kind == "classification" and len(classes) < 2:
+        raise DataError(f"{target}: expected at least two classes; got {classes}")
+    if kind == "regression" and values.dtype.kind == "U":
         raise DataError(f"{data}, column {column!r}: expected numbers for a regression; got text")
-    labels: list[str] = []
-    if classification:
-        labels = class_names(values)
-        if len(labels) < 2:
-            raise DataError(f"{target}: expected at least two classes; got {labels}")
-    if options["test"] is None:
-        if rows < 2:
-            raise DataError(f"{data}: expected at least two rows, one of them to hold out; got {rows}")
-        kept, held = random.split(rows, options["holdout"], options["seed"])
-        x_test, y_test, x, values = x[held], values[held], x[kept], values[kept]
-    else:
+
+    def encoded(values: np.ndarray) -> np.ndarray:
+        return class_codes(values, classes, target) if classes else np.asarray(values, np.float64)
+
+    images = bool(table.columns[names[0]].dtype == np.uint8)
+    if options["test"] is not None:
         other = readers.read_table(options["test"], options["header"])
         x_test = other.features(names)
         y_test, _ = _target(other, str(options["test_target"] or target), len(x_test))
-    encode: Callable[[np.ndarray], np.ndarray] = (
-        (lambda v: class_codes(v, labels, target)) if classification else (lambda v: np.asarray(v, np.float64))
-    )
-    y, y_test = encode(values), encode(y_test)
-    bytes_of_images = bool(table.columns[names[0]].dtype == np.uint8)
-    standardize = not bytes_of_images if options["standardize"] is None else options["standardize"]
-    network = _network(x, labels, standardize, backend, options)
-    network.metadata = {"columns": names, "target": column, "classes": labels, "task": task}
-
-    metric = "accuracy" if classification else "r2"
-    started = time.perf_counter()
-    interrupted = False
-    history = None
-    try:
-        history = network.fit(
-            x,
-            y,
-            epochs=options["epochs"],
-            batch_size=options["batch_size"] or None,
-            progress=options["progress"],
-        )
-    except KeyboardInterrupt:
-        interrupted = True
-        _say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); the network is kept")
-    seconds = time.perf_counter() - started
-    report = network.evaluate(x_test, y_test, metrics=[metric])
-    click.echo(f"backend      {network.backend}")
-    click.echo(f"{metric:<12} {report[metric]:.4f} on {len(x_test)} rows not trained on")
-    click.echo(f"loss         {report['loss']:.6g}")
-    click.echo(f"time         {seconds:.2f} s for {network.epoch_count} epochs")
-    click.echo(f"fingerprint  {network.fingerprint()}")
-    if options["save"] is not None:
-        network.save(options["save"])
-        _say(f"wrote {options['save']}")
-    if history is not None:
-        _draw(history, options["plot"], options["save"])
-    if interrupted:
-        sys.exit(130)
+        return _Task(kind, classes, names, column, images, x, encoded(values), x_test, encoded(y_test))
+    if rows < 2:
+        raise DataError(f"{data}: expected at least two rows, one of them to hold out; got {rows}")
+    kept, held = random.split(rows, options["holdout"], options["seed"])
+    y = encoded(values)
+    return _Task(kind, classes, names, column, images, x[kept], y[kept], x[held], y[held])
 
 
-def _network(
-    x: np.ndarray, labels: list[str], standardize: bool, backend: Any, options: dict[str, Any]
-) -> NeuralNetwork:
-    loss = options["loss"] or ("cross_entropy" if labels else "mse")
+def _network(task: _Task, backend: Backend, options: dict[str, Any]) -> NeuralNetwork:
+    classes = len(task.classes)
+    loss = options["loss"] or ("cross_entropy" if classes else "mse")
     output = LOSSES[loss].pair or "identity"
-    if bool(labels) != LOSSES[loss].labels and not (len(labels) == 2 and output == "sigmoid"):
-        wanted = "cross_entropy (two classes: also binary_cross_entropy)" if labels else "sse, half_sse or mse"
+    if bool(classes) != LOSSES[loss].labels and not (classes == 2 and output == "sigmoid"):
+        wanted = "cross_entropy (two classes: also binary_cross_entropy)" if classes else "sse, half_sse or mse"
         raise ArgumentError(f"loss: expected {wanted} for this task; got {loss!r}")
-    outputs = 1 if output == "sigmoid" else max(len(labels), 1)
-    first = [Standardize()] if standardize else []
+    outputs = 1 if output == "sigmoid" else max(classes, 1)
+    standardize = options["standardize"]
+    first = [Standardize()] if standardize or (standardize is None and not task.images) else []
     # A regression's target has a unit and a size of its own, whatever the features are.
-    last = [] if labels or options["standardize"] is False else [Unstandardize()]
+    last = [] if classes or standardize is False else [Unstandardize()]
     return NeuralNetwork(
-        x.shape[1], *first, *options["hidden"], outputs, *last, activation=options["activation"], output=output,
+        task.x.shape[1], *first, *options["hidden"], outputs, *last, activation=options["activation"], output=output,
         loss=loss, optimizer=options["optimizer"], learning_rate=options["learning_rate"],
-        initializer=options["initializer"],
-        backend=f"{backend.name}:{backend.device}", dtype=options["dtype"], seed=options["seed"],
+        initializer=options["initializer"], backend=f"{backend.name}:{backend.device}", dtype=options["dtype"],
+        seed=options["seed"],
     )  # fmt: skip
 
 

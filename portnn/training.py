@@ -39,13 +39,14 @@ class History:
 def _interrupt_held() -> Iterator[Callable[[], None]]:
     """Hold Ctrl-C back; yield a function that raises it, to be called where the state is whole.
 
-    A second Ctrl-C comes through at once. Outside the main thread Python delivers no signals: nothing to hold.
+    A second Ctrl-C comes through at once. Nothing is held where Python delivers no signals, outside the main
+    thread, nor where the process was started to ignore them, as in the background of a script.
     """
-    if threading.current_thread() is not threading.main_thread():
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or previous in (signal.SIG_IGN, None):
         yield lambda: None
         return
     pressed = []
-    previous = signal.getsignal(signal.SIGINT)
 
     def hold(number: int, frame: object) -> None:
         pressed.append(number)
@@ -100,7 +101,8 @@ def fit(
                 history.metrics.setdefault(name, []).append(value)
             history.seconds = time.perf_counter() - started
             if not bar.disable:
-                bar.set_postfix({"loss": f"{history.loss[-1]:.4g}", **{k: f"{v:.4g}" for k, v in measured.items()}})
+                shown = {"loss": history.loss[-1], **measured}
+                bar.set_postfix({k: f"{v:.4g}" for k, v in shown.items()}, refresh=False)
     return history
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import pickle
+import signal
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 import portnn
 from portnn.cli import main
 from portnn.readers import read_csv, read_idx, read_table
+from portnn.runtime import Runtime
 
 DIGITS = Path(__file__).parents[1] / "examples" / "data" / "digits.csv"
 
@@ -94,6 +96,30 @@ def test_regression_without_a_header(tmp_path):
     np.savetxt(tmp_path / "x.csv", x, delimiter=",")
     lines = portnn_command("predict", model, tmp_path / "x.csv").stdout.splitlines()
     assert np.mean((np.array(lines[1:], float) - y) ** 2) < 0.05 * y.var()
+
+
+def test_ctrl_c_keeps_what_was_learnt(tmp_path, iris, monkeypatch):
+    step = Runtime.step
+
+    def interrupted(runtime, batch):
+        if runtime.step_count == 7:
+            signal.raise_signal(signal.SIGINT)
+        return step(runtime, batch)
+
+    monkeypatch.setattr(Runtime, "step", interrupted)
+    model = tmp_path / "m.safetensors"
+    result = portnn_command("train", iris, "--target", "kind", "--save", model, code=130)
+    assert "interrupted after 2 epochs (8 steps); the network is kept" in result.stderr
+    network = portnn.NeuralNetwork.load(model)
+    assert network.step_count == 8
+    assert network.fingerprint() == results(result.stdout)["fingerprint"]
+
+
+def test_what_could_not_be_written_is_refused_before_the_training(tmp_path, iris):
+    for option in ("--save", "--plot"):
+        result = portnn_command("train", iris, "--target", "kind", option, tmp_path / "absent" / "file.png", code=2)
+        assert "file.png: expected a folder that exists and can be written" in result.stderr
+        assert result.stdout == ""
 
 
 def test_binary_with_a_sigmoid(tmp_path, iris):

@@ -252,6 +252,23 @@ def test_interrupt_is_held_to_the_end_of_the_step(backend, monkeypatch):
     assert net.fingerprint() == other.fingerprint()
 
 
+def test_a_process_that_ignores_ctrl_c_goes_on():
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        net = NeuralNetwork(3, 8, 1, seed=0)
+        step = net._runtime.step
+
+        def interrupted(batch):
+            signal.raise_signal(signal.SIGINT)
+            return step(batch)
+
+        net._runtime.step = interrupted
+        net.fit(X, Y * 1.0)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
 def test_predict_batches_give_the_whole(digits):
     x, _ = digits
     net = NeuralNetwork(64, 16, 10, output="softmax", loss="cross_entropy", seed=0)

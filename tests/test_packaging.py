@@ -1,6 +1,7 @@
 """What is installed, what is imported, what is public."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -30,6 +31,16 @@ def test_import_loads_no_array_library_but_numpy(tmp_path):
     heavy = ["cupy", "torch", "jax", "array_api_compat", "array_api_strict", "matplotlib", "tqdm", "click", "pandas"]
     code = f"import sys, json, portnn; print(json.dumps([m for m in {heavy} if m in sys.modules]))"
     assert json.loads(python(code, cwd=tmp_path)) == []
+
+
+def test_import_time():
+    """At most 1.6 times NumPy's, each the best of several processes: noise only ever adds."""
+    code = "import time; a = time.perf_counter(); import numpy; b = time.perf_counter(); import portnn; "
+    code += "print(b - a, time.perf_counter() - a)"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    runs = [[float(t) for t in python(code, env=environment).split()] for _ in range(8)]
+    numpy_alone, whole = (min(times) for times in zip(*runs, strict=True))
+    assert whole <= 1.6 * numpy_alone
 
 
 def test_wheel_contents(tmp_path):
@@ -65,6 +76,7 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     ("file", "line"),
     [
         ("portnn/layers.py", "from portnn import network"),
+        ("portnn/training.py", "from portnn import network"),
         ("portnn/step.py", "import numpy"),
         ("portnn/losses.py", "import torch"),
         ("backends/_numpy.py", "from portnn import layers"),
