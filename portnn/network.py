@@ -2,7 +2,8 @@
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from types import MappingProxyType
@@ -100,22 +101,35 @@ class NeuralNetwork:
             raise NotFittedError("network: its widths are inferred at the first fit; give them, or call fit first")
         return self._runtime
 
-    def _follow(self, x: object, y: object) -> Runtime:
-        """Before training: go where the data are, and infer the widths that were not given."""
-        if self._follows_data:
-            home = _with_dtype(backend_of(x), self.dtype)
-            if self._runtime is not None and home is not self._backend:
-                self._runtime = self._runtime.to(home, self.dtype)
-            self._backend, self._follows_data = home, False
-        if self._runtime is not None:
-            return self._runtime
-        with self._backend.scope():
-            shape = tuple(data.features(self._backend, x, None, self.dtype, check=False).shape[1:])
-            if self._widths_given:
-                self.architecture = replace(self.architecture, features=shape)
-            else:
-                self.architecture = self._parse((*shape, 100, data.target_width(self._backend, y, self._loss)))
-            return self._build()
+    @contextmanager
+    def _following(self, x: object, y: object) -> Iterator[Runtime]:
+        """Go where the data to train on are, and infer the widths that were not given, for a block that checks them.
+
+        If they turn out not to be usable, the network is put back as it was.
+        """
+        before = self._backend, self._follows_data, self.architecture, self._runtime
+        try:
+            if self._follows_data:
+                self._backend, self._follows_data = _with_dtype(backend_of(x), self.dtype), False
+            with self._backend.scope():
+                yield self._placed() if self._runtime is not None else self._sized(x, y)
+        except BaseException:
+            self._backend, self._follows_data, self.architecture, self._runtime = before
+            raise
+
+    def _placed(self) -> Runtime:
+        runtime = self._built()
+        if runtime.backend is not self._backend:
+            self._runtime = runtime = runtime.to(self._backend, self.dtype)
+        return runtime
+
+    def _sized(self, x: object, y: object) -> Runtime:
+        shape = tuple(data.features(self._backend, x, None, self.dtype, check=False).shape[1:])
+        if self._widths_given:
+            self.architecture = replace(self.architecture, features=shape)
+        else:
+            self.architecture = self._parse((*shape, 100, data.target_width(self._backend, y, self._loss)))
+        return self._build()
 
     # ---- data in
 
@@ -159,18 +173,17 @@ class NeuralNetwork:
         Raises ShapeError, DTypeError, DataError for data that cannot be used, before anything is changed;
         DivergenceError where the loss stops being finite, with the network as at the start of the epoch.
         """
-        for name, value in {"epochs": epochs, "batch_size": 1 if batch_size is None else batch_size}.items():
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ArgumentError(f"{name}: expected a positive int; got {value!r}")
+        _check_positive("epochs", epochs)
+        _check_positive("batch_size", batch_size, optional=True)
         for metric in metrics:
             choose("metrics", metric, METRICS)
-        runtime = self._follow(x, y)
-        with self._backend.scope():
+        with self._following(x, y) as runtime:
             whole, held = self._dataset(x, y, sample_weight), None
             if isinstance(validation, tuple):
                 held = self._dataset(*validation, name="validation ")
             elif validation is not None:
                 whole, held = self._split(whole, validation)
+        with self._backend.scope():
             if runtime.step_count == 0:
                 self._fit_buffers(runtime, whole)
             return training.fit(
@@ -200,14 +213,14 @@ class NeuralNetwork:
 
         Checks shapes and dtypes, not values: that would wait for the device (``fit`` does, once).
         """
-        runtime = self._follow(x, y)
+        with self._following(x, y) as runtime:
+            batch = self._batch(x, y)
         with self._backend.scope():
-            return runtime.step(self._batch(x, y))
+            return runtime.step(batch)
 
     def gradients(self, x: object, y: object) -> tuple[Array, dict[str, Array]]:
         """Return (loss, {parameter name: gradient}) of a batch; nothing is changed."""
-        runtime = self._follow(x, y)
-        with self._backend.scope():
+        with self._following(x, y) as runtime:
             return runtime.gradients(self._batch(x, y))
 
     @property
@@ -230,10 +243,7 @@ class NeuralNetwork:
 
     def predict(self, x: object, *, batch_size: int | None = None) -> Any:
         """Return the outputs, (rows, outputs), in the caller's kind of array; NaN in a row gives NaN in its output."""
-        runtime = self._built()
-        with self._backend.scope():
-            outputs = runtime.forward(self._features(x, check=False), batch_size or PREDICT_ROWS)
-        return self._home(x, outputs)
+        return self._home(x, self._outputs(x, batch_size, check=False))
 
     def predict_classes(self, x: object, *, batch_size: int | None = None) -> Any:
         """Return int32 labels, (rows,), in the caller's kind of array.
@@ -241,13 +251,20 @@ class NeuralNetwork:
         The largest output; for one sigmoid output, whether it exceeds 1/2. Raises ArgumentError for a single
         output of another kind, DataError for NaN or infinity.
         """
-        runtime, output = self._built(), self.architecture.output
+        self._built()
+        output = self.architecture.output
         if self.architecture.outputs == 1 and output != "sigmoid":
             raise ArgumentError(f'predict_classes: one output needs output="sigmoid" to mean classes; got "{output}"')
+        outputs = self._outputs(x, batch_size, check=True)
         with self._backend.scope():
-            outputs = runtime.forward(self._features(x, check=True), batch_size or PREDICT_ROWS)
             labels = classes(self._backend.xp, outputs)
         return self._home(x, labels)
+
+    def _outputs(self, x: object, batch_size: int | None, check: bool) -> Array:
+        runtime = self._built()
+        _check_positive("batch_size", batch_size, optional=True)
+        with self._backend.scope():
+            return runtime.forward(self._features(x, check), batch_size or PREDICT_ROWS)
 
     def _home(self, x: object, result: Array) -> Any:
         home = backend_of(x)
@@ -354,6 +371,11 @@ class NeuralNetwork:
         except (KeyError, TypeError, ValueError, AssertionError, AttributeError) as error:
             raise SerializationError(f"{path}: the file contradicts itself ({error!r})") from error
         return network
+
+
+def _check_positive(argument: str, value: object, optional: bool = False) -> None:
+    if not (optional and value is None) and (not isinstance(value, int | np.integer) or value < 1):
+        raise ArgumentError(f"{argument}: expected a positive int; got {value!r}")
 
 
 def _with_dtype(backend: Backend, dtype: str) -> Backend:

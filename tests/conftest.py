@@ -1,5 +1,7 @@
 """One fixture gives every test its backend; each skip names backend and reason."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,14 @@ def _on_what_is_installed(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
         name = request.getfixturevalue("backend")
         if reason := _reason(name):
             pytest.skip(f"{name}: {reason}")
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where the tests run in the background of a script."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.fixture

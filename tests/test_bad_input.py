@@ -71,6 +71,31 @@ def test_fit(backend, case):
     assert net.step_count == 0
 
 
+@pytest.mark.parametrize("method", ["fit", "step", "gradients"])
+def test_data_that_cannot_be_used_decide_nothing(method):
+    """Neither widths nor backend are taken from data that are refused."""
+    pytest.importorskip("array_api_strict")
+    x = get_backend("array_api_strict").asarray(np.ones((6, 5)))
+    net = NeuralNetwork(seed=0)
+    with pytest.raises(ShapeError):
+        getattr(net, method)(x, np.zeros((5, 2)))
+    assert net.backend == "numpy:cpu"
+    assert net.summary() == NeuralNetwork(seed=0).summary()
+    net.fit(X, Y)
+    assert net.parameters["W1"].shape == (3, 100)
+    placed = mse()
+    with pytest.raises(ShapeError):
+        getattr(placed, method)(x, Y)
+    assert placed.backend == "numpy:cpu"
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_classes"])
+def test_batches_of_prediction(method):
+    for size in (0, -1, 2.5):
+        with pytest.raises(ArgumentError, match="batch_size: expected a positive int"):
+            getattr(classifier(), method)(X, batch_size=size)
+
+
 def test_labels_out_of_range_in_a_step():
     with pytest.raises(DataError, match="labels"):
         classifier().step(X, LABELS + 1)

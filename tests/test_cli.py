@@ -98,6 +98,7 @@ def test_regression_without_a_header(tmp_path):
     assert np.mean((np.array(lines[1:], float) - y) ** 2) < 0.05 * y.var()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_keeps_what_was_learnt(tmp_path, iris, monkeypatch):
     step = Runtime.step
 

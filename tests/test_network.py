@@ -230,6 +230,7 @@ def test_divergence_puts_the_network_back(backend):
     assert (net.fingerprint() == before) == (net.step_count == 0)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_is_held_to_the_end_of_the_step(backend, monkeypatch):
     net = NeuralNetwork(3, 8, 1, backend=backend, seed=0)
     step = Runtime.step
