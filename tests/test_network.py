@@ -17,6 +17,7 @@ from portnn import (
     Unstandardize,
     get_backend,
 )
+from portnn.backend import host_array
 from portnn.runtime import Runtime
 
 X = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
@@ -183,6 +184,17 @@ def test_gradients_change_nothing(backend):
     assert net.fingerprint() == before
     assert list(gradients) == ["W1", "b1", "W2", "b2"]
     assert float(get_backend(backend).to_numpy(loss)) == pytest.approx(net.evaluate(X, Y * 1.0)["loss"], rel=1e-6)
+
+
+def test_fit_is_steps_on_batches_and_a_last_short_one(backend):
+    x, y = np.random.default_rng(0).random((2, 7, 3))
+    for loss in ("mse", "sse"):
+        fitted, stepped = (NeuralNetwork(3, 4, 3, loss=loss, backend=backend, seed=0) for _ in range(2))
+        history = fitted.fit(x, y, batch_size=5, shuffle=False)
+        first, last = (host_array(stepped.step(x[part], y[part])) for part in (slice(0, 5), slice(5, 7)))
+        assert fitted.fingerprint() == stepped.fingerprint()
+        expected = (5 * first + 2 * last) / 7 if loss == "mse" else first + last
+        assert history.loss == pytest.approx([float(expected)], rel=1e-6)
 
 
 def test_read_only_and_strided_data(backend):
