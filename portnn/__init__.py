@@ -12,7 +12,7 @@ from portnn.errors import (
     SerializationError,
     ShapeError,
 )
-from portnn.layers import Activation, Dense, Layer, Standardize, Unstandardize
+from portnn.layers import Activation, Dense, Dropout, Layer, Standardize, Unstandardize
 from portnn.network import NeuralNetwork
 from portnn.optimizers import SGD, Adam, Optimizer
 from portnn.serialization import read_pickled_weights
@@ -31,6 +31,7 @@ __all__ = [
     "DataError",
     "Dense",
     "DivergenceError",
+    "Dropout",
     "History",
     "Layer",
     "NeuralNetwork",

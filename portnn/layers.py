@@ -4,10 +4,12 @@
 To add a layer, write a frozen dataclass with ``shapes`` and ``forward`` and enter it in LAYERS.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from portnn import random
 from portnn.activations import ACTIVATIONS
 from portnn.errors import ArgumentError, ShapeError, choose
 from portnn.initializers import check
@@ -104,6 +106,33 @@ class Activation(Layer):
 
 
 @dataclass(frozen=True)
+class Dropout(Layer):
+    """Inverted dropout (Srivastava et al. 2014): in training each element is 0 with probability ``rate``.
+
+    The others are multiplied by 1 / (1 - rate), so that prediction, which drops nothing, sees the same mean. The
+    mask depends on seed, step, layer, row and column alone: it is the same on every backend.
+    """
+
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rate, int | float) or not 0.0 <= self.rate < 1.0:
+            raise ArgumentError(f"rate: expected a number in [0, 1); got {self.rate!r}")
+
+    def shapes(self, features: Features) -> Shapes:
+        return Shapes(features)
+
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> tuple[Array, Backward]:
+        if not mode.training or self.rate == 0:
+            return x, lambda dy: (dy, {})
+        keep = 1.0 - self.rate
+        matrix = (x.shape[0], math.prod(x.shape[1:]))
+        mask = random.bernoulli(xp, mode.key, mode.layer, matrix, keep, x.dtype) * (1.0 / keep)
+        mask = xp.reshape(mask, x.shape)
+        return x * mask, lambda dy: (dy * mask, {})
+
+
+@dataclass(frozen=True)
 class Standardize(Layer):
     """Per-feature standardisation: y = (x - mean) inverse_std.
 
@@ -146,4 +175,6 @@ class Unstandardize(Layer):
         return {"mean": mean, "std": std}
 
 
-LAYERS: dict[str, type[Layer]] = {kind.__name__: kind for kind in (Dense, Activation, Standardize, Unstandardize)}
+LAYERS: dict[str, type[Layer]] = {
+    kind.__name__: kind for kind in (Dense, Activation, Dropout, Standardize, Unstandardize)
+}

@@ -187,7 +187,7 @@ class NeuralNetwork:
             if runtime.step_count == 0:
                 self._fit_buffers(runtime, whole)
             return training.fit(
-                runtime, whole, held, seed=self.seed, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
+                runtime, whole, held, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
                 metrics=metrics, progress=progress,
             )  # fmt: skip
 

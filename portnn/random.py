@@ -1,12 +1,22 @@
-"""Randomness that is equal on every backend: drawn on the host, from one seed, in separate streams.
+"""Randomness that is equal on every backend, in two kinds.
 
-Each use has a stream of its own, keyed by (seed, stream, counters), so that no use shifts another and a
-resumed run needs nothing but its counters.
+Initial weights, shuffles and splits are drawn on the host by NumPy's generator. What a layer needs during a step is
+counted, not drawn: a hash of (key, layer, row, column) in int32 operations, so that one key gives every array library
+the same bits. Each use has a stream of its own, keyed by (seed, stream, counters): no use shifts another, and
+a resumed run needs nothing but its counters.
 """
+
+import hashlib
+from typing import TypeAlias
 
 import numpy as np
 
-WEIGHTS, SHUFFLE, SPLIT = range(3)
+from portnn.types import Array, Namespace
+
+WEIGHTS, SHUFFLE, SPLIT, STEP = range(4)
+
+Key: TypeAlias = tuple[int, int]
+"""Two words of 32 bits, as signed integers: what a step's random bits depend on beside their position."""
 
 
 def draw_seed() -> int:
@@ -15,7 +25,7 @@ def draw_seed() -> int:
 
 
 def generator(seed: int, stream: int, *counters: int) -> "np.random.Generator":
-    """Return the generator of one stream (WEIGHTS, SHUFFLE, SPLIT) at the given counters."""
+    """Return the generator of one host stream (WEIGHTS, SHUFFLE, SPLIT) at the given counters."""
     return np.random.default_rng([seed, stream, *counters])
 
 
@@ -24,3 +34,41 @@ def split(rows: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray
     held = min(max(round(rows * fraction), 1), rows - 1)
     order = generator(seed, SPLIT).permutation(rows)
     return np.sort(order[held:]), np.sort(order[:held])
+
+
+def key(seed: int, *counters: int) -> Key:
+    """Return the key of one training step: BLAKE2b of seed and counters."""
+    digest = hashlib.blake2b(repr((seed, STEP, *counters)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest[:4], "little", signed=True), int.from_bytes(digest[4:], "little", signed=True)
+
+
+def _mix(x: Array) -> Array:
+    """Scramble 32-bit words, (any shape): two rounds of xorshift and multiply, in int32 with wraparound.
+
+    Constants found by Wellons' and TheIronBorn's search for the least bias (hash-prospector). ``>>`` on int32
+    brings the sign in from the left: the masks make it the logical shift.
+    """
+    x = (x ^ ((x >> 16) & 0xFFFF)) * 0x21F0AAAD
+    x = (x ^ ((x >> 15) & 0x1FFFF)) * 0x735A2D97
+    return x ^ ((x >> 15) & 0x1FFFF)
+
+
+def bits(xp: Namespace, key: Key, layer: int, shape: tuple[int, int]) -> Array:
+    """Return 32 random bits per element, int32, (rows, columns): a function of key, layer, row and column alone.
+
+    Rows and columns are hashed on their own, each with a word of the key, so that only one hash per element is left.
+    """
+    rows = _mix(_mix(xp.arange(shape[0], dtype=xp.int32)) ^ key[0])
+    columns = _mix(_mix(_mix(xp.arange(shape[1], dtype=xp.int32)) ^ layer) ^ key[1])
+    return _mix(xp.expand_dims(rows, axis=1) + columns)
+
+
+def uniform(xp: Namespace, key: Key, layer: int, shape: tuple[int, int], dtype: object) -> Array:
+    """Return numbers in [0, 1), multiples of 2^-24: exact in float32 and float64 alike."""
+    return xp.astype((bits(xp, key, layer, shape) >> 8) & 0xFFFFFF, dtype) * 2.0**-24
+
+
+def bernoulli(xp: Namespace, key: Key, layer: int, shape: tuple[int, int], probability: float, dtype: object) -> Array:
+    """Return 1 with the given probability, in (0, 1) and rounded to a multiple of 2^-32, else 0."""
+    threshold = min(max(round(probability * 2**32), 1), 2**32 - 1) - 2**31
+    return xp.astype(bits(xp, key, layer, shape) < threshold, dtype)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from portnn import random
 from portnn.architecture import Layout
 from portnn.backend import Backend, host_array
 from portnn.data import Batch, Dataset
@@ -34,8 +35,8 @@ class Runtime:
     """A network's state on one backend, and what is done with it."""
 
     def __init__(
-        self, backend: Backend, core: Core, optimizer: Optimizer, dtype: str, state: State, step_count: int = 0,
-        epoch_count: int = 0,
+        self, backend: Backend, core: Core, optimizer: Optimizer, dtype: str, seed: int, state: State,
+        step_count: int = 0, epoch_count: int = 0,
     ) -> None:  # fmt: skip
         """Take owned copies of the state's arrays, of any library, to the backend."""
 
@@ -43,7 +44,7 @@ class Runtime:
             with backend.scope():
                 return backend.xp.asarray(backend.asarray(array, dtype), copy=True)
 
-        self.backend, self.core, self.optimizer, self.dtype = backend, core, optimizer, dtype
+        self.backend, self.core, self.optimizer, self.dtype, self.seed = backend, core, optimizer, dtype, seed
         self.state = State(owned(state.parameters), owned(state.buffers), tuple(map(owned, state.slots)))
         self.step_count, self.epoch_count = step_count, epoch_count
         xp = backend.xp
@@ -57,23 +58,26 @@ class Runtime:
         draw = core.architecture.initial
         slots = tuple(np.zeros(core.parameters.size) for _ in range(optimizer.slots))
         state = State(draw(core.parameters, seed), draw(core.buffers, seed), slots)
-        return cls(backend, core, optimizer, dtype, state)
+        return cls(backend, core, optimizer, dtype, seed, state)
 
     def to(self, backend: Backend, dtype: str) -> "Runtime":
         """Return a copy elsewhere, counters included."""
-        return Runtime(backend, self.core, self.optimizer, dtype, self.state, self.step_count, self.epoch_count)
+        counts = self.step_count, self.epoch_count
+        return Runtime(backend, self.core, self.optimizer, dtype, self.seed, self.state, *counts)
 
     # ---- computing
 
     def step(self, batch: Batch) -> Array:
         """Take one training step; return the loss before it, unread."""
-        self.state, loss = self._step(self.state, *batch, *self.optimizer.dials(self.step_count + 1))
+        dials = self.optimizer.dials(self.step_count + 1)
+        self.state, loss = self._step(self.state, *batch, random.key(self.seed, self.step_count), *dials)
         self.step_count += 1
         return loss
 
     def gradients(self, batch: Batch) -> tuple[Array, dict[str, Array]]:
-        """Return (loss, {parameter: gradient})."""
-        loss, vector = self.core.gradients(self.backend.xp, self.state, *batch)
+        """Return (loss, {parameter: gradient}), with the random bits of the step to come."""
+        key = random.key(self.seed, self.step_count)
+        loss, vector = self.core.gradients(self.backend.xp, self.state, *batch, key)
         return loss, self.core.parameters.named(self.backend.xp, vector)
 
     def forward(self, x: Array, rows: int | None = None) -> Array:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from portnn.activations import ACTIVATIONS
 from portnn.architecture import Architecture, Layout
 from portnn.losses import Loss
+from portnn.random import Key
 from portnn.types import Array, Backward, Mode, Namespace
 
 
@@ -34,13 +35,15 @@ class Core:
     parameters: Layout
     buffers: Layout
 
-    def _run(self, xp: Namespace, state: State, x: Array, training: bool) -> tuple[Array, list[Backward]]:
+    def _run(self, xp: Namespace, state: State, x: Array, mode: Mode) -> tuple[Array, list[Backward]]:
         """Return what enters the output activation, and the backward closures that training needs."""
         views, kept = self.parameters.views(xp, state.parameters), self.buffers.views(xp, state.buffers)
         first = self.first_trainable
         closures = []
         for i, layer in enumerate(self.architecture.layers):
-            x, backward = layer.forward(xp, {**views[i], **kept[i]}, x, Mode(training, i > first))
+            x, backward = layer.forward(
+                xp, {**views[i], **kept[i]}, x, mode._replace(input_gradient=i > first, layer=i)
+            )
             closures.append(backward)
         return x, closures
 
@@ -51,18 +54,18 @@ class Core:
 
     def forward(self, xp: Namespace, state: State, x: Array) -> Array:
         """Return the network's output, (batch, outputs), in inference mode."""
-        z, _ = self._run(xp, state, x, training=False)
+        z, _ = self._run(xp, state, x, Mode(training=False))
         return ACTIVATIONS[self.architecture.output](xp, z)[0]
 
     def evaluate(self, xp: Namespace, state: State, x: Array, y: Array, weight: Any) -> tuple[Array, Array]:
         """Return (loss, output) in inference mode."""
-        z, _ = self._run(xp, state, x, training=False)
+        z, _ = self._run(xp, state, x, Mode(training=False))
         loss, _ = self.loss.function(xp, z, y, weight)
         return loss, ACTIVATIONS[self.architecture.output](xp, z)[0]
 
-    def gradients(self, xp: Namespace, state: State, x: Array, y: Array, weight: Any) -> tuple[Array, Array]:
-        """Return (loss, gradient of the flat parameters), in training mode."""
-        z, closures = self._run(xp, state, x, training=True)
+    def gradients(self, xp: Namespace, state: State, x: Array, y: Array, weight: Any, key: Key) -> tuple[Array, Array]:
+        """Return (loss, gradient of the flat parameters), in training mode, with the key's random bits."""
+        z, closures = self._run(xp, state, x, Mode(training=True, key=key))
         loss, dx = self.loss.function(xp, z, y, weight)
         gradients: list[Any] = [{}] * len(closures)
         for i in reversed(range(self.first_trainable, len(closures))):
@@ -71,12 +74,12 @@ class Core:
 
     def step(
         self, xp: Namespace, update: Callable[..., tuple[Array, ...]], state: State, x: Array, y: Array, weight: Any,
-        *dials: float,
+        key: Key, *dials: float,
     ) -> tuple[State, Array]:  # fmt: skip
         """Take one training step: return (new state, loss before the step). Consumes ``state``.
 
         ``update(parameters, gradient, *slots, *dials)`` is the optimizer's kernel.
         """
-        loss, gradient = self.gradients(xp, state, x, y, weight)
+        loss, gradient = self.gradients(xp, state, x, y, weight, key)
         parameters, *slots = update(state.parameters, gradient, *state.slots, *dials)
         return State(parameters, state.buffers, tuple(slots)), loss

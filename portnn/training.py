@@ -72,8 +72,8 @@ def _bar(progress: bool | None, steps: int) -> Any:
 
 
 def fit(
-    runtime: Runtime, data: Dataset, validation: Dataset | None, *, seed: int, epochs: int, batch_size: int | None,
-    shuffle: bool, metrics: Sequence[str], progress: bool | None,
+    runtime: Runtime, data: Dataset, validation: Dataset | None, *, epochs: int, batch_size: int | None, shuffle: bool,
+    metrics: Sequence[str], progress: bool | None,
 ) -> History:  # fmt: skip
     """Train on checked data; see NeuralNetwork.fit."""
     history = History()
@@ -86,7 +86,7 @@ def fit(
             backup = runtime.snapshot()
             order = None
             if shuffle and steps > 1:
-                rng = random.generator(seed, random.SHUFFLE, runtime.epoch_count)
+                rng = random.generator(runtime.seed, random.SHUFFLE, runtime.epoch_count)
                 order = runtime.backend.asarray(rng.permutation(data.rows))
             losses, rows = [], []
             for batch in data.batches(xp, size, order, mean):

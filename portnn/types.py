@@ -28,3 +28,7 @@ class Mode(NamedTuple):
     training: bool = False
     input_gradient: bool = True
     """False for the first layer with trainable parameters: nobody needs the gradient of its input."""
+    layer: int = 0
+    """Which layer of the network it is."""
+    key: tuple[int, int] = (0, 0)
+    """The step's key of random bits (portnn/random.py)."""

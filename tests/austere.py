@@ -11,7 +11,7 @@ FUNCTIONS = frozenset(
 
 
 class Austere:
-    """Allows + - *, comparisons, & and |, 1.0 / x, same-shape / and slices; refuses all else."""
+    """Allows + - *, comparisons, bit operations, 1.0 / x, same-shape / and slices; refuses all else."""
 
     __array_priority__ = 1000
     __hash__ = None  # type: ignore[assignment]
@@ -67,6 +67,23 @@ class Austere:
         if other != 1.0:
             raise TypeError("only 1.0 / x")
         return self._combine(other, lambda a, b: b / a)
+
+    def __and__(self, other: Any) -> "Austere":
+        return self._integers(other, lambda a, b: a & b)
+
+    def __xor__(self, other: Any) -> "Austere":
+        return self._integers(other, lambda a, b: a ^ b)
+
+    def __rshift__(self, other: Any) -> "Austere":
+        return self._integers(other, lambda a, b: a >> b)
+
+    def _integers(self, other: Any, operation: Any) -> "Austere":
+        if self.dtype.kind not in "ib":
+            raise TypeError("bit operations are for integers")
+        return self._combine(other, operation)
+
+    def __lt__(self, other: Any) -> "Austere":
+        return self._combine(other, lambda a, b: a < b)
 
     def __gt__(self, other: Any) -> "Austere":
         return self._combine(other, lambda a, b: a > b)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from portnn import Activation, Dense, NeuralNetwork, Standardize, Unstandardize, get_backend
+from portnn import Activation, Dense, Dropout, NeuralNetwork, Standardize, Unstandardize, get_backend
 from portnn.activations import ACTIVATIONS
 from portnn.backend import host_array
 from portnn.layers import LAYERS
@@ -16,6 +16,7 @@ ONE_HOT = np.eye(3)[RNG.integers(0, 3, 6)]
 REGISTERED = {
     "Dense": Dense(5),
     "Activation": Activation("tanh"),
+    "Dropout": Dropout(0.3),
     "Standardize": Standardize(),
     "Unstandardize": Unstandardize(),
 }

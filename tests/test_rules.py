@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from austere import Austere, AustereNamespace
 
-from portnn import Dense, NeuralNetwork, Standardize, Unstandardize, initializers, metrics
+from portnn import Dense, NeuralNetwork, Standardize, Unstandardize, initializers, metrics, random
 from portnn.activations import ACTIVATIONS
 from portnn.losses import LOSSES
 from portnn.optimizers import OPTIMIZERS
@@ -38,7 +38,9 @@ def test_a_step_and_a_forward_pass(activation, loss, optimizer):
     core, state = net._runtime.core, net._runtime.state
     mine = State(Austere(state.parameters), Austere(state.buffers), tuple(map(Austere, state.slots)))
     update = lambda *arguments: net.optimizer.kernel(XP, *arguments)  # noqa: E731
-    new, loss_value = core.step(XP, update, mine, Austere(X), Austere(y), 1.0 / 6, *net.optimizer.dials(1))
+    new, loss_value = core.step(
+        XP, update, mine, Austere(X), Austere(y), 1.0 / 6, random.key(0, 0), *net.optimizer.dials(1)
+    )
     expected = net._runtime.step((X, y, 1.0 / 6))
     assert new.parameters.dtype == np.float32
     np.testing.assert_array_equal(new.parameters.value, net._runtime.state.parameters)

@@ -1,0 +1,154 @@
+"""One seed: the same start, batches and masks, bit for bit, on every backend; and they look random."""
+
+import numpy as np
+import pytest
+
+from portnn import ArgumentError, Dropout, NeuralNetwork, get_backend, random
+from portnn.runtime import Runtime
+from portnn.types import Mode
+
+DTYPES = ["float32", "float64"]
+
+
+def mixed(x: int) -> int:
+    """The hash in Python's integers, modulo 2^32."""
+    x ^= x >> 16
+    x = x * 0x21F0AAAD % 2**32
+    x ^= x >> 15
+    x = x * 0x735A2D97 % 2**32
+    return x ^ (x >> 15)
+
+
+def drawn(backend, function, *arguments):
+    adapter = get_backend(backend)
+    with adapter.scope():
+        return adapter.to_numpy(function(adapter.xp, *arguments))
+
+
+@pytest.mark.parametrize("key", [(0, 0), (-1, 2**31 - 1), random.key(7, 3)])
+def test_known_answers(backend, key):
+    got = drawn(backend, random.bits, key, 5, (37, 23))
+    k0, k1 = (word % 2**32 for word in key)
+    expected = [
+        [mixed((mixed(mixed(i) ^ k0) + mixed(mixed(mixed(j) ^ 5) ^ k1)) % 2**32) for j in range(23)] for i in range(37)
+    ]
+    assert got.dtype == np.int32
+    np.testing.assert_array_equal(got.view(np.uint32), np.array(expected, np.uint32))
+
+
+def test_keys_stay_as_they_are():
+    """Changing them would change every trained network: the values of the first release."""
+    assert random.key(0, 0) == (-162498603, -622548954)
+    assert random.key(2**70, 10**6) == random.key(2**70, 10**6) != random.key(2**70, 10**6 + 1)
+
+
+def test_uniform_is_exact_in_either_dtype(backend):
+    adapter = get_backend(backend)
+    single, double = (
+        drawn(backend, random.uniform, (1, 2), 0, (50, 40), getattr(adapter.xp, dtype)) for dtype in DTYPES
+    )
+    assert (single.dtype, double.dtype) == (np.float32, np.float64)
+    np.testing.assert_array_equal(single, double)
+    np.testing.assert_array_equal(double * 2**24, np.round(double * 2**24))
+    assert 0 <= double.min() < double.max() < 1
+
+
+def test_bits_look_random():
+    """Each statistic within five standard errors of its value for independent fair bits."""
+    bits = drawn("numpy", random.bits, random.key(0, 0), 0, (400, 300))
+    signs = np.array([((bits >> i) & 1) * 2.0 - 1 for i in range(32)])
+    n = bits.size
+    assert np.abs(signs.mean(axis=(1, 2))).max() < 5 / np.sqrt(n)
+    for axis in (1, 2):  # neighbouring rows, neighbouring columns
+        shifted = np.roll(signs, 1, axis=axis)
+        assert np.abs((signs * shifted).mean(axis=(1, 2))).max() < 5 / np.sqrt(n)
+    others = [
+        drawn("numpy", random.bits, random.key(seed, step), layer, (400, 300))
+        for seed, step, layer in [(0, 1, 0), (1, 0, 0), (0, 0, 1)]
+    ]
+    for other in others:
+        agreement = [(((bits ^ other) >> i) & 1).mean() for i in range(32)]
+        assert np.abs(np.array(agreement) - 0.5).max() < 5 * 0.5 / np.sqrt(n)
+    counts = np.bincount((bits.ravel() >> 24) & 255, minlength=256)
+    # Chi-squared of 255 degrees of freedom: mean 255, standard deviation sqrt(510).
+    assert abs(((counts - n / 256) ** 2 / (n / 256)).sum() - 255) < 5 * np.sqrt(510)
+
+
+@pytest.mark.parametrize("probability", [1e-3, 0.2, 0.5, 0.9])
+def test_bernoulli(probability):
+    mask = drawn("numpy", random.bernoulli, random.key(0, 0), 1, (1000, 500), probability, np.float32)
+    assert set(np.unique(mask)) == {0, 1}
+    error = np.sqrt(probability * (1 - probability) / mask.size)
+    assert abs(mask.mean(dtype=np.float64) - probability) < 5 * error
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_masks_are_equal(backend, dtype):
+    def dropped(xp, x):
+        return Dropout(0.3).forward(xp, {}, x, Mode(training=True, layer=2, key=random.key(5, 9)))[0]
+
+    x = np.linspace(1, 2, 60).reshape(12, 5)
+    one, other = (drawn(name, dropped, get_backend(name).asarray(x, dtype)) for name in ("numpy", backend))
+    np.testing.assert_array_equal(one, other)
+    assert 0 < np.mean(one == 0) < 1
+    np.testing.assert_allclose(one[one != 0], x[one != 0] / 0.7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_start_and_batches_are_equal(backend, dtype, monkeypatch):
+    step, seen = Runtime.step, []
+
+    def recorded(runtime, batch):
+        seen.append([runtime.backend.to_numpy(part) for part in batch[:2]])
+        return step(runtime, batch)
+
+    monkeypatch.setattr(Runtime, "step", recorded)
+    x, y = np.random.default_rng(0).random((2, 50, 3))
+    starts, batches = [], []
+    for name in ("numpy", backend):
+        net = NeuralNetwork(3, 4, 3, backend=name, dtype=dtype, seed=11)
+        starts.append({k: get_backend(name).to_numpy(v) for k, v in net.parameters.items()})
+        seen.clear()
+        net.fit(x, y, epochs=3, batch_size=16, validation=0.2)
+        batches.append(list(seen))
+    for k, value in starts[0].items():
+        np.testing.assert_array_equal(starts[1][k], value)
+    assert len(batches[0]) == len(batches[1]) == 9
+    for one, other in zip(*batches, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert a.dtype == b.dtype == dtype
+            np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(batches[0][0][0], batches[0][3][0])  # another order in another epoch
+
+
+def test_dropout_in_training_and_prediction(backend):
+    x, y = np.random.default_rng(0).random((2, 32, 6))
+    net = NeuralNetwork(6, 40, Dropout(0.5), 6, backend=backend, seed=0)
+    plain = NeuralNetwork(6, 40, 6, backend=backend, seed=0)
+    np.testing.assert_array_equal(net.predict(x), plain.predict(x))  # drops nothing
+    first, again = (net.gradients(x, y)[1]["W1"] for _ in range(2))
+    host = get_backend(backend).to_numpy
+    np.testing.assert_array_equal(host(first), host(again))  # the next step's masks, and no state is changed
+    net.step(x, y)
+    assert np.mean(host(net.gradients(x, y)[1]["W1"]) == host(first)) < 0.5
+    assert np.all(np.isfinite(net.fit(x, y, epochs=3).loss))
+
+
+def test_dropout_trains_alike_on_every_backend(backend):
+    """Were a mask to differ anywhere, the ends would differ by far more than rounding."""
+    x, y = np.random.default_rng(0).random((2, 64, 5))
+    ends = []
+    for name in ("numpy", backend):
+        net = NeuralNetwork(5, 30, "tanh", Dropout(0.3), 5, backend=name, dtype="float64", seed=3)
+        net.fit(x, y, epochs=5, batch_size=16)
+        ends.append(net.predict(x))
+    np.testing.assert_allclose(ends[0], ends[1], rtol=0, atol=1e-12)
+
+
+def test_rate():
+    for rate in (-0.1, 1.0, "0.5"):
+        with pytest.raises(ArgumentError, match=r"rate: expected a number in \[0, 1\)"):
+            Dropout(rate)
+    x, y = np.ones((4, 2)), np.ones((4, 1))
+    one, other = NeuralNetwork(2, 3, 1, seed=0), NeuralNetwork(2, 3, Dropout(0.0), 1, seed=0)
+    assert one.fit(x, y).loss == other.fit(x, y).loss
