@@ -1,6 +1,7 @@
 """Neural networks on the arrays you already have, with the same numbers on every array library."""
 
 from portnn.backend import BackendInfo, available_backends, get_backend
+from portnn.compare import compare
 from portnn.errors import (
     ArgumentError,
     BackendUnavailableError,
@@ -15,6 +16,7 @@ from portnn.errors import (
 from portnn.layers import Activation, Dense, Dropout, Layer, Standardize, Unstandardize
 from portnn.network import NeuralNetwork
 from portnn.optimizers import SGD, Adam, Optimizer
+from portnn.report import Report
 from portnn.serialization import read_pickled_weights
 from portnn.training import History
 
@@ -38,11 +40,13 @@ __all__ = [
     "NotFittedError",
     "Optimizer",
     "PortnnError",
+    "Report",
     "SerializationError",
     "ShapeError",
     "Standardize",
     "Unstandardize",
     "available_backends",
+    "compare",
     "get_backend",
     "read_pickled_weights",
 ]

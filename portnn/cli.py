@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 from portnn import __version__, random, readers
 from portnn.activations import ACTIVATIONS
 from portnn.backend import Backend, available_backends, get_backend
+from portnn.check import built_in, sample
+from portnn.compare import compare
 from portnn.errors import ArgumentError, DataError, PortnnError
 from portnn.initializers import INITIALIZERS
 from portnn.layers import Standardize, Unstandardize
@@ -20,6 +23,7 @@ from portnn.losses import LOSSES
 from portnn.network import NeuralNetwork
 from portnn.optimizers import OPTIMIZERS
 from portnn.plot import pyplot
+from portnn.report import PICTURES, save_reports
 from portnn.serialization import write_atomically
 from portnn.tables import Table, class_codes, class_names, looks_like_classes
 
@@ -290,24 +294,82 @@ def predict(
         _say(f"wrote {output}")
 
 
+def _truth(network: NeuralNetwork, table: Table, target: str | None, rows: int) -> np.ndarray:
+    """Return the targets that a model's data hold, as the network takes them."""
+    target = target or network.metadata.get("target")
+    if target is None:
+        raise ArgumentError("target: the model does not name one; expected --target")
+    values, _ = _target(table, target, rows)
+    classes = network.metadata.get("classes") or []
+    if classes:
+        return class_codes(values, classes, target)
+    return np.asarray(values, np.int32 if LOSSES[network.loss or "mse"].labels else np.float64)
+
+
 @main.command()
 @_model_options
 @click.option("--target", help="Column or file of the true values; default: the column that the model was trained on.")
 def evaluate(model: Path, data: Path, backend: str | None, header: bool | None, target: str | None) -> None:
     """Print MODEL's loss and accuracy (or r2) on DATA."""
     network, table, x = _load(model, backend, data, header)
-    target = target or network.metadata.get("target")
-    if target is None:
-        raise ArgumentError("target: the model does not name one; expected --target")
-    values, _ = _target(table, target, len(x))
-    classes = network.metadata.get("classes") or []
-    labels = bool(classes) or LOSSES[network.loss or "mse"].labels
-    y = class_codes(values, classes, target) if classes else np.asarray(values, np.int32 if labels else np.float64)
-    metric = "accuracy" if labels else "r2"
+    y = _truth(network, table, target, len(x))
+    metric = "accuracy" if LOSSES[network.loss or "mse"].labels or network.metadata.get("classes") else "r2"
     report = network.evaluate(x, y, metrics=[metric])
     click.echo(f"backend      {network.backend}")
     click.echo(f"{metric:<12} {report[metric]:.4f} on {len(x)} rows")
     click.echo(f"loss         {report['loss']:.6g}")
+
+
+@main.command()
+@click.argument("model", type=_FILE, required=False)
+@click.argument("data", type=_FILE, required=False)
+@click.option("--backends", "names", help="numpy,cupy,torch:cuda:0 ...; default: every one that is available.")
+@click.option("--target", help="Column or file of the true values; default: the column that the model was trained on.")
+@click.option(
+    "--header/--no-header", default=None, help="Whether a CSV has a header; default: told from its first row."
+)
+@click.option("--steps", type=click.IntRange(min=1), default=3, show_default=True, help="Training steps to compare.")
+@click.option("--dtype", type=click.Choice(["float32", "float64", "both"]), default="both", show_default=True,
+              help="Of the built-in networks.")  # fmt: skip
+@click.option("--output", "outputs", type=click.Path(dir_okay=False, path_type=Path), multiple=True,
+              help="Write the report to .json or .md, or the drift to .png; may be repeated.")  # fmt: skip
+def check(
+    model: Path | None, data: Path | None, names: str | None, target: str | None, header: bool | None, steps: int,
+    dtype: str, outputs: tuple[Path, ...],
+) -> None:  # fmt: skip
+    """Check that the backends give NumPy's numbers, within derived bounds: on MODEL and DATA, or on built-in networks.
+
+    Without DATA, data are drawn. Exit code 1 where a bound is broken.
+    """
+    for path in outputs:
+        _check_writable(path, path if path.suffix in PICTURES else None)
+    chosen = None if names is None else [name.strip() for name in names.split(",")]
+    reports = {}
+    for title, network, x, y in _checked_networks(model, data, target, header, dtype):
+        reports[title] = compare(network, x, y, backends=chosen, steps=steps)
+        click.echo(f"{title}\n{reports[title] if model else reports[title].verdict()}\n")
+    for path in outputs:
+        save_reports(reports, path)
+        _say(f"wrote {path}")
+    holds = all(report.holds for report in reports.values())
+    click.echo("every bound holds" if holds else "BROKEN: " + ", ".join(t for t, r in reports.items() if not r.holds))
+    if not holds:
+        sys.exit(1)
+
+
+def _checked_networks(
+    model: Path | None, data: Path | None, target: str | None, header: bool | None, dtype: str
+) -> Iterator[tuple[str, NeuralNetwork, Any, Any]]:
+    if model is None:
+        for kind in ("float32", "float64") if dtype == "both" else (dtype,):
+            for title, network in built_in(kind):
+                yield f"{title}, {kind}", network, *sample(network)
+    elif data is None:
+        network = NeuralNetwork.load(model, backend="numpy")
+        yield str(model), network, *sample(network)
+    else:
+        network, table, x = _load(model, "numpy", data, header)
+        yield f"{model} on {data}", network, x, _truth(network, table, target, len(x))
 
 
 @main.command()

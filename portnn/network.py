@@ -191,6 +191,14 @@ class NeuralNetwork:
                 metrics=metrics, progress=progress,
             )  # fmt: skip
 
+    def prepared(self, x: object, y: object) -> tuple[Runtime, Dataset]:
+        """Return the state and the checked data that a fit would start from."""
+        with self._following(x, y) as runtime:
+            dataset = self._dataset(x, y)
+            if runtime.step_count == 0:
+                self._fit_buffers(runtime, dataset)
+        return runtime, dataset
+
     def _split(self, whole: Dataset, share: float) -> tuple[Dataset, Dataset]:
         if not isinstance(share, float) or not 0.0 < share < 1.0 or whole.rows < 2:
             raise ArgumentError(f"validation: expected a share between 0 and 1 of at least 2 rows; got {share!r}")

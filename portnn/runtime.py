@@ -5,7 +5,7 @@ It takes arrays that were checked (portnn/data.py), on its backend, and is calle
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,6 +49,7 @@ class Runtime:
         self.step_count, self.epoch_count = step_count, epoch_count
         xp = backend.xp
         update = backend.elementwise(optimizer.kernel, donate=(0, *range(2, 2 + optimizer.slots)))
+        self._update = update
         self._step = backend.compile(lambda state, *rest: core.step(xp, update, state, *rest), donate=(0,))
         self._forward = backend.compile(lambda state, x: core.forward(xp, state, x))
 
@@ -73,6 +74,15 @@ class Runtime:
         self.state, loss = self._step(self.state, *batch, random.key(self.seed, self.step_count), *dials)
         self.step_count += 1
         return loss
+
+    def updated(self, parameters: Array, gradient: Array, *rest: Any) -> tuple[Array, ...]:
+        """Return the optimizer's (parameters, \\*slots) for a gradient; nothing is changed.
+
+        ``rest``: the slots, then the dials of the step.
+        """
+        slots = len(self.state.slots)
+        copies = (self.copy(slot) for slot in rest[:slots])
+        return self._update(self.copy(parameters), gradient, *copies, *rest[slots:])  # type: ignore[no-any-return]
 
     def gradients(self, batch: Batch) -> tuple[Array, dict[str, Array]]:
         """Return (loss, {parameter: gradient}), with the random bits of the step to come."""

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from portnn.activations import ACTIVATIONS
 from portnn.architecture import Architecture, Layout
+from portnn.layers import Layer
 from portnn.losses import Loss
 from portnn.random import Key
-from portnn.types import Array, Backward, Mode, Namespace
+from portnn.types import Array, Backward, Mode, Namespace, Weights
 
 
 class State(NamedTuple):
@@ -35,15 +36,20 @@ class Core:
     parameters: Layout
     buffers: Layout
 
-    def _run(self, xp: Namespace, state: State, x: Array, mode: Mode) -> tuple[Array, list[Backward]]:
-        """Return what enters the output activation, and the backward closures that training needs."""
+    def bound_layers(self, xp: Namespace, state: State, mode: Mode) -> list[tuple[Layer, Weights, Mode]]:
+        """Return each layer with its parameters and buffers, and how it is to be run."""
         views, kept = self.parameters.views(xp, state.parameters), self.buffers.views(xp, state.buffers)
         first = self.first_trainable
+        return [
+            (layer, {**views[i], **kept[i]}, mode._replace(input_gradient=i > first, layer=i))
+            for i, layer in enumerate(self.architecture.layers)
+        ]
+
+    def _run(self, xp: Namespace, state: State, x: Array, mode: Mode) -> tuple[Array, list[Backward]]:
+        """Return what enters the output activation, and the backward closures that training needs."""
         closures = []
-        for i, layer in enumerate(self.architecture.layers):
-            x, backward = layer.forward(
-                xp, {**views[i], **kept[i]}, x, mode._replace(input_gradient=i > first, layer=i)
-            )
+        for layer, weights, how in self.bound_layers(xp, state, mode):
+            x, backward = layer.forward(xp, weights, x, how)
             closures.append(backward)
         return x, closures
 

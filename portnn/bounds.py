@@ -1,0 +1,212 @@
+"""How far apart two correct computations may be: a namespace that carries a bound beside each value.
+
+The same layers, losses and optimizers, handed this namespace instead of a library's, return values with a bound on
+the error that any library may make in computing them in a given precision (running error analysis, Wilkinson
+1963; Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.3). Inputs count as exact. Values are
+computed in float64 by NumPy.
+
+Per operation, with u the unit roundoff (2^-24 for float32, 2^-53 for float64):
+
+- ``+ - *`` and division: u of the result.
+- Sums and products of length k: ``min(k, LAMBDA sqrt(k)) u |A||B|``, the probabilistic bound of Higham and Mary
+  (2019, SIAM J. Sci. Comput. 41(5)) where it is below the worst case ``k u |A||B|``.
+- Elementary functions: ULPS units in the last place.
+- A comparison that the errors could turn over counts as undecided: what is masked by it may be kept or dropped.
+- Denormals may count as zero: the smallest normal number is added everywhere.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+LAMBDA = 2.0
+"""Of the probabilistic bound, for each of the two computations that are compared.
+
+Rounding errors of a sum of k terms behave as independent ones, of standard deviation at most u / sqrt(3) each. If every
+partial sum were as large as the sum of magnitudes, two computations would differ by 2 LAMBDA sqrt(k) u, 4.9 of
+their standard deviations, once in a million elements; partial sums are smaller, and sgemm is seen to use a twentieth.
+It cannot be much larger: a product in TF32 must break the bound at k = 4096.
+"""
+
+ULPS = {"exp": 4.0, "log": 4.0, "log1p": 4.0, "tanh": 8.0, "sqrt": 1.0, "divide": 1.0}
+"""Largest error of elementary functions in units in the last place, over NumPy's SIMD loops, SLEEF (PyTorch), XLA's
+approximations (JAX) and CUDA (Programming Guide, appendix on mathematical functions: 2 for expf, 1 for logf, 1 for
+log1pf, 2 for tanhf). tests/test_bounds.py holds every library that is installed to them."""
+
+
+class Bounded:
+    """A value, (any shape), with a bound on its absolute error of the same shape."""
+
+    __hash__ = None  # type: ignore[assignment]
+    __array_ufunc__ = None
+
+    def __init__(self, value: Any, error: Any = 0.0, dtype: Any = None) -> None:
+        self.value = np.asarray(value)
+        self.error = np.broadcast_to(np.asarray(error, np.float64), self.value.shape)
+        self.dtype = self.value.dtype if dtype is None else np.dtype(dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim
+
+    def _of(self, other: Any) -> "Bounded":
+        """Return an operand; a number is rounded to the dtype, by some libraries sooner, by others later."""
+        if isinstance(other, Bounded):
+            return other
+        if self.dtype.kind != "f":
+            return Bounded(np.asarray(other, self.dtype))
+        return Bounded(np.asarray(other, np.float64), abs(other - float(self.dtype.type(other))), self.dtype)
+
+    def _rounded(self, value: Any, error: Any, ulps: float = 0.5) -> "Bounded":
+        """Return a result of the given error plus that of rounding it to the dtype."""
+        limits = np.finfo(self.dtype)
+        # A value beyond the range is infinite in every library.
+        error = np.where(np.isinf(value), 0.0, error + ulps * float(limits.eps) * (np.abs(value) + error))
+        return Bounded(value, error + float(limits.smallest_normal), self.dtype)
+
+    def __add__(self, other: Any) -> "Bounded":
+        if self.dtype.kind in "iu":
+            return Bounded(self.value + self._of(other).value)
+        other = self._of(other)
+        return self._rounded(self.value + other.value, self.error + other.error)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> "Bounded":
+        other = self._of(other)
+        return self._rounded(self.value - other.value, self.error + other.error)
+
+    def __rsub__(self, other: Any) -> "Bounded":
+        return self._of(other) - self
+
+    def __mul__(self, other: Any) -> "Bounded":
+        other = self._of(other)
+        if self.dtype.kind in "iu":
+            return Bounded(self.value * other.value)
+        error = np.abs(self.value) * other.error + self.error * np.abs(other.value) + self.error * other.error
+        return self._rounded(self.value * other.value, error)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> "Bounded":
+        other = self._of(other)
+        value = self.value / other.value
+        # a/b with |db| < |b|: (|da| + |a/b| |db|) / (|b| - |db|).
+        infinite = np.isinf(other.value)
+        room = np.where(infinite, 1.0, np.abs(other.value) - other.error)
+        error = np.where(room > 0, (self.error + np.abs(value) * other.error) / np.where(room > 0, room, 1.0), np.inf)
+        error = np.where(infinite, 0.0, error)
+        return self._rounded(value, error, ULPS["divide"])
+
+    def __rtruediv__(self, other: Any) -> "Bounded":
+        return self._of(other) / self
+
+    def __gt__(self, other: Any) -> "Bounded":
+        other = self._of(other)
+        doubt = self.error + other.error
+        return Bounded(self.value > other.value, (doubt > 0) & (np.abs(self.value - other.value) <= doubt))
+
+    def __lt__(self, other: Any) -> "Bounded":
+        return self._of(other) > self
+
+    def __eq__(self, other: object) -> "Bounded":  # type: ignore[override]
+        return Bounded(self.value == self._of(other).value)
+
+    def __and__(self, other: Any) -> "Bounded":
+        return Bounded(self.value & self._of(other).value)
+
+    def __xor__(self, other: Any) -> "Bounded":
+        return Bounded(self.value ^ self._of(other).value)
+
+    def __rshift__(self, other: Any) -> "Bounded":
+        return Bounded(self.value >> other)
+
+    def __getitem__(self, key: Any) -> "Bounded":
+        return Bounded(self.value[key], self.error[key], self.dtype)
+
+
+class BoundingNamespace:
+    """The array API functions that the core uses, on Bounded arrays of one floating dtype."""
+
+    float32, float64, int32 = np.dtype("float32"), np.dtype("float64"), np.dtype("int32")
+
+    def __init__(self, factor: float = LAMBDA) -> None:
+        """Take LAMBDA of the probabilistic bound; ``math.inf`` gives the worst case."""
+        self._factor = factor
+
+    def arange(self, *arguments: Any, dtype: Any) -> Bounded:
+        return Bounded(np.arange(*arguments, dtype=dtype))
+
+    def astype(self, x: Bounded, dtype: Any) -> Bounded:
+        if np.dtype(dtype).kind == "f":
+            return Bounded(x.value.astype(np.float64), x.error, dtype)
+        return Bounded(x.value.astype(dtype), x.error)
+
+    def reshape(self, x: Bounded, shape: tuple[int, ...]) -> Bounded:
+        return Bounded(x.value.reshape(shape), x.error.reshape(shape), x.dtype)
+
+    def expand_dims(self, x: Bounded, axis: int) -> Bounded:
+        return Bounded(np.expand_dims(x.value, axis), np.expand_dims(x.error, axis), x.dtype)
+
+    def matrix_transpose(self, x: Bounded) -> Bounded:
+        return Bounded(x.value.T, x.error.T, x.dtype)
+
+    def concat(self, arrays: Sequence[Bounded]) -> Bounded:
+        return Bounded(
+            np.concatenate([a.value for a in arrays]), np.concatenate([a.error for a in arrays]), arrays[0].dtype
+        )
+
+    def negative(self, x: Bounded) -> Bounded:
+        return Bounded(-x.value, x.error, x.dtype)
+
+    def abs(self, x: Bounded) -> Bounded:
+        return Bounded(np.abs(x.value), x.error, x.dtype)
+
+    def max(self, x: Bounded, *, axis: int, keepdims: bool = False) -> Bounded:
+        # The maximum moves by no more than the element that moves most.
+        value, error = (np.max(a, axis=axis, keepdims=keepdims) for a in (x.value, x.error))
+        return Bounded(value, error, x.dtype)
+
+    def sum(self, x: Bounded, *, axis: int | None = None, keepdims: bool = False) -> Bounded:
+        value, size, error = (
+            np.sum(a, axis=axis, keepdims=keepdims) for a in (x.value, np.abs(x.value) + x.error, x.error)
+        )
+        return self._accumulated(x, value, size, error, x.value.size // max(value.size, 1))
+
+    def matmul(self, a: Bounded, b: Bounded) -> Bounded:
+        x, y = np.abs(a.value), np.abs(b.value)
+        error = np.zeros(()) if not (a.error.any() or b.error.any()) else x @ b.error + a.error @ (y + b.error)
+        return self._accumulated(a, a.value @ b.value, x @ y + error, error, a.shape[-1])
+
+    def _accumulated(self, x: Bounded, value: Any, size: Any, error: Any, terms: int) -> Bounded:
+        limits = np.finfo(x.dtype)
+        growth = min(float(terms), self._factor * float(np.sqrt(terms))) * 0.5 * float(limits.eps)
+        return Bounded(value, error + growth * size + terms * float(limits.smallest_normal), x.dtype)
+
+    def exp(self, x: Bounded) -> Bounded:
+        value = np.exp(x.value)
+        return x._rounded(value, np.where(np.isinf(value), 0.0, value * np.expm1(x.error)), ULPS["exp"])
+
+    def log(self, x: Bounded) -> Bounded:
+        room = x.value - x.error
+        error = np.where(room > 0, x.error / np.where(room > 0, room, 1.0), np.inf)
+        return x._rounded(np.log(x.value), np.where(x.error > 0, error, 0.0), ULPS["log"])
+
+    def log1p(self, x: Bounded) -> Bounded:
+        room = 1.0 + x.value - x.error
+        error = np.where(room > 0, x.error / np.where(room > 0, room, 1.0), np.inf)
+        return x._rounded(np.log1p(x.value), np.where(x.error > 0, error, 0.0), ULPS["log1p"])
+
+    def tanh(self, x: Bounded) -> Bounded:
+        return x._rounded(np.tanh(x.value), x.error, ULPS["tanh"])  # its slope is at most 1
+
+    def sqrt(self, x: Bounded) -> Bounded:
+        value = np.sqrt(x.value)
+        # |sqrt(a) - sqrt(b)| is at most |a - b| / sqrt(a), and at most sqrt(|a - b|).
+        error = np.minimum(x.error / np.where(value > 0, value, 1.0), np.sqrt(x.error))
+        return x._rounded(value, np.where(value > 0, error, np.sqrt(x.error)), ULPS["sqrt"])

@@ -1,0 +1,154 @@
+"""The proof of equivalence: the same network on several backends, each piece of a step within a derived bound.
+
+Every piece (a layer's output and gradients, the loss, the optimizer's update) starts on every backend from the
+reference's own inputs, so that bounds do not compound; the reference is NumPy. Beside the pieces stands the whole step
+as the backend runs it (compiled, fused), from the reference's state. Trajectories are reported, not bounded.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from portnn import random
+from portnn.backend import Backend, available_backends, get_backend
+from portnn.bounds import LAMBDA, Bounded, BoundingNamespace
+from portnn.data import Batch, Dataset
+from portnn.errors import ArgumentError
+from portnn.network import NeuralNetwork
+from portnn.report import Piece, Report, environment
+from portnn.runtime import Runtime, Snapshot
+from portnn.step import Core, State
+from portnn.types import Array, Mode, Namespace
+
+Name = tuple[str, str]
+"""Where ("1 Dense", "loss", "update", "whole step") and what ("output", "dW", "W1")."""
+
+
+def compare(
+    net: NeuralNetwork, x: object, y: object, *, backends: Sequence[str] | None = None, steps: int = 3,
+    batch_size: int = 32,
+) -> Report:  # fmt: skip
+    """Take the same training steps on NumPy and on each backend, and measure how far apart they are.
+
+    ``x`` and ``y`` are as for ``fit``, and so are the batches; ``backends=None`` takes all that are available. The
+    network is left as it is. Raises BackendUnavailableError for a backend that cannot run here, and what ``fit``
+    raises for data that cannot be used.
+    """
+    for argument, value in {"steps": steps, "batch_size": batch_size}.items():
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise ArgumentError(f"{argument}: expected a positive int; got {value!r}")
+    names = [info.name for info in available_backends() if info.available] if backends is None else backends
+    reference, dataset = net.to("numpy").prepared(x, y)
+    home = reference.backend
+    others = [backend for backend in map(get_backend, names) if backend is not home]
+    report = Report(environment([home, *others]), [repr(backend) for backend in others])
+    runs, steppers = ([reference.to(backend, reference.dtype) for backend in others] for _ in range(2))
+    for number, batch in enumerate(_batches(reference, dataset, steps, batch_size), start=1):
+        with home.scope():
+            before = reference.snapshot()
+            record: dict[Hashable, np.ndarray] = {}
+            expected = _walk(reference, home.xp, before.state, batch, lambda name, a: record.setdefault(name, a))  # noqa: B023
+            bounds = [_bounds(reference, before.state, batch, record, factor) for factor in (LAMBDA, math.inf)]
+            reference.step(batch)
+        for run, stepper in zip(runs, steppers, strict=True):
+            backend = run.backend
+            with backend.scope():
+                move = partial(_moved, backend, reference.dtype)
+                state, there = _mapped(move, before.state), tuple(map(move, batch))
+                got = _walk(run, backend.xp, state, there, lambda name, a: move(record[name]))  # noqa: B023
+                stepper.restore(Snapshot(state, before.step_count, before.epoch_count))
+                stepper.step(there)
+                got |= _updated(run.core, "whole step", backend.xp, stepper.state)
+                run.step(tuple(map(move, batch)))
+                for (place, what), value in got.items():
+                    expect = expected["update" if place == "whole step" else place, what]
+                    probable, worst = (bound[place, what] for bound in bounds)
+                    report.pieces.append(Piece.measured(
+                        repr(backend), number, place, what, np.asarray(expect), backend.to_numpy(value), probable, worst
+                    ))  # fmt: skip
+                report.follow(repr(backend), reference.state.parameters, backend.to_numpy(run.state.parameters))
+    report.fingerprints.update({repr(run.backend): run.fingerprint() for run in [reference, *runs]})
+    return report
+
+
+def _batches(reference: Runtime, dataset: Dataset, steps: int, size: int) -> Iterator[Batch]:
+    """Yield the batches that ``fit`` would train on."""
+    home, count, epoch = reference.backend, 0, reference.epoch_count
+    while True:
+        order = random.generator(reference.seed, random.SHUFFLE, epoch).permutation(dataset.rows)
+        for batch in dataset.batches(home.xp, size, order, reference.core.loss.mean):
+            if count == steps:
+                return
+            count += 1
+            yield batch
+        epoch += 1
+
+
+def _walk(
+    runtime: Runtime, xp: Namespace, state: State, batch: tuple[Any, ...], given: Callable[[Hashable, Array], Array],
+    update: Callable[..., tuple[Array, ...]] | None = None,
+) -> dict[Name, Array]:  # fmt: skip
+    """Take one step piece by piece; ``given(name, array)`` returns what the next piece starts from."""
+    core, step = runtime.core, runtime.step_count
+    x, y, weight = batch
+    results: dict[Name, Array] = {}
+    closures = []
+    mode = Mode(training=True, key=random.key(runtime.seed, step))
+    places = [f"{i} {type(layer).__name__}" for i, layer in enumerate(core.architecture.layers, start=1)]
+    for i, (layer, weights, how) in enumerate(core.bound_layers(xp, state, mode)):
+        x, backward = layer.forward(xp, weights, given(("x", i), x), how)
+        results[places[i], "output"] = x
+        closures.append(backward)
+    results["loss", "loss"], dy = core.loss.function(xp, given("z", x), y, weight)
+    results["loss", "gradient"] = dy
+    gradients: list[Any] = [{}] * len(closures)
+    for i in reversed(range(core.first_trainable, len(closures))):
+        dy, gradients[i] = closures[i](given(("dy", i), dy))
+        if dy is not None:
+            results[places[i], "dx"] = dy
+        results |= {(places[i], f"d{key}"): gradient for key, gradient in gradients[i].items()}
+    gradient = given("gradient", core.parameters.flatten(xp, gradients))
+    if update is None:  # the backend's own, which consumes what it is given
+        update = runtime.updated
+    dials = runtime.optimizer.dials(step + 1)
+    parameters, *slots = update(state.parameters, gradient, *state.slots, *dials)
+    return results | _updated(core, "update", xp, State(parameters, state.buffers, tuple(slots)))
+
+
+def _updated(core: Core, place: str, xp: Namespace, state: State) -> dict[Name, Array]:
+    named = {(place, name): a for name, a in core.parameters.named(xp, state.parameters).items()}
+    return named | {(place, f"optimizer.{i}"): slot for i, slot in enumerate(state.slots)}
+
+
+def _bounds(
+    reference: Runtime, state: State, batch: Batch, record: dict[Hashable, np.ndarray], factor: float
+) -> dict[Name, np.ndarray]:
+    """Return the bound on the error of each piece, and of the whole step, where errors do compound."""
+    xp = BoundingNamespace(factor)
+
+    def exact(array: Any) -> Any:
+        if not isinstance(array, np.ndarray):
+            return array
+        return Bounded(array.astype(np.float64) if array.dtype.kind == "f" else array, 0.0, array.dtype)
+
+    walk = partial(
+        _walk, reference, xp, _mapped(exact, state), tuple(map(exact, batch)),
+        update=partial(reference.optimizer.kernel, xp),
+    )  # fmt: skip
+    pieces = walk(lambda name, a: exact(record[name]))
+    whole = {("whole step", what): a for (place, what), a in walk(lambda name, a: a).items() if place == "update"}
+    return {name: a.error for name, a in (pieces | whole).items()}
+
+
+def _mapped(function: Callable[[Any], Any], state: State) -> State:
+    return State(function(state.parameters), function(state.buffers), tuple(map(function, state.slots)))
+
+
+def _moved(backend: Backend, dtype: str, value: Any) -> Any:
+    """Return a copy of a NumPy array on the backend; numbers as they are."""
+    if not isinstance(value, np.ndarray):
+        return value
+    return backend.xp.asarray(backend.asarray(value, dtype if value.dtype.kind == "f" else None), copy=True)

@@ -1,0 +1,184 @@
+"""What a comparison of backends found: as text, JSON, Markdown and a picture."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portnn import plot
+from portnn.backend import Backend
+from portnn.errors import ArgumentError
+from portnn.serialization import write_atomically
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One array of one step on one backend, beside the reference's."""
+
+    backend: str
+    step: int
+    """Counted from 1."""
+    place: str
+    """Layer with its number, "loss", "update" or "whole step"."""
+    what: str
+    """output, dx, dW, loss, a parameter's name ..."""
+    ulps: float
+    """Largest distance in units in the last place of the larger value."""
+    share: float
+    """Largest distance as a share of the bound; above 1 the bound is broken."""
+    share_of_worst_case: float
+    """The same of the worst case, in which all rounding errors conspire."""
+
+    @classmethod
+    def measured(
+        cls, backend: str, step: int, place: str, what: str, expected: np.ndarray, got: np.ndarray, bound: np.ndarray,
+        worst: np.ndarray,
+    ) -> "Piece":  # fmt: skip
+        """Measure two arrays against bounds that hold for either, so twice for their distance."""
+        if got.dtype != expected.dtype or got.shape != expected.shape:
+            return cls(backend, step, place, what, np.inf, np.inf, np.inf)
+        a, b = expected.astype(np.float64), got.astype(np.float64)
+        same = (a == b) | (np.isnan(a) & np.isnan(b))
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            distance = np.where(same, 0.0, np.abs(a - b))
+            size = np.maximum(np.maximum(np.abs(expected), np.abs(got)), np.finfo(expected.dtype).smallest_normal)
+            ulps = np.where(same, 0.0, distance / np.spacing(size))
+            shares = [np.where(same, 0.0, distance / (2.0 * limit)) for limit in (bound, worst)]
+        largest = [float(np.nan_to_num(np.max(v, initial=0.0), nan=np.inf)) for v in (ulps, *shares)]
+        return cls(backend, step, place, what, *largest)
+
+
+@dataclass
+class Report:
+    """What ``compare`` found."""
+
+    environment: dict[str, Any]
+    backends: list[str]
+    """The backends that were compared with NumPy."""
+    pieces: list[Piece] = field(default_factory=list)
+    trajectory: dict[str, list[float]] = field(default_factory=dict)
+    """By backend: after each step, the distance of the parameters as a share of their norm, both runs on their own."""
+    fingerprints: dict[str, str] = field(default_factory=dict)
+
+    def follow(self, backend: str, expected: np.ndarray, got: np.ndarray) -> None:
+        """Note how far a backend's own run has drifted from the reference's."""
+        a, b = expected.astype(np.float64), got.astype(np.float64)
+        distance = float(np.linalg.norm(a - b) / max(float(np.linalg.norm(a)), np.finfo(np.float64).tiny))
+        self.trajectory.setdefault(backend, []).append(distance)
+
+    @property
+    def holds(self) -> bool:
+        """Whether every piece is within its bound."""
+        return all(piece.share <= 1.0 for piece in self.pieces)
+
+    @property
+    def broken(self) -> list[Piece]:
+        """The pieces beyond their bound, in the order of steps."""
+        return [piece for piece in self.pieces if not piece.share <= 1.0]
+
+    def worst(self, backend: str) -> dict[tuple[str, str], Piece]:
+        """Return, for each place and array, the step with the largest share."""
+        worst: dict[tuple[str, str], Piece] = {}
+        for piece in self.pieces:
+            name = piece.place, piece.what
+            if piece.backend == backend and (name not in worst or piece.share > worst[name].share):
+                worst[name] = piece
+        return worst
+
+    def _lines(self, bar: str) -> list[str]:
+        lines = [bar.join(f"{title:>{width}}" for title, width in _COLUMNS)]
+        for backend in self.backends:
+            for piece in self.worst(backend).values():
+                cells = (backend, piece.place, piece.what, str(piece.step), f"{piece.ulps:.1f}", f"{piece.share:.4f}",
+                         f"{piece.share_of_worst_case:.4f}")  # fmt: skip
+                lines.append(bar.join(f"{c:>{width}}" for c, (_, width) in zip(cells, _COLUMNS, strict=True)))
+        return lines
+
+    def verdict(self) -> str:
+        """Return one line a backend, and the first step and place where a bound is broken."""
+        lines = []
+        for backend in self.backends:
+            mine = [piece for piece in self.pieces if piece.backend == backend]
+            broken = [piece for piece in mine if not piece.share <= 1.0]
+            drift = f"after {len(self.trajectory[backend])} steps {self.trajectory[backend][-1]:.1e} from NumPy"
+            if broken:
+                first = broken[0]
+                found = (
+                    f"BROKEN first at step {first.step}, {first.place}, {first.what}: {first.share:.3g} of the bound"
+                )
+            else:
+                found = f"every bound holds, worst share {max(piece.share for piece in mine):.4f}"
+            lines.append(f"{backend}: {found}; {drift}")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        prints = [f"{name:<28} {digest}" for name, digest in self.fingerprints.items()]
+        return "\n".join([*self._lines("  "), "", *prints, "", self.verdict()])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {"holds": self.holds, **asdict(self)}
+
+    def to_markdown(self, title: str = "Equivalence of backends") -> str:
+        """Return the table, the fingerprints and the environment as Markdown."""
+        head, *rows = self._lines(" | ")
+        rule = " | ".join("---" for _ in _COLUMNS)
+        table = [f"| {line} |" for line in (head, rule, *rows)]
+        prints = [f"- {name}: `{digest}`" for name, digest in self.fingerprints.items()]
+        found = [f"- {line}" for line in self.verdict().splitlines()]
+        made = ["```json", json.dumps(self.environment, indent=2), "```"]
+        return "\n".join([f"# {title}", "", *found, "", *table, "", *prints, "", *made, ""])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as JSON (.json) or Markdown (.md), or the picture of the drift (.png, .svg, .pdf)."""
+        save_reports({"Equivalence of backends": self}, path)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draw how the parameters drift from NumPy's over the training steps."""
+        return _drawn(self.trajectory, path)
+
+
+def save_reports(reports: Mapping[str, Report], path: str | os.PathLike[str]) -> None:
+    """Write reports by title, as ``Report.save`` does; the picture shows the largest drift of each backend."""
+    suffix = Path(path).suffix
+    if suffix == ".json":
+        values = {title: report.to_dict() for title, report in reports.items()}
+        write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())
+    elif suffix == ".md":
+        write_atomically(path, "\n".join(report.to_markdown(title) for title, report in reports.items()).encode())
+    elif suffix in PICTURES:
+        largest: dict[str, list[float]] = {}
+        for report in reports.values():
+            for backend, drift in report.trajectory.items():
+                largest[backend] = [max(pair) for pair in zip(drift, largest.get(backend, drift), strict=True)]
+        _drawn(largest, path)
+    else:
+        raise ArgumentError(f"output: expected a name ending in .json, .md, {', '.join(PICTURES)}; got {path}")
+
+
+def _drawn(drift: Mapping[str, Sequence[float]], path: str | os.PathLike[str] | None) -> Any:
+    # A logarithmic axis has no zero: equal to the bit is drawn at the foot, below half an eps of float64.
+    shown = {backend: [max(value, 1e-17) for value in values] for backend, values in drift.items()}
+    return plot.curves(shown, path, xlabel="step", ylabel="distance / norm of the parameters", log=True)
+
+
+_COLUMNS = (("backend", 20), ("place", 16), ("array", 12), ("step", 4), ("ulps", 10), ("of bound", 9),
+            ("of worst case", 13))  # fmt: skip
+
+
+def environment(backends: Sequence[Backend]) -> dict[str, Any]:
+    """Return versions, devices and BLAS of what is compared."""
+    blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+    return {
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+        "backends": {repr(backend): backend.version() for backend in backends},
+        "numpy blas": f"{blas.get('name')} {blas.get('version')}",
+    }

@@ -1,0 +1,114 @@
+"""Bounds hold for every library, and break for products of fewer bits."""
+
+import numpy as np
+import pytest
+
+from portnn import get_backend
+from portnn.bounds import ULPS, Bounded, BoundingNamespace
+
+XP = BoundingNamespace()
+RNG = np.random.default_rng(0)
+
+
+def exact(array, dtype="float32"):
+    return Bounded(np.asarray(array, np.float64), 0.0, dtype)
+
+
+def kept_bits(array, bits):
+    """float32 numbers rounded to that many bits of mantissa: 10 for TF32, 7 for bfloat16."""
+    words = array.view(np.uint32)
+    drop = 23 - bits
+    return ((words + (1 << (drop - 1))) & np.uint32(2**32 - (1 << drop))).view(np.float32)
+
+
+@pytest.mark.parametrize("draw", [RNG.standard_normal, RNG.random])
+@pytest.mark.parametrize("k", [1, 16, 784, 4096])
+def test_products(backend, k, draw):
+    a, b = draw((128, k)).astype(np.float32), RNG.standard_normal((k, 64)).astype(np.float32)
+    bound = XP.matmul(exact(a), exact(b)).error
+    adapter = get_backend(backend)
+    with adapter.scope():
+        got = adapter.to_numpy(adapter.xp.matmul(adapter.asarray(a), adapter.asarray(b)))
+    reference = a.astype(np.float64) @ b.astype(np.float64)
+    assert np.all(np.abs(got - reference) <= bound)
+    if k >= 784:
+        for bits in (10, 7):
+            fewer = kept_bits(a, bits) @ kept_bits(b, bits)
+            assert np.max(np.abs(fewer - reference) / (2 * bound)) > 1  # twice: two computations are compared
+
+
+@pytest.mark.parametrize("function", [name for name in ULPS if name != "divide"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_elementary_functions(backend, function, dtype):
+    """Against NumPy in twice the precision (float32), or with half an ulp of the platform's long double to spare."""
+    adapter = get_backend(backend)
+    limit = {"exp": 80.0, "tanh": 12.0}.get(function, 1e6)
+    x = np.concatenate(
+        [RNG.uniform(-1, 1, 40_000) * limit, RNG.uniform(-1, 1, 40_000), 10.0 ** RNG.uniform(-30, 1, 40_000)]
+    )
+    if function in ("log", "sqrt", "log1p"):
+        x = np.abs(x)
+    x = x.astype(dtype)
+    with adapter.scope():
+        got = adapter.to_numpy(getattr(adapter.xp, function)(adapter.asarray(x)))
+    wider = np.float64 if dtype == "float32" else np.longdouble
+    truth = getattr(np, function)(x.astype(wider))
+    assert got.dtype == dtype
+    bound = getattr(XP, function)(exact(x, dtype)).error
+    assert np.all(np.abs(got - truth) <= bound)
+
+
+def test_errors_are_carried():
+    """Each operation, with operands moved by up to their errors, stays within its bound."""
+    a, b = RNG.uniform(0.5, 2, (2, 5, 5))
+    da, db = 1e-3 * a, 1e-3 * b
+    x, y = Bounded(a, da, "float64"), Bounded(b, db, "float64")
+    operations = [
+        lambda n, x, y: x + y,
+        lambda n, x, y: x - y,
+        lambda n, x, y: x * y,
+        lambda n, x, y: x / y,
+        lambda n, x, y: 1.0 / y,
+        lambda n, x, y: 2.0 - x,
+        lambda n, x, y: n.exp(x),
+        lambda n, x, y: n.log(x),
+        lambda n, x, y: n.log1p(x),
+        lambda n, x, y: n.tanh(x),
+        lambda n, x, y: n.sqrt(x),
+        lambda n, x, y: n.abs(n.negative(x)),
+        lambda n, x, y: n.max(x, axis=1),
+        lambda n, x, y: n.sum(x, axis=0),
+        lambda n, x, y: n.sum(x),
+        lambda n, x, y: n.matmul(x, y),
+        lambda n, x, y: n.astype(x > y, n.float64) * x,
+        lambda n, x, y: n.astype(x < 1.25, n.float64) * x,
+    ]
+    import array_api_compat.numpy as xp
+
+    for operation in operations:
+        bound = operation(XP, x, y)
+        centre = operation(xp, a, b)
+        np.testing.assert_allclose(bound.value, centre, rtol=1e-15)
+        largest = 0.0
+        for _ in range(200):
+            moved = operation(xp, a + da * RNG.choice([-1, 1], a.shape), b + db * RNG.choice([-1, 1], b.shape))
+            # a + da is itself rounded, by 2^-53 of a: a share of 4e-13 of da.
+            assert np.all(np.abs(moved - centre) <= bound.error * (1 + 1e-11))
+            largest = max(largest, float(np.max(np.abs(moved - centre) / bound.error)))
+        assert largest > 0.4  # and is not loose by much
+
+
+def test_a_kink_is_in_doubt_only_near_it():
+    z = Bounded(np.array([-1.0, -1e-9, 1e-9, 1.0]), 1e-8, "float64")
+    np.testing.assert_array_equal(XP.astype(z > 0, XP.float64).error, [0, 1, 1, 0])
+    np.testing.assert_array_equal((exact([0.0, 1.0]) > 0).error, [0, 0])
+
+
+def test_integers_are_exact_and_wrap():
+    from portnn import random
+
+    got = random.bits(XP, (1, -2), 3, (9, 7))
+    import array_api_compat.numpy as xp
+
+    np.testing.assert_array_equal(got.value, random.bits(xp, (1, -2), 3, (9, 7)))
+    assert not got.error.any()
