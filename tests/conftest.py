@@ -8,58 +8,27 @@ import numpy as np
 import pytest
 
 import portnn
+from portnn.pytest_plugin import header
 
 ROOT = Path(__file__).parents[1]
 
 # With a plain install, `python -m pytest` in the root finds ./portnn; its backends/ lies beside it, not inside.
 portnn.__path__.append(str(ROOT))
 
-INFOS = {info.name: info for info in portnn.available_backends()}
-BUILT_IN = ["numpy", "array_api_strict", "cupy", "jax", "torch"]
 
-
-def _reason(name: str) -> str:
-    """Why a backend such as "torch:cuda:0" cannot run here; empty where it can."""
-    library, _, device = name.partition(":")
-    if library not in INFOS:
-        return "no such backend"
-    info = INFOS[library]
-    if device and info.available and device not in info.devices:
-        return f"{library} has {', '.join(info.devices)}"
-    return info.reason
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--portnn-require", default="", help="backends that must run: numpy,torch,torch:cuda:0,jax")
-
-
-def pytest_report_header() -> list[str]:
-    return [
-        f"{i.name}: {i.version} on {', '.join(i.devices)}" if i.available else f"{i.name}: NOT RUN, {i.reason}"
-        for i in INFOS.values()
-    ]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    for name in filter(None, config.getoption("--portnn-require").split(",")):
-        if reason := _reason(name):
-            raise pytest.UsageError(f"--portnn-require {name}: {reason}")
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "backend" in metafunc.fixturenames:
-        # A device asked for by name is tested beside its library's default one.
-        required = metafunc.config.getoption("--portnn-require").split(",")
-        metafunc.parametrize("backend", [*BUILT_IN, *(name for name in required if ":" in name)])
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return [] if config.getoption("--portnn-require") else header()  # with the option the plugin says it
 
 
 @pytest.fixture(autouse=True)
-def _on_what_is_installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_backend_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PORTNN_BACKEND", raising=False)
-    if "backend" in request.fixturenames:
-        name = request.getfixturevalue("backend")
-        if reason := _reason(name):
-            pytest.skip(f"{name}: {reason}")
+
+
+@pytest.fixture
+def backend(portnn_backend: str) -> str:
+    """Every backend, by portnn's own plugin."""
+    return portnn_backend
 
 
 @pytest.fixture

@@ -1,0 +1,72 @@
+"""For other people's test suites: do the backends agree, and are the gradients right?
+
+The pytest plugin (portnn/pytest_plugin.py), which pytest finds by itself where portnn is installed, brings the fixture
+``portnn_backend`` and the option ``--portnn-require``.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from portnn.compare import compare
+from portnn.network import NeuralNetwork
+from portnn.report import Report
+
+STEPS = (1e-4, 1e-5, 1e-6)
+"""Widths of the central differences: a kink within one is outside a narrower one."""
+
+
+def assert_backends_agree(
+    net: NeuralNetwork, x: object, y: object, *, backends: Sequence[str] | None = None, steps: int = 1,
+    batch_size: int = 32,
+) -> Report:  # fmt: skip
+    """Assert that every piece of the training steps is within its bound of NumPy's on each backend.
+
+    ``backends=None`` takes all that are available: name those that your users rely on, so that a missing one is an
+    error. See ``portnn.compare``; the report is returned.
+    """
+    report = compare(net, x, y, backends=backends, steps=steps, batch_size=batch_size)
+    assert report.holds, report.verdict()
+    return report
+
+
+def check_gradients(net: NeuralNetwork, x: object, y: object, *, entries: int = 20, seed: int = 0) -> None:
+    """Assert that the gradients are those of the loss, by central differences in float64 on NumPy.
+
+    Of each parameter, ``entries`` elements drawn at random are moved by +-h. In training mode: dropout keeps the masks
+    of the next step. An element passes if one of STEPS agrees within its rounding error and its curvature; at a kink
+    the narrower ones do. The message of the AssertionError names the parameter and the element.
+    """
+    copy = net.to("numpy", dtype="float64")
+    loss, gradients = copy.gradients(x, y)
+    rng = np.random.default_rng(seed)
+    for name, gradient in gradients.items():
+        value = np.array(copy.parameters[name])
+        for flat in rng.choice(value.size, min(entries, value.size), replace=False):
+            index = tuple(int(i) for i in np.unravel_index(flat, value.shape))
+            found = []
+            for h in STEPS:
+                high, low = (_moved_loss(copy, x, y, name, value, index, sign * h) for sign in (1, -1))
+                slope, curve = (high - low) / (2 * h), abs(high - 2 * float(loss) + low) / h
+                # The loss is a sum of terms of its own size: a few roundings of it, over the step. The error of
+                # truncation is of the third order; the second order's share of h is above it for any h < 1.
+                bound = 64 * np.finfo(np.float64).eps * max(abs(float(loss)), 1.0) / h + h * curve
+                found.append(slope)
+                if abs(slope - float(gradient[index])) <= bound:
+                    break
+            else:
+                copy.set_parameters({name: value})
+                raise AssertionError(
+                    f"gradient of {name}[{', '.join(map(str, index))}]: expected {found[-1]:.10g}, by central "
+                    f"differences; got {float(gradient[index]):.10g}"
+                )
+        copy.set_parameters({name: value})
+
+
+def _moved_loss(
+    net: NeuralNetwork, x: object, y: object, name: str, value: np.ndarray, index: tuple[int, ...], by: float
+) -> float:
+    moved = np.array(value)
+    moved[index] += by
+    net.set_parameters({name: moved})
+    return float(net.gradients(x, y)[0])

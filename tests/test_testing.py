@@ -1,0 +1,86 @@
+"""What portnn.testing and the pytest plugin give to other people's suites."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from portnn import BackendUnavailableError, Dense, Dropout, Layer, NeuralNetwork, available_backends
+from portnn.activations import ACTIVATIONS
+from portnn.layers import Shapes
+from portnn.testing import assert_backends_agree, check_gradients
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.standard_normal((2, 16, 5))
+
+
+class Scale(Layer):
+    """A user's layer, y = s x, whose derivative may be given a fault."""
+
+    def __init__(self, fault=1.0):
+        self.fault = fault
+
+    def shapes(self, features):
+        return Shapes(features, {"s": (features, "normal")})
+
+    def forward(self, xp, weights, x, mode):
+        s = weights["s"]
+        return x * s, lambda dy: (dy * s * self.fault, {"s": xp.sum(dy * x, axis=0) * self.fault})
+
+
+def test_backends_agree(backend):
+    report = assert_backends_agree(NeuralNetwork(5, 8, 5, seed=0), X, Y, backends=[backend], steps=2)
+    assert report.holds
+
+
+def test_a_missing_backend_is_an_error():
+    if next(info for info in available_backends() if info.name == "cupy").available:
+        pytest.skip("cupy: available here")
+    with pytest.raises(BackendUnavailableError):
+        assert_backends_agree(NeuralNetwork(5, 5, seed=0), X, Y, backends=["cupy"])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients(activation):
+    net = NeuralNetwork(5, 20, Dropout(0.3), 8, 5, activation=activation, seed=0)
+    before = net.fingerprint()
+    check_gradients(net, X, Y)
+    assert net.fingerprint() == before
+
+
+def test_gradients_at_a_kink():
+    """A unit whose input is nearly zero: the wide difference straddles the kink, the narrow ones do not."""
+    net = NeuralNetwork(1, 1, 1, seed=0)
+    net.set_parameters({"W1": [[1.0]], "b1": [-1.0 + 3e-5], "W2": [[1.0]], "b2": [0.0]})
+    check_gradients(net, [[1.0]], [[5.0]])
+
+
+def test_a_wrong_gradient_is_named():
+    check_gradients(NeuralNetwork(5, Dense(4), Scale(), Dense(5), seed=0), X, Y)
+    with pytest.raises(AssertionError, match=r"gradient of (W1|b1|s1)\[\d(, \d)?\]: expected .* got"):
+        check_gradients(NeuralNetwork(5, Dense(4), Scale(1.001), Dense(5), seed=0), X, Y)
+
+
+def pytest_in(folder, *options):
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", *options]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_plugin(tmp_path):
+    (tmp_path / "test_mine.py").write_text(
+        "def test_mine(portnn_backend):\n"
+        "    import portnn\n"
+        "    assert portnn.NeuralNetwork(2, 1, backend=portnn_backend).backend.startswith(portnn_backend)\n"
+    )
+    infos = available_backends()
+    result = pytest_in(tmp_path)
+    available = sum(info.available for info in infos)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"{available} passed" in result.stdout
+    for info in infos:
+        assert info.available or f"{info.name}: {info.reason}" in result.stdout
+    assert "numpy: " in pytest_in(tmp_path, "--portnn-require", "numpy").stdout
+    missing = pytest_in(tmp_path, "--portnn-require", "numpy,nmpy")
+    assert missing.returncode == 4
+    assert "--portnn-require nmpy: no such backend" in missing.stderr
