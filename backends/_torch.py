@@ -73,7 +73,9 @@ class TorchBackend(Backend):
         return obj.detach().to(device=self._device, dtype=wanted)  # type: ignore[attr-defined]
 
     def to_numpy(self, array: Array) -> np.ndarray:
-        return np.asarray(array.detach().cpu().numpy())
+        host = array.detach().cpu()
+        # NumPy has no bfloat16; float32 holds its values.
+        return np.asarray((host.float() if host.dtype is self._torch.bfloat16 else host).numpy())
 
     def scope(self) -> AbstractContextManager[Any]:
         return self._torch.no_grad()  # type: ignore[no-any-return]

@@ -89,7 +89,7 @@ def targets(
             f'loss="mse" for numbers; got dtype {array.dtype} and no loss'
         )
     if loss.labels and (len(shape) == 1 or (shape == (rows, 1) and width > 1)):
-        if kind != "int":
+        if kind == "float":
             raise DTypeError(f"{name}: expected integer class labels or one column per class; got dtype {array.dtype}")
         if check or isinstance(array, np.ndarray):
             labels = backend_to_host(backend, array)

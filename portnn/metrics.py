@@ -38,3 +38,6 @@ def r2(xp: Namespace, outputs: Array, y: Array) -> Array:
 
 
 METRICS: dict[str, Metric] = {"accuracy": accuracy, "mae": mae, "r2": r2}
+
+OF_VALUES = frozenset({"mae", "r2"})
+"""Metrics that class labels have no use for."""

@@ -17,7 +17,7 @@ from portnn.backend import Backend, backend_of, get_backend, requested_backend
 from portnn.data import Batch, Dataset
 from portnn.errors import ArgumentError, DTypeError, NotFittedError, SerializationError, choose
 from portnn.layers import Dense, Layer
-from portnn.metrics import METRICS, classes
+from portnn.metrics import METRICS, OF_VALUES, classes
 from portnn.optimizers import OPTIMIZERS, Optimizer
 from portnn.runtime import PREDICT_ROWS, Runtime
 from portnn.step import Core
@@ -175,10 +175,9 @@ class NeuralNetwork:
         """
         _check_positive("epochs", epochs)
         _check_positive("batch_size", batch_size, optional=True)
-        for metric in metrics:
-            choose("metrics", metric, METRICS)
         with self._following(x, y) as runtime:
             whole, held = self._dataset(x, y, sample_weight), None
+            _check_metrics(metrics, whole)
             if isinstance(validation, tuple):
                 held = self._dataset(*validation, name="validation ")
             elif validation is not None:
@@ -280,11 +279,11 @@ class NeuralNetwork:
 
     def evaluate(self, x: object, y: object, *, metrics: Sequence[str] = ()) -> dict[str, float]:
         """Return {"loss": ..., metric: ...} over the data, in inference mode."""
-        for metric in metrics:
-            choose("metrics", metric, METRICS)
         runtime = self._built()
         with self._backend.scope():
-            return runtime.evaluate(self._dataset(x, y), metrics)
+            dataset = self._dataset(x, y)
+            _check_metrics(metrics, dataset)
+            return runtime.evaluate(dataset, metrics)
 
     # ---- what it holds
 
@@ -324,6 +323,9 @@ class NeuralNetwork:
         if self._runtime is not None:
             other._runtime = self._runtime.to(other._backend, other.dtype)
         return other
+
+    def __deepcopy__(self, memo: object) -> "NeuralNetwork":
+        return self.to()
 
     def fingerprint(self) -> str:
         """Return SHA-256, in hex, over names, shapes, dtype and little-endian bytes of parameters and buffers."""
@@ -379,6 +381,15 @@ class NeuralNetwork:
         except (KeyError, TypeError, ValueError, AssertionError, AttributeError) as error:
             raise SerializationError(f"{path}: the file contradicts itself ({error!r})") from error
         return network
+
+
+def _check_metrics(metrics: Sequence[str], dataset: Dataset) -> None:
+    if isinstance(metrics, str):
+        raise ArgumentError(f"metrics: expected a list of names; got {metrics!r}")
+    for name in metrics:
+        choose("metrics", name, METRICS)
+        if name in OF_VALUES and dataset.y.ndim == 1:
+            raise ArgumentError(f"metrics: {name!r} is for targets that are values; got class labels")
 
 
 def _check_positive(argument: str, value: object, optional: bool = False) -> None:

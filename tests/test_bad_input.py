@@ -136,6 +136,7 @@ def test_constructor(arguments, options, error, message):
         ({"epochs": 0}, ArgumentError, "epochs: expected a positive int"),
         ({"batch_size": -1}, ArgumentError, "batch_size: expected a positive int"),
         ({"metrics": ["acuracy"]}, ArgumentError, "metrics: expected one of"),
+        ({"metrics": "mae"}, ArgumentError, "metrics: expected a list of names; got 'mae'"),
         ({"validation": 1.5}, ArgumentError, "validation: expected a share"),
         ({"validation": (X, Y[:3])}, ShapeError, "validation y: expected 6 rows"),
         ({"sample_weight": [1, 2]}, ShapeError, "sample_weight: expected shape"),
@@ -148,6 +149,12 @@ def test_options_of_fit(options, error, message):
     with pytest.raises(error, match=message):
         net.fit(X, Y, **options)
     assert net.fingerprint() == before
+
+
+def test_metrics_of_values_are_refused_for_labels():
+    for method in ("fit", "evaluate"):
+        with pytest.raises(ArgumentError, match="'r2' is for targets that are values; got class labels"):
+            getattr(classifier(), method)(X, LABELS, metrics=["r2"])
 
 
 @pytest.mark.parametrize(

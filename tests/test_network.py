@@ -1,5 +1,6 @@
 """NeuralNetwork: what the deck's loop gives, kinds of arrays, state, interruption."""
 
+import copy
 import signal
 
 import numpy as np
@@ -159,6 +160,33 @@ def test_to_copies_all_of_the_state(backend):
     for name, value in net.parameters.items():
         np.testing.assert_allclose(get_backend(backend).to_numpy(other.parameters[name]), value, rtol=1e-4, atol=1e-6)
     assert net.to(dtype="float64").parameters["W1"].dtype == np.float64
+
+
+def test_a_deep_copy_is_a_network_of_its_own(backend):
+    net = NeuralNetwork(3, 6, 1, backend=backend, seed=0)
+    other = copy.deepcopy(net)
+    before = net.fingerprint()
+    other.fit(X, Y * 1.0)
+    assert net.fingerprint() == before != other.fingerprint()
+
+
+def test_kinds_of_numbers(backend):
+    """Every real dtype is taken; labels may be truth values."""
+    expected = NeuralNetwork(3, 4, 1, backend=backend, seed=0)
+    expected.fit(X, Y * 1.0)
+    for dtype in ("bool", "uint8", "int64", "uint64", "float16", "longdouble"):
+        net = NeuralNetwork(3, 4, 1, backend=backend, seed=0)
+        net.fit(X.astype(dtype), Y * 1.0)
+        assert net.fingerprint() == expected.fingerprint()
+    labels = Y[:, 0]
+    one, other = (
+        NeuralNetwork(3, 2, output="softmax", loss="cross_entropy", backend=backend, seed=0) for _ in range(2)
+    )
+    assert one.fit(X, labels).loss == other.fit(X, labels.astype(bool)).loss
+    torch = pytest.importorskip("torch")
+    net = NeuralNetwork(3, 4, 1, backend=backend, seed=0)
+    net.fit(torch.tensor(X, dtype=torch.bfloat16), Y * 1.0)
+    assert net.fingerprint() == expected.fingerprint()
 
 
 def test_what_users_hold_is_theirs(backend):
