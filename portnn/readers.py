@@ -14,13 +14,18 @@ _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 def read_csv(path: str | os.PathLike[str], header: bool | None = None) -> Table:
-    """Read a CSV file. ``header=None``: the first row is one if none of its cells is a number.
+    """Read a CSV file, separated by comma, semicolon or tab, whichever its first line has most of.
+
+    ``header=None``: the first row is one if none of its cells is a number.
 
     A column of numbers becomes float64; a column that holds anything else stays text.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file, skipinitialspace=True) if row]
+            first = file.readline()
+            file.seek(0)
+            delimiter = max(",;\t", key=first.count)
+            rows = [row for row in csv.reader(file, delimiter=delimiter, skipinitialspace=True) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: expected a CSV file of UTF-8 text; {error}") from error
     if rows and header is None:

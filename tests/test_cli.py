@@ -123,6 +123,19 @@ def test_what_could_not_be_written_is_refused_before_the_training(tmp_path, iris
         assert result.stdout == ""
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_kinds_of_csv(tmp_path, delimiter, newline, mark):
+    lines = [delimiter.join(cells) for cells in (['"a"', " b", "kind"], ["1", ' "2.5"', "u v"], [], ["-3e1", "4", "w"])]
+    path = tmp_path / "t.csv"
+    path.write_bytes((mark + newline.join(lines) + newline).encode())
+    table = read_csv(path)
+    assert list(table.columns) == ["a", "b", "kind"]
+    np.testing.assert_array_equal(table.numbers(["a", "b"]), [[1, 2.5], [-30, 4]])
+    assert list(table.columns["kind"]) == ["u v", "w"]
+
+
 def test_binary_with_a_sigmoid(tmp_path, iris):
     two = tmp_path / "two.csv"
     two.write_text("".join(line for line in iris.read_text().splitlines(keepends=True) if "versi" not in line))
