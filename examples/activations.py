@@ -1,9 +1,9 @@
-"""Slides 8 and 9: each activation with its derivative, which stands beside it in portnn/activations.py."""
+"""Slides 8 and 9: each activation with its derivative, which stands beside it in portnn/nn/activations.py."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from portnn.activations import ACTIVATIONS
+from portnn.nn.activations import ACTIVATIONS
 
 figure, panels = plt.subplots(2, 2, figsize=(9, 6), layout="constrained")
 for name, panel in zip(["sigmoid", "tanh", "relu", "identity"], panels.flat, strict=True):

@@ -1,7 +1,9 @@
 """Neural networks on the arrays you already have, with the same numbers on every array library."""
 
 from portnn.backend import BackendInfo, available_backends, get_backend
-from portnn.compare import compare
+from portnn.data.files import read_pickled_weights
+from portnn.equivalence.compare import compare
+from portnn.equivalence.report import Report
 from portnn.errors import (
     ArgumentError,
     BackendUnavailableError,
@@ -13,11 +15,9 @@ from portnn.errors import (
     SerializationError,
     ShapeError,
 )
-from portnn.layers import Activation, Dense, Dropout, Layer, Standardize, Unstandardize
 from portnn.network import NeuralNetwork
-from portnn.optimizers import SGD, Adam, Optimizer
-from portnn.report import Report
-from portnn.serialization import read_pickled_weights
+from portnn.nn.layers import Activation, Dense, Dropout, Layer, Standardize, Unstandardize
+from portnn.nn.optimizers import SGD, Adam, Optimizer
 from portnn.training import History
 
 __version__ = "0.1.0"

@@ -11,21 +11,23 @@ from typing import Any
 import click
 import numpy as np
 
-from portnn import __version__, random, readers
-from portnn.activations import ACTIVATIONS
+from portnn import __version__
 from portnn.backend import Backend, available_backends, get_backend
-from portnn.check import built_in, sample
-from portnn.compare import compare
+from portnn.data import readers
+from portnn.data.files import write_atomically
+from portnn.data.tables import Table, class_codes, class_names, looks_like_classes
+from portnn.equivalence.compare import compare
+from portnn.equivalence.networks import built_in, sample
+from portnn.equivalence.report import PICTURES, save_reports
 from portnn.errors import ArgumentError, DataError, PortnnError
-from portnn.initializers import INITIALIZERS
-from portnn.layers import Standardize, Unstandardize
-from portnn.losses import LOSSES
 from portnn.network import NeuralNetwork
-from portnn.optimizers import OPTIMIZERS
+from portnn.nn import random
+from portnn.nn.activations import ACTIVATIONS
+from portnn.nn.initializers import INITIALIZERS
+from portnn.nn.layers import Standardize, Unstandardize
+from portnn.nn.losses import LOSSES
+from portnn.nn.optimizers import OPTIMIZERS
 from portnn.plot import pyplot
-from portnn.report import PICTURES, save_reports
-from portnn.serialization import write_atomically
-from portnn.tables import Table, class_codes, class_names, looks_like_classes
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

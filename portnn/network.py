@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from portnn import data, losses, optimizers, random, serialization, training
-from portnn.architecture import Architecture
+from portnn import training
 from portnn.backend import Backend, backend_of, get_backend, requested_backend
-from portnn.data import Batch, Dataset
+from portnn.core.architecture import Architecture
+from portnn.core.runtime import PREDICT_ROWS, Runtime
+from portnn.core.step import Core
+from portnn.data import arrays, files
+from portnn.data.arrays import Batch, Dataset
 from portnn.errors import ArgumentError, DTypeError, NotFittedError, SerializationError, choose
-from portnn.layers import Dense, Layer
-from portnn.metrics import METRICS, OF_VALUES, classes
-from portnn.optimizers import OPTIMIZERS, Optimizer
-from portnn.runtime import PREDICT_ROWS, Runtime
-from portnn.step import Core
+from portnn.nn import losses, optimizers, random
+from portnn.nn.layers import Dense, Layer
+from portnn.nn.metrics import METRICS, OF_VALUES, classes
+from portnn.nn.optimizers import OPTIMIZERS, Optimizer
 from portnn.training import History
 from portnn.types import Array
 
@@ -124,21 +126,21 @@ class NeuralNetwork:
         return runtime
 
     def _sized(self, x: object, y: object) -> Runtime:
-        shape = tuple(data.features(self._backend, x, None, self.dtype, check=False).shape[1:])
+        shape = tuple(arrays.features(self._backend, x, None, self.dtype, check=False).shape[1:])
         if self._widths_given:
             self.architecture = replace(self.architecture, features=shape)
         else:
-            self.architecture = self._parse((*shape, 100, data.target_width(self._backend, y, self._loss)))
+            self.architecture = self._parse((*shape, 100, arrays.target_width(self._backend, y, self._loss)))
         return self._build()
 
     # ---- data in
 
     def _features(self, x: object, check: bool, name: str = "x") -> Array:
-        return data.features(self._backend, x, self.architecture.features, self.dtype, check, name)
+        return arrays.features(self._backend, x, self.architecture.features, self.dtype, check, name)
 
     def _targets(self, y: object, rows: int, check: bool, name: str = "y") -> Array:
         named = self.loss is not None
-        return data.targets(
+        return arrays.targets(
             self._backend, y, rows, self.architecture.outputs, self._loss, named, self.dtype, check, name
         )
 
@@ -147,7 +149,7 @@ class NeuralNetwork:
         ys = self._targets(y, xs.shape[0], check=True, name=f"{name}y")
         weight = None
         if sample_weight is not None:
-            weight = data.row_weights(self._backend, sample_weight, xs.shape[0], self.dtype, self._loss.mean)
+            weight = arrays.row_weights(self._backend, sample_weight, xs.shape[0], self.dtype, self._loss.mean)
         return Dataset(xs, ys, weight)
 
     def _batch(self, x: object, y: object) -> Batch:
@@ -210,7 +212,7 @@ class NeuralNetwork:
         for i, layer in enumerate(self.architecture.layers):
             if layer.fitted_to:
                 columns = self._backend.to_numpy(getattr(whole, layer.fitted_to))
-                fitted = layer.fitted(*data.column_statistics(columns))
+                fitted = layer.fitted(*arrays.column_statistics(columns))
                 buffers |= {e.name: fitted[e.key] for e in runtime.core.buffers.entries if e.layer == i}
         if buffers:
             runtime.assign({}, buffers)
@@ -350,7 +352,7 @@ class NeuralNetwork:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network, optimizer state and counters included, as safetensors; atomically."""
-        serialization.write_model(path, self._built().arrays(), {
+        files.write_model(path, self._built().arrays(), {
             "architecture": self.architecture.describe(),
             "loss": self.loss,
             "optimizer": {"optimizer": optimizers.name_of(self.optimizer), **asdict(self.optimizer)},
@@ -363,7 +365,7 @@ class NeuralNetwork:
         cls, path: str | os.PathLike[str], *, backend: str | None = None, device: str | None = None
     ) -> "NeuralNetwork":
         """Read a network that ``save`` wrote. Raises SerializationError for any other file."""
-        arrays, description = serialization.read_model(path)
+        stored, description = files.read_model(path)
         try:
             architecture = Architecture.from_description(description["architecture"])
             options = dict(description["optimizer"])
@@ -377,7 +379,7 @@ class NeuralNetwork:
             runtime = network._build()
             runtime.step_count, runtime.epoch_count = int(description["step_count"]), int(description["epoch_count"])
             with network._backend.scope():
-                runtime.set_arrays(arrays)
+                runtime.set_arrays(stored)
         except (KeyError, TypeError, ValueError, AssertionError, AttributeError) as error:
             raise SerializationError(f"{path}: the file contradicts itself ({error!r})") from error
         return network

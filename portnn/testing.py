@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from portnn.compare import compare
+from portnn.equivalence.compare import compare
+from portnn.equivalence.report import Report
 from portnn.network import NeuralNetwork
-from portnn.report import Report
 
 STEPS = (1e-4, 1e-5, 1e-6)
 """Widths of the central differences: a kink within one is outside a narrower one."""

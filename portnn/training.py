@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from portnn import plot, random
-from portnn.data import Dataset
+from portnn import plot
+from portnn.core.runtime import Runtime, Snapshot
+from portnn.data.arrays import Dataset
 from portnn.errors import DivergenceError
-from portnn.runtime import Runtime, Snapshot
+from portnn.nn import random
 
 
 @dataclass

@@ -31,4 +31,4 @@ class Mode(NamedTuple):
     layer: int = 0
     """Which layer of the network it is."""
     key: tuple[int, int] = (0, 0)
-    """The step's key of random bits (portnn/random.py)."""
+    """The step's key of random bits (portnn/nn/random.py)."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from portnn import get_backend
-from portnn.bounds import ULPS, Bounded, BoundingNamespace
+from portnn.namespaces.bounds import ULPS, Bounded, BoundingNamespace
 
 XP = BoundingNamespace()
 RNG = np.random.default_rng(0)
@@ -105,7 +105,7 @@ def test_a_kink_is_in_doubt_only_near_it():
 
 
 def test_integers_are_exact_and_wrap():
-    from portnn import random
+    from portnn.nn import random
 
     got = random.bits(XP, (1, -2), 3, (9, 7))
     import array_api_compat.numpy as xp

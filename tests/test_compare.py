@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from portnn import ArgumentError, Dropout, NeuralNetwork, Standardize, compare, get_backend
-from portnn.check import built_in, sample
 from portnn.cli import main
+from portnn.equivalence.networks import built_in, sample
 
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.standard_normal((70, 12)), RNG.integers(0, 4, 70)

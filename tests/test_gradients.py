@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from portnn import Activation, Dense, Dropout, NeuralNetwork, Standardize, Unstandardize, get_backend
-from portnn.activations import ACTIVATIONS
 from portnn.backend import host_array
-from portnn.layers import LAYERS
-from portnn.losses import LOSSES
+from portnn.nn.activations import ACTIVATIONS
+from portnn.nn.layers import LAYERS
+from portnn.nn.losses import LOSSES
 from portnn.types import Mode
 
 RNG = np.random.default_rng(5)

@@ -19,7 +19,7 @@ from portnn import (
     get_backend,
 )
 from portnn.backend import host_array
-from portnn.runtime import Runtime
+from portnn.core.runtime import Runtime
 
 X = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
 Y = np.array([[0], [1], [1], [0]])

@@ -81,11 +81,11 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("portnn/layers.py", "from portnn import network"),
+        ("portnn/nn/layers.py", "from portnn import network"),
         ("portnn/training.py", "from portnn import network"),
-        ("portnn/step.py", "import numpy"),
-        ("portnn/losses.py", "import torch"),
-        ("backends/_numpy.py", "from portnn import layers"),
+        ("portnn/core/step.py", "import numpy"),
+        ("portnn/nn/losses.py", "import torch"),
+        ("backends/_numpy.py", "from portnn.nn import layers"),
     ],
 )
 def test_import_contract(tmp_path, file, line):

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from portnn import ArgumentError, Dropout, NeuralNetwork, get_backend, random
-from portnn.runtime import Runtime
+from portnn import ArgumentError, Dropout, NeuralNetwork, get_backend
+from portnn.core.runtime import Runtime
+from portnn.nn import random
 from portnn.types import Mode
 
 DTYPES = ["float32", "float64"]

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from austere import Austere, AustereNamespace
 
-from portnn import Dense, NeuralNetwork, Standardize, Unstandardize, initializers, metrics, random
-from portnn.activations import ACTIVATIONS
-from portnn.losses import LOSSES
-from portnn.optimizers import OPTIMIZERS
-from portnn.step import State
+from portnn import Dense, NeuralNetwork, Standardize, Unstandardize
+from portnn.core.step import State
+from portnn.nn import initializers, metrics, random
+from portnn.nn.activations import ACTIVATIONS
+from portnn.nn.losses import LOSSES
+from portnn.nn.optimizers import OPTIMIZERS
 
 XP = AustereNamespace()
 RNG = np.random.default_rng(0)

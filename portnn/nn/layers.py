@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from portnn import random
-from portnn.activations import ACTIVATIONS
 from portnn.errors import ArgumentError, ShapeError, choose
-from portnn.initializers import check
+from portnn.nn import random
+from portnn.nn.activations import ACTIVATIONS
+from portnn.nn.initializers import check
 from portnn.types import Array, Backward, Mode, Namespace, Weights
 
 Features = tuple[int, ...]

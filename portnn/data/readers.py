@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from portnn.data.tables import Table, number
 from portnn.errors import DataError, SerializationError
-from portnn.tables import Table, number
 
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 

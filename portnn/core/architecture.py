@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from portnn import random
-from portnn.activations import ACTIVATIONS
 from portnn.errors import ArgumentError, choose
-from portnn.initializers import resolve
-from portnn.layers import LAYERS, Activation, Dense, Features, Layer, Standardize, Unstandardize
+from portnn.nn import random
+from portnn.nn.activations import ACTIVATIONS
+from portnn.nn.initializers import resolve
+from portnn.nn.layers import LAYERS, Activation, Dense, Features, Layer, Standardize, Unstandardize
 from portnn.types import Array, Namespace
 
 

@@ -12,8 +12,8 @@ logit gives infinity or NaN; any other works from the network's output.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from portnn.activations import ACTIVATIONS, sigmoid
 from portnn.errors import ArgumentError, choose
+from portnn.nn.activations import ACTIVATIONS, sigmoid
 from portnn.types import Array, LossFunction, Namespace
 
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from portnn import random
 from portnn.backend import Backend, available_backends, get_backend
-from portnn.bounds import LAMBDA, Bounded, BoundingNamespace
-from portnn.data import Batch, Dataset
+from portnn.core.runtime import Runtime, Snapshot
+from portnn.core.step import Core, State
+from portnn.data.arrays import Batch, Dataset
+from portnn.equivalence.report import Piece, Report, environment
 from portnn.errors import ArgumentError
+from portnn.namespaces.bounds import LAMBDA, Bounded, BoundingNamespace
 from portnn.network import NeuralNetwork
-from portnn.report import Piece, Report, environment
-from portnn.runtime import Runtime, Snapshot
-from portnn.step import Core, State
+from portnn.nn import random
 from portnn.types import Array, Mode, Namespace
 
 Name = tuple[str, str]

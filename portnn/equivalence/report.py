@@ -12,8 +12,8 @@ import numpy as np
 
 from portnn import plot
 from portnn.backend import Backend
+from portnn.data.files import write_atomically
 from portnn.errors import ArgumentError
-from portnn.serialization import write_atomically
 
 PICTURES = (".png", ".svg", ".pdf")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from portnn.backend import Backend, host_array
 from portnn.errors import DataError, DTypeError, ShapeError
-from portnn.losses import Loss
+from portnn.nn.losses import Loss
 from portnn.types import Array, Namespace
 
 

@@ -5,11 +5,11 @@ from functools import partial
 
 import numpy as np
 
-from portnn.activations import ACTIVATIONS
-from portnn.layers import Dropout, Standardize, Unstandardize
-from portnn.losses import LOSSES
 from portnn.network import NeuralNetwork
-from portnn.optimizers import SGD
+from portnn.nn.activations import ACTIVATIONS
+from portnn.nn.layers import Dropout, Standardize, Unstandardize
+from portnn.nn.losses import LOSSES
+from portnn.nn.optimizers import SGD
 
 ROWS = 200
 

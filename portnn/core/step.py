@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from portnn.activations import ACTIVATIONS
-from portnn.architecture import Architecture, Layout
-from portnn.layers import Layer
-from portnn.losses import Loss
-from portnn.random import Key
+from portnn.core.architecture import Architecture, Layout
+from portnn.nn.activations import ACTIVATIONS
+from portnn.nn.layers import Layer
+from portnn.nn.losses import Loss
+from portnn.nn.random import Key
 from portnn.types import Array, Backward, Mode, Namespace, Weights
 
 

@@ -1,6 +1,6 @@
 """Runtime: the pure core bound to one backend, and the state that it steps.
 
-It takes arrays that were checked (portnn/data.py), on its backend, and is called inside ``backend.scope()``.
+It takes arrays that were checked (portnn/data/arrays.py), on its backend, and is called inside ``backend.scope()``.
 """
 
 import hashlib
@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portnn import random
-from portnn.architecture import Layout
 from portnn.backend import Backend, host_array
-from portnn.data import Batch, Dataset
+from portnn.core.architecture import Layout
+from portnn.core.step import Core, State
+from portnn.data.arrays import Batch, Dataset
 from portnn.errors import DataError, DTypeError, ShapeError, choose
-from portnn.metrics import METRICS
-from portnn.optimizers import Optimizer
-from portnn.step import Core, State
+from portnn.nn import random
+from portnn.nn.metrics import METRICS
+from portnn.nn.optimizers import Optimizer
 from portnn.types import Array
 
 PREDICT_ROWS = 8192

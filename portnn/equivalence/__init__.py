@@ -1,0 +1,1 @@
+"""The proof that the backends give the same numbers."""
