@@ -10,9 +10,18 @@ y = np.array([[0], [1], [1], [0]])
 curves = {}
 for rate, verdict in [(0.01, "too small"), (1.0, "right"), (20.0, "too large")]:
     net = NeuralNetwork(
-        3, 4, 1, activation="sigmoid", output="sigmoid", loss="sse", optimizer="sgd", learning_rate=rate,
-        bias=False, dtype="float64", seed=0,
-    )  # fmt: skip
+        3,
+        4,
+        1,
+        activation="sigmoid",
+        output="sigmoid",
+        loss="sse",
+        optimizer="sgd",
+        learning_rate=rate,
+        bias=False,
+        dtype="float64",
+        seed=0,
+    )
     history = net.fit(x, y, epochs=600, batch_size=None)
     curves[f"{rate:g} ({verdict})"] = history.loss
     print(f"learning rate {rate:>5g}: loss {history.loss[0]:.4f} -> {history.loss[-1]:.4f}")

@@ -14,9 +14,15 @@ images, labels, test_images, test_labels = map(read_idx, sys.argv[1:5])
 x, x_test = (i.reshape(len(i), -1) / np.float32(255) for i in (images, test_images))
 
 net = NeuralNetwork(
-    784, 128, 10, output="softmax", loss="cross_entropy", learning_rate=0.002, seed=0,
+    784,
+    128,
+    10,
+    output="softmax",
+    loss="cross_entropy",
+    learning_rate=0.002,
+    seed=0,
     backend=sys.argv[5] if len(sys.argv) > 5 else None,
-)  # fmt: skip
+)
 started = time.perf_counter()
 net.fit(x, labels, epochs=10, batch_size=128, progress=True)
 seconds = time.perf_counter() - started

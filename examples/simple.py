@@ -8,9 +8,19 @@ x = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
 y = np.array([[0], [1], [1], [0]])
 
 net = NeuralNetwork(
-    3, 4, 1, activation="sigmoid", output="sigmoid", loss="sse", optimizer="sgd", learning_rate=1.0,
-    bias=False, initializer="uniform", dtype="float64", seed=0,
-)  # fmt: skip
+    3,
+    4,
+    1,
+    activation="sigmoid",
+    output="sigmoid",
+    loss="sse",
+    optimizer="sgd",
+    learning_rate=1.0,
+    bias=False,
+    initializer="uniform",
+    dtype="float64",
+    seed=0,
+)
 history = net.fit(x, y, epochs=1000, batch_size=None)
 
 print(net.predict(x))

@@ -91,8 +91,13 @@ def _target(table: Table, target: str, rows: int) -> tuple[np.ndarray, str | Non
 @click.option("--task", type=click.Choice(["classification", "regression"]), help="Default: told from the target.")
 @click.option("--test", type=_FILE, help="File to test on; otherwise rows are held out of DATA.")
 @click.option("--test-target", type=_FILE, help="Targets of --test, where --target is a file.")
-@click.option("--holdout", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.2, show_default=True,
-              help="Share of the rows to hold out, at random.")  # fmt: skip
+@click.option(
+    "--holdout",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.2,
+    show_default=True,
+    help="Share of the rows to hold out, at random.",
+)
 @click.option(
     "--standardize/--no-standardize",
     default=None,
@@ -105,8 +110,11 @@ def _target(table: Table, target: str, rows: int) -> tuple[np.ndarray, str | Non
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the model.")
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path),
-              help="Where to draw the loss; default: beside the model, if matplotlib is installed.")  # fmt: skip
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to draw the loss; default: beside the model, if matplotlib is installed.",
+)
 @click.option("--progress/--no-progress", default=None, help="Default: on a terminal.")
 def train(data: Path, target: str, **options: Any) -> None:
     """Train a network on DATA (CSV, .npz, .npy, IDX) and test it on rows that it has not seen."""
@@ -119,9 +127,12 @@ def train(data: Path, target: str, **options: Any) -> None:
     history = None
     try:
         history = network.fit(
-            task.x, task.y, epochs=options["epochs"], batch_size=options["batch_size"] or None,
+            task.x,
+            task.y,
+            epochs=options["epochs"],
+            batch_size=options["batch_size"] or None,
             progress=options["progress"],
-        )  # fmt: skip
+        )
     except KeyboardInterrupt:
         _say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); the network is kept")
     seconds = time.perf_counter() - started
@@ -218,11 +229,21 @@ def _network(task: _Task, backend: Backend, options: dict[str, Any]) -> NeuralNe
     # A regression's target has a unit and a size of its own, whatever the features are.
     last = [] if classes or standardize is False else [Unstandardize()]
     return NeuralNetwork(
-        task.x.shape[1], *first, *options["hidden"], outputs, *last, activation=options["activation"], output=output,
-        loss=loss, optimizer=options["optimizer"], learning_rate=options["learning_rate"],
-        initializer=options["initializer"], backend=f"{backend.name}:{backend.device}", dtype=options["dtype"],
+        task.x.shape[1],
+        *first,
+        *options["hidden"],
+        outputs,
+        *last,
+        activation=options["activation"],
+        output=output,
+        loss=loss,
+        optimizer=options["optimizer"],
+        learning_rate=options["learning_rate"],
+        initializer=options["initializer"],
+        backend=f"{backend.name}:{backend.device}",
+        dtype=options["dtype"],
         seed=options["seed"],
-    )  # fmt: skip
+    )
 
 
 def _draw(history: Any, path: Path | None, model: Path | None) -> None:
@@ -331,14 +352,30 @@ def evaluate(model: Path, data: Path, backend: str | None, header: bool | None, 
     "--header/--no-header", default=None, help="Whether a CSV has a header; default: told from its first row."
 )
 @click.option("--steps", type=click.IntRange(min=1), default=3, show_default=True, help="Training steps to compare.")
-@click.option("--dtype", type=click.Choice(["float32", "float64", "both"]), default="both", show_default=True,
-              help="Of the built-in networks.")  # fmt: skip
-@click.option("--output", "outputs", type=click.Path(dir_okay=False, path_type=Path), multiple=True,
-              help="Write the report to .json or .md, or the drift to .png; may be repeated.")  # fmt: skip
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float64", "both"]),
+    default="both",
+    show_default=True,
+    help="Of the built-in networks.",
+)
+@click.option(
+    "--output",
+    "outputs",
+    type=click.Path(dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Write the report to .json or .md, or the drift to .png; may be repeated.",
+)
 def check(
-    model: Path | None, data: Path | None, names: str | None, target: str | None, header: bool | None, steps: int,
-    dtype: str, outputs: tuple[Path, ...],
-) -> None:  # fmt: skip
+    model: Path | None,
+    data: Path | None,
+    names: str | None,
+    target: str | None,
+    header: bool | None,
+    steps: int,
+    dtype: str,
+    outputs: tuple[Path, ...],
+) -> None:
     """Check that the backends give NumPy's numbers, within derived bounds: on MODEL and DATA, or on built-in networks.
 
     Without DATA, data are drawn. Exit code 1 where a bound is broken.

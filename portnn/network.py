@@ -64,11 +64,20 @@ class NeuralNetwork:
     """
 
     def __init__(
-        self, *layers: int | str | Layer, activation: str = "relu", output: str = "identity", loss: str | None = None,
-        optimizer: str | Optimizer = "adam", learning_rate: float | None = None, initializer: str = "auto",
-        bias: bool = True, backend: str | None = None, device: str | None = None, dtype: str = "float32",
+        self,
+        *layers: int | str | Layer,
+        activation: str = "relu",
+        output: str = "identity",
+        loss: str | None = None,
+        optimizer: str | Optimizer = "adam",
+        learning_rate: float | None = None,
+        initializer: str = "auto",
+        bias: bool = True,
+        backend: str | None = None,
+        device: str | None = None,
+        dtype: str = "float32",
         seed: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
             raise ArgumentError(f"seed: expected an int of at least 0; got {seed!r}")
         self._parse = partial(
@@ -160,10 +169,18 @@ class NeuralNetwork:
     # ---- training
 
     def fit(
-        self, x: object, y: object, *, epochs: int = 1, batch_size: int | None = 32, shuffle: bool = True,
-        validation: float | tuple[object, object] | None = None, metrics: Sequence[str] = (),
-        sample_weight: object = None, progress: bool | None = None,
-    ) -> History:  # fmt: skip
+        self,
+        x: object,
+        y: object,
+        *,
+        epochs: int = 1,
+        batch_size: int | None = 32,
+        shuffle: bool = True,
+        validation: float | tuple[object, object] | None = None,
+        metrics: Sequence[str] = (),
+        sample_weight: object = None,
+        progress: bool | None = None,
+    ) -> History:
         """Train for ``epochs`` passes over the data.
 
         ``x`` is (rows, features), ``y`` (rows, outputs), (rows,) for one output, or integer labels, (rows,), for
@@ -188,9 +205,15 @@ class NeuralNetwork:
             if runtime.step_count == 0:
                 self._fit_buffers(runtime, whole)
             return training.fit(
-                runtime, whole, held, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
-                metrics=metrics, progress=progress,
-            )  # fmt: skip
+                runtime,
+                whole,
+                held,
+                epochs=epochs,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                metrics=metrics,
+                progress=progress,
+            )
 
     def prepared(self, x: object, y: object) -> tuple[Runtime, Dataset]:
         """Return the state and the checked data that a fit would start from."""
@@ -352,13 +375,20 @@ class NeuralNetwork:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network, optimizer state and counters included, as safetensors; atomically."""
-        files.write_model(path, self._built().arrays(), {
-            "architecture": self.architecture.describe(),
-            "loss": self.loss,
-            "optimizer": {"optimizer": optimizers.name_of(self.optimizer), **asdict(self.optimizer)},
-            "dtype": self.dtype, "seed": self.seed, "step_count": self.step_count, "epoch_count": self.epoch_count,
-            "metadata": self.metadata,
-        })  # fmt: skip
+        files.write_model(
+            path,
+            self._built().arrays(),
+            {
+                "architecture": self.architecture.describe(),
+                "loss": self.loss,
+                "optimizer": {"optimizer": optimizers.name_of(self.optimizer), **asdict(self.optimizer)},
+                "dtype": self.dtype,
+                "seed": self.seed,
+                "step_count": self.step_count,
+                "epoch_count": self.epoch_count,
+                "metadata": self.metadata,
+            },
+        )
 
     @classmethod
     def load(
@@ -371,9 +401,15 @@ class NeuralNetwork:
             options = dict(description["optimizer"])
             optimizer = choose("optimizer", options.pop("optimizer"), OPTIMIZERS)(**options)
             network = cls(
-                *architecture.layers, output=architecture.output, loss=description["loss"], optimizer=optimizer,
-                dtype=description["dtype"], seed=description["seed"], backend=backend, device=device,
-            )  # fmt: skip
+                *architecture.layers,
+                output=architecture.output,
+                loss=description["loss"],
+                optimizer=optimizer,
+                dtype=description["dtype"],
+                seed=description["seed"],
+                backend=backend,
+                device=device,
+            )
             network.metadata = dict(description["metadata"])
             network.architecture = architecture
             runtime = network._build()

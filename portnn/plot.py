@@ -16,8 +16,14 @@ def pyplot() -> Any:
     return pyplot
 
 
-def curves(series: Mapping[str, Sequence[float]], path: str | os.PathLike[str] | None = None, *,
-           ylabel: str = "loss", xlabel: str = "epoch", log: bool = False) -> Any:  # fmt: skip
+def curves(
+    series: Mapping[str, Sequence[float]],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    ylabel: str = "loss",
+    xlabel: str = "epoch",
+    log: bool = False,
+) -> Any:
     """Draw one curve per series over epochs from 1; return the figure, saved as ``path`` if one is given."""
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")

@@ -17,9 +17,14 @@ STEPS = (1e-4, 1e-5, 1e-6)
 
 
 def assert_backends_agree(
-    net: NeuralNetwork, x: object, y: object, *, backends: Sequence[str] | None = None, steps: int = 1,
+    net: NeuralNetwork,
+    x: object,
+    y: object,
+    *,
+    backends: Sequence[str] | None = None,
+    steps: int = 1,
     batch_size: int = 32,
-) -> Report:  # fmt: skip
+) -> Report:
     """Assert that every piece of the training steps is within its bound of NumPy's on each backend.
 
     ``backends=None`` takes all that are available: name those that your users rely on, so that a missing one is an

@@ -73,9 +73,16 @@ def _bar(progress: bool | None, steps: int) -> Any:
 
 
 def fit(
-    runtime: Runtime, data: Dataset, validation: Dataset | None, *, epochs: int, batch_size: int | None, shuffle: bool,
-    metrics: Sequence[str], progress: bool | None,
-) -> History:  # fmt: skip
+    runtime: Runtime,
+    data: Dataset,
+    validation: Dataset | None,
+    *,
+    epochs: int,
+    batch_size: int | None,
+    shuffle: bool,
+    metrics: Sequence[str],
+    progress: bool | None,
+) -> History:
     """Train on checked data; see NeuralNetwork.fit."""
     history = History()
     xp, mean = runtime.backend.xp, runtime.core.loss.mean

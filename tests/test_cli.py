@@ -208,10 +208,14 @@ def test_bad_csv(tmp_path, case):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("t-idx1-ubyte", b"\0\0\x08\x01\0\0\0\x05abc"), ("t-idx1-ubyte", b"hello"), ("t-idx1-ubyte.gz", b"hello"),
-        ("t.npy", b"hello"), ("t.npz", b"hello"), ("t.npy", pickle.dumps([1])),
+        ("t-idx1-ubyte", b"\0\0\x08\x01\0\0\0\x05abc"),
+        ("t-idx1-ubyte", b"hello"),
+        ("t-idx1-ubyte.gz", b"hello"),
+        ("t.npy", b"hello"),
+        ("t.npz", b"hello"),
+        ("t.npy", pickle.dumps([1])),
     ],
-)  # fmt: skip
+)
 def test_bad_arrays(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     assert "expected" in portnn_command("train", tmp_path / name, "--target", "0", code=2).stderr

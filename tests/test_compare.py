@@ -46,9 +46,17 @@ def test_bounds_hold(backend, dtype):
     assert {p.step for p in report.pieces} == {1, 2, 3}
     places = {p.place for p in report.pieces}
     assert places == {
-        "1 Standardize", "2 Dense", "3 Activation", "4 Dropout", "5 Dense", "6 Activation", "7 Dense", "loss", "update",
+        "1 Standardize",
+        "2 Dense",
+        "3 Activation",
+        "4 Dropout",
+        "5 Dense",
+        "6 Activation",
+        "7 Dense",
+        "loss",
+        "update",
         "whole step",
-    }  # fmt: skip
+    }
     assert {p.what for p in report.pieces if p.place == "5 Dense"} == {"output", "dx", "dW", "db"}
     # A float64 run of three steps stays within a few hundred roundings of the parameters' norm.
     assert report.trajectory[name][-1] < 500 * np.finfo(dtype).eps

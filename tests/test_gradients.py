@@ -132,9 +132,12 @@ def test_against_torch(loss, activation):
     value, gradients = net.gradients(X, ONE_HOT)
     p = {k: torch.tensor(np.array(v), requires_grad=True) for k, v in net.parameters.items()}
     functions = {
-        "identity": lambda z: z, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu,
+        "identity": lambda z: z,
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+        "relu": torch.relu,
         "softmax": lambda z: torch.softmax(z, dim=-1),
-    }  # fmt: skip
+    }
     z = functions[activation](torch.tensor(X) @ p["W1"] + p["b1"]) @ p["W2"] + p["b2"]
     expected = ORACLES[loss](torch.nn.functional, z, torch.tensor(ONE_HOT))
     expected.backward()

@@ -24,9 +24,14 @@ from portnn.core.runtime import Runtime
 X = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
 Y = np.array([[0], [1], [1], [0]])
 DECK = {
-    "activation": "sigmoid", "output": "sigmoid", "loss": "sse", "optimizer": "sgd", "learning_rate": 1.0,
-    "bias": False, "dtype": "float64",
-}  # fmt: skip
+    "activation": "sigmoid",
+    "output": "sigmoid",
+    "loss": "sse",
+    "optimizer": "sgd",
+    "learning_rate": 1.0,
+    "bias": False,
+    "dtype": "float64",
+}
 
 
 def deck_losses(w1: np.ndarray, w2: np.ndarray, iterations: int) -> list[float]:

@@ -126,10 +126,17 @@ class Runs:
 @pytest.mark.parametrize(
     "content",
     [
-        Runs(), {"W1": Runs()}, {"W1": np.array([Runs()], dtype=object)}, {"W1": np.array([{}], dtype=object)},
-        {"W1": print}, {"W1": [1.0]}, [np.ones(2)], {"W1": np.array(["a"])}, {1: np.ones(2)},
+        Runs(),
+        {"W1": Runs()},
+        {"W1": np.array([Runs()], dtype=object)},
+        {"W1": np.array([{}], dtype=object)},
+        {"W1": print},
+        {"W1": [1.0]},
+        [np.ones(2)],
+        {"W1": np.array(["a"])},
+        {1: np.ones(2)},
     ],
-)  # fmt: skip
+)
 def test_other_pickles_are_refused(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weight.txt").write_bytes(pickle.dumps(content))

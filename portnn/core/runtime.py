@@ -35,9 +35,16 @@ class Runtime:
     """A network's state on one backend, and what is done with it."""
 
     def __init__(
-        self, backend: Backend, core: Core, optimizer: Optimizer, dtype: str, seed: int, state: State,
-        step_count: int = 0, epoch_count: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        backend: Backend,
+        core: Core,
+        optimizer: Optimizer,
+        dtype: str,
+        seed: int,
+        state: State,
+        step_count: int = 0,
+        epoch_count: int = 0,
+    ) -> None:
         """Take owned copies of the state's arrays, of any library, to the backend."""
 
         def owned(array: object) -> Array:
@@ -121,8 +128,9 @@ class Runtime:
 
     def snapshot(self) -> Snapshot:
         """Return a copy of all that training changes."""
-        copied = State(self.copy(self.state.parameters), self.copy(self.state.buffers),
-                       tuple(map(self.copy, self.state.slots)))  # fmt: skip
+        copied = State(
+            self.copy(self.state.parameters), self.copy(self.state.buffers), tuple(map(self.copy, self.state.slots))
+        )
         return Snapshot(copied, self.step_count, self.epoch_count)
 
     def restore(self, snapshot: Snapshot) -> None:

@@ -79,9 +79,16 @@ class Core:
         return loss, self.parameters.flatten(xp, gradients)
 
     def step(
-        self, xp: Namespace, update: Callable[..., tuple[Array, ...]], state: State, x: Array, y: Array, weight: Any,
-        key: Key, *dials: float,
-    ) -> tuple[State, Array]:  # fmt: skip
+        self,
+        xp: Namespace,
+        update: Callable[..., tuple[Array, ...]],
+        state: State,
+        x: Array,
+        y: Array,
+        weight: Any,
+        key: Key,
+        *dials: float,
+    ) -> tuple[State, Array]:
         """Take one training step: return (new state, loss before the step). Consumes ``state``.
 
         ``update(parameters, gradient, *slots, *dials)`` is the optimizer's kernel.

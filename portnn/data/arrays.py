@@ -71,9 +71,16 @@ def backend_to_host(backend: Backend, array: Array) -> np.ndarray:
 
 
 def targets(
-    backend: Backend, y: object, rows: int, width: int, loss: Loss, named: bool, dtype: str, check: bool,
+    backend: Backend,
+    y: object,
+    rows: int,
+    width: int,
+    loss: Loss,
+    named: bool,
+    dtype: str,
+    check: bool,
     name: str = "y",
-) -> Array:  # fmt: skip
+) -> Array:
     """Return y as (rows, width) values of the dtype, or (rows,) int32 labels where the loss takes them.
 
     ``named``: whether the user named the loss. ``check`` refuses NaN, infinity and labels out of range; labels

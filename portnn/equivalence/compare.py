@@ -28,9 +28,14 @@ Name = tuple[str, str]
 
 
 def compare(
-    net: NeuralNetwork, x: object, y: object, *, backends: Sequence[str] | None = None, steps: int = 3,
+    net: NeuralNetwork,
+    x: object,
+    y: object,
+    *,
+    backends: Sequence[str] | None = None,
+    steps: int = 3,
     batch_size: int = 32,
-) -> Report:  # fmt: skip
+) -> Report:
     """Take the same training steps on NumPy and on each backend, and measure how far apart they are.
 
     ``x`` and ``y`` are as for ``fit``, and so are the batches; ``backends=None`` takes all that are available. The
@@ -66,9 +71,18 @@ def compare(
                 for (place, what), value in got.items():
                     expect = expected["update" if place == "whole step" else place, what]
                     probable, worst = (bound[place, what] for bound in bounds)
-                    report.pieces.append(Piece.measured(
-                        repr(backend), number, place, what, np.asarray(expect), backend.to_numpy(value), probable, worst
-                    ))  # fmt: skip
+                    report.pieces.append(
+                        Piece.measured(
+                            repr(backend),
+                            number,
+                            place,
+                            what,
+                            np.asarray(expect),
+                            backend.to_numpy(value),
+                            probable,
+                            worst,
+                        )
+                    )
                 report.follow(repr(backend), reference.state.parameters, backend.to_numpy(run.state.parameters))
     report.fingerprints.update({repr(run.backend): run.fingerprint() for run in [reference, *runs]})
     return report
@@ -88,9 +102,13 @@ def _batches(reference: Runtime, dataset: Dataset, steps: int, size: int) -> Ite
 
 
 def _walk(
-    runtime: Runtime, xp: Namespace, state: State, batch: tuple[Any, ...], given: Callable[[Hashable, Array], Array],
+    runtime: Runtime,
+    xp: Namespace,
+    state: State,
+    batch: tuple[Any, ...],
+    given: Callable[[Hashable, Array], Array],
     update: Callable[..., tuple[Array, ...]] | None = None,
-) -> dict[Name, Array]:  # fmt: skip
+) -> dict[Name, Array]:
     """Take one step piece by piece; ``given(name, array)`` returns what the next piece starts from."""
     core, step = runtime.core, runtime.step_count
     x, y, weight = batch
@@ -135,9 +153,13 @@ def _bounds(
         return Bounded(array.astype(np.float64) if array.dtype.kind == "f" else array, 0.0, array.dtype)
 
     walk = partial(
-        _walk, reference, xp, _mapped(exact, state), tuple(map(exact, batch)),
+        _walk,
+        reference,
+        xp,
+        _mapped(exact, state),
+        tuple(map(exact, batch)),
         update=partial(reference.optimizer.kernel, xp),
-    )  # fmt: skip
+    )
     pieces = walk(lambda name, a: exact(record[name]))
     whole = {("whole step", what): a for (place, what), a in walk(lambda name, a: a).items() if place == "update"}
     return {name: a.error for name, a in (pieces | whole).items()}

@@ -38,9 +38,16 @@ class Piece:
 
     @classmethod
     def measured(
-        cls, backend: str, step: int, place: str, what: str, expected: np.ndarray, got: np.ndarray, bound: np.ndarray,
+        cls,
+        backend: str,
+        step: int,
+        place: str,
+        what: str,
+        expected: np.ndarray,
+        got: np.ndarray,
+        bound: np.ndarray,
         worst: np.ndarray,
-    ) -> "Piece":  # fmt: skip
+    ) -> "Piece":
         """Measure two arrays against bounds that hold for either, so twice for their distance."""
         if got.dtype != expected.dtype or got.shape != expected.shape:
             return cls(backend, step, place, what, np.inf, np.inf, np.inf)
@@ -96,8 +103,15 @@ class Report:
         lines = [bar.join(f"{title:>{width}}" for title, width in _COLUMNS)]
         for backend in self.backends:
             for piece in self.worst(backend).values():
-                cells = (backend, piece.place, piece.what, str(piece.step), f"{piece.ulps:.1f}", f"{piece.share:.4f}",
-                         f"{piece.share_of_worst_case:.4f}")  # fmt: skip
+                cells = (
+                    backend,
+                    piece.place,
+                    piece.what,
+                    str(piece.step),
+                    f"{piece.ulps:.1f}",
+                    f"{piece.share:.4f}",
+                    f"{piece.share_of_worst_case:.4f}",
+                )
                 lines.append(bar.join(f"{c:>{width}}" for c, (_, width) in zip(cells, _COLUMNS, strict=True)))
         return lines
 
@@ -169,8 +183,15 @@ def _drawn(drift: Mapping[str, Sequence[float]], path: str | os.PathLike[str] | 
     return plot.curves(shown, path, xlabel="step", ylabel="distance / norm of the parameters", log=True)
 
 
-_COLUMNS = (("backend", 20), ("place", 16), ("array", 12), ("step", 4), ("ulps", 10), ("of bound", 9),
-            ("of worst case", 13))  # fmt: skip
+_COLUMNS = (
+    ("backend", 20),
+    ("place", 16),
+    ("array", 12),
+    ("step", 4),
+    ("ulps", 10),
+    ("of bound", 9),
+    ("of worst case", 13),
+)
 
 
 def environment(backends: Sequence[Backend]) -> dict[str, Any]:
