@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, host_array
+from portnn.backend import Backend, host_array, promoted
 from portnn.errors import ArgumentError
 from portnn.types import Array
 
@@ -60,14 +60,26 @@ class NumPyBackend(Backend):
         return np.errstate(all="ignore")
 
     def elementwise(self, kernel: Callable[..., tuple[Array, ...]], donate: tuple[int, ...] = ()) -> Any:
-        """Run the kernel in cache-sized blocks, in place."""
+        """Run the kernel in cache-sized blocks, into the vectors that the call before last returned.
+
+        What goes in is written only once all has come out: whatever happens in between, the old values are whole.
+        """
+        spare: list[np.ndarray] = []
 
         def run(*arguments: Any) -> tuple[Array, ...]:
+            old = [arguments[i] for i in donate]
+            fits = len(spare) == len(old) and all(
+                s.shape == a.shape and s.dtype == a.dtype and s is not a for s, a in zip(spare, old, strict=True)
+            )
+            new = list(spare) if fits else [np.empty_like(a) for a in old]
             for start in range(0, arguments[0].size, BLOCK):
                 block = slice(start, start + BLOCK)
                 results = kernel(self.xp, *[a[block] if isinstance(a, np.ndarray) else a for a in arguments])
-                for i, result in zip(donate, results, strict=True):
-                    arguments[i][block] = result
-            return tuple(arguments[i] for i in donate)
+                for vector, result in zip(new, results, strict=True):
+                    if result.dtype != vector.dtype:  # an assignment would cast in silence
+                        raise promoted(result.dtype, vector.dtype)
+                    vector[block] = result
+            spare[:] = old
+            return tuple(new)
 
         return run

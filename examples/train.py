@@ -12,7 +12,7 @@ x = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
 y = np.array([[0], [1], [1], [0]])
 
 net = NeuralNetwork(
-    3, 4, 1, activation="sigmoid", output="sigmoid", loss="sse", optimizer="sgd", learning_rate=1.0, bias=False, seed=0
+    3, 4, 1, activation="sigmoid", output="sigmoid", loss="sse", optimizer="sgd", learning_rate=1.0, bias=False, seed=1
 )
 history = net.fit(x, y, epochs=1000, batch_size=None)
 net.save(file)

@@ -112,32 +112,50 @@ class Backend:
         """Return a pure function, compiled if the library can; it may consume the arguments in ``donate``."""
         return function
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _instance, (self.name, self.device)
+
     def __repr__(self) -> str:
         return f"{self.name}:{self.device}"
 
 
-def host_array(obj: object, dtype: str | None = None) -> np.ndarray:
+def host_array(obj: object, dtype: str | None = None, argument: str = "data") -> np.ndarray:
     """Return anything array-like as a NumPy array: other libraries' arrays, lists, data frames.
 
-    What is too large for ``dtype`` becomes infinity without a warning, which some libraries lack.
+    What is too large for ``dtype`` becomes infinity without a warning, which some libraries lack. Raises DTypeError for
+    what is no array, DataError for a ragged or a masked one; both name the ``argument``.
     """
-    array = _host_array(obj)
+    array = _host_array(obj, argument)
     if dtype is None:
         return array
     with np.errstate(over="ignore"):
         return array.astype(dtype, copy=False)
 
 
-def _host_array(obj: object) -> np.ndarray:
+def _host_array(obj: object, argument: str) -> np.ndarray:
     owner = _owner(obj)
     if owner is not None and owner.name != "numpy":
         return backend_of(obj).to_numpy(obj)
+    if not _array_like(obj):  # NumPy would make an array of one object of it
+        found = f"{type(obj).__name__}: for batches, call step(x, y) on each" if hasattr(obj, "__iter__") else type(obj)
+        raise DTypeError(f"{argument}: expected real numbers in an array, a list or a data frame; got {found}")
+    if isinstance(obj, np.ma.MaskedArray) and np.ma.is_masked(obj):
+        masked = int(np.sum(obj.mask))
+        raise DataError(
+            f"{argument}: expected a value in every place; got {masked} of {obj.size} masked: fill them first"
+        )
     try:
         return np.asarray(obj)
     except ValueError as error:  # NumPy's way of saying that a list is ragged
-        raise DataError(f"data: expected rows of one length; got a ragged sequence ({error})") from error
+        raise DataError(f"{argument}: expected rows of one length; got a ragged sequence ({error})") from error
     except TypeError as error:
-        raise DTypeError(f"data: expected an array; got {type(obj).__name__} ({error})") from error
+        raise DTypeError(f"{argument}: expected an array; got {type(obj).__name__} ({error})") from error
+
+
+def _array_like(obj: object) -> bool:
+    if isinstance(obj, list | tuple | range | int | float | complex | memoryview | bytearray | np.ndarray | np.generic):
+        return True
+    return any(hasattr(obj, f"__array{end}__") for end in ("", "_interface", "_struct")) or hasattr(obj, "__dlpack__")
 
 
 @cache
@@ -210,6 +228,23 @@ def get_backend(name: str | None = None, device: str | None = None) -> Backend:
     for a backend that cannot run here.
     """
     return requested_backend(name, device) or _instance("numpy", None)
+
+
+def with_dtype(backend: Backend, dtype: str) -> Backend:
+    """Return the backend, if its device computes in that dtype. Raises DTypeError."""
+    if dtype not in ("float32", "float64"):
+        raise DTypeError(f"dtype: expected 'float32' or 'float64'; got {dtype!r}")
+    if dtype not in backend.dtypes():
+        raise DTypeError(f'dtype: {backend!r} has no {dtype}; use dtype="float32" or another device')
+    return backend
+
+
+def promoted(got: object, expected: object) -> DTypeError:
+    """Return the error of a step whose results are of another dtype than the network's."""
+    return DTypeError(
+        f"step: expected {expected} throughout; got {got}: a layer, a loss or an optimizer computes with a NumPy "
+        f"scalar (write float(...)) or casts its result"
+    )
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,6 @@ PortnnError
 └── DivergenceError           (ArithmeticError)  the loss stopped being finite
 """
 
-from collections.abc import Mapping
-from typing import TypeVar
-
-T = TypeVar("T")
-
 
 class PortnnError(Exception):
     """Root of every error that portnn raises on purpose."""
@@ -51,10 +46,3 @@ class SerializationError(PortnnError, ValueError):
 
 class DivergenceError(PortnnError, ArithmeticError):
     """The loss stopped being finite; the network is as it was at the start of the epoch."""
-
-
-def choose(argument: str, value: object, options: Mapping[str, T]) -> T:
-    """Return ``options[value]`` or raise an ArgumentError that lists the options."""
-    if isinstance(value, str) and value in options:
-        return options[value]
-    raise ArgumentError(f"{argument}: expected one of {', '.join(options)}; got {value!r}")

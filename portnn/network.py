@@ -2,27 +2,26 @@
 
 import copy
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from portnn import training
-from portnn.backend import Backend, backend_of, get_backend, requested_backend
+from portnn.backend import Backend, backend_of, get_backend, requested_backend, with_dtype
 from portnn.core.architecture import Architecture
-from portnn.core.runtime import PREDICT_ROWS, Runtime
+from portnn.core.runtime import PREDICT_ROWS, Counters, Runtime
 from portnn.core.step import Core
-from portnn.data import arrays, files
-from portnn.data.arrays import Batch, Dataset
-from portnn.errors import ArgumentError, DTypeError, NotFittedError, SerializationError, choose
+from portnn.data import files
+from portnn.data.dataset import Dataset
+from portnn.data.schema import Schema
+from portnn.errors import ArgumentError, DivergenceError, NotFittedError, SerializationError
 from portnn.nn import losses, optimizers, random
 from portnn.nn.layers import Dense, Layer
-from portnn.nn.metrics import METRICS, OF_VALUES, classes
-from portnn.nn.optimizers import OPTIMIZERS, Optimizer
+from portnn.nn.metrics import check_metrics, classes
+from portnn.nn.optimizers import Optimizer
+from portnn.options import plain, positive
 from portnn.training import History
 from portnn.types import Array
 
@@ -78,93 +77,53 @@ class NeuralNetwork:
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
-        if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
+        seed = random.draw_seed() if seed is None else plain(seed)
+        if type(seed) is not int or seed < 0:
             raise ArgumentError(f"seed: expected an int of at least 0; got {seed!r}")
         self._parse = partial(
             Architecture.parse, activation=activation, output=output, bias=bias, initializer=initializer
         )
         self._widths_given = bool(layers)
-        self.architecture = self._parse(layers) if layers else replace(self._parse((1, 100, 1)), features=None)
-        self.loss = loss
-        self._loss = losses.for_output(loss or "mse", self.architecture.output)
-        self.optimizer = optimizers.make(optimizer, learning_rate)
-        self.dtype = dtype
-        self.seed = random.draw_seed() if seed is None else int(seed)
+        self._architecture = self._parse(layers) if layers else replace(self._parse((1, 100, 1)), features=None)
+        self._loss, self._seed = loss, seed
+        self._schema = Schema(losses.for_output(loss or "mse", self._architecture.output), loss is not None, dtype)
+        self._optimizer = optimizers.make(optimizer, learning_rate)
         self.metadata: dict[str, Any] = {}
         """Plain JSON values of the user's own, saved with the model."""
         wanted = requested_backend(backend, device)
-        self._follows_data = wanted is None
-        self._backend = _with_dtype(wanted or get_backend("numpy"), dtype)
+        self._decided = wanted is not None
+        self._backend = with_dtype(wanted or get_backend("numpy"), dtype)
         self._runtime: Runtime | None = None
-        if self.architecture.features is not None:
-            self._build()
+        if self._architecture.features is not None:
+            self._schema, self._runtime = self._sized(self._schema, self._architecture, self._backend)
 
     # ---- where it computes, and of what widths
 
-    def _build(self) -> Runtime:
-        """Draw the initial state, once the width of the input is known."""
-        core = Core(self.architecture, self._loss, *self.architecture.layouts())
-        self._runtime = Runtime.initial(self._backend, core, self.optimizer, self.dtype, self.seed)
-        return self._runtime
+    def _sized(self, schema: Schema, architecture: Architecture, home: Backend) -> tuple[Schema, Runtime]:
+        """Draw the initial state of an architecture whose widths are known."""
+        core = Core(architecture, schema.loss, *architecture.layouts())
+        runtime = Runtime.initial(home, core, self._optimizer, schema.dtype, self._seed)
+        return replace(schema, features=architecture.features, outputs=architecture.outputs), runtime
+
+    def _settled(self, x: object, y: object) -> tuple[Schema, Runtime]:
+        """Return what is expected of these data to train on, and the state where they are and as wide as they are.
+
+        Nothing is changed: what the network becomes is assigned once, by ``_commit``, when the data turned out usable.
+        """
+        home = self._backend if self._decided else with_dtype(backend_of(x), self.dtype)
+        schema = self._schema.learning(x, y)
+        if self._runtime is not None:
+            return schema, self._runtime.on(home)
+        architecture = self._architecture if self._widths_given else self._parse((1, 100, schema.width(home, y)))
+        return self._sized(schema, replace(architecture, features=tuple(schema.inputs(home, x).shape[1:])), home)
+
+    def _commit(self, schema: Schema, runtime: Runtime) -> None:
+        self._schema, self._runtime, self._backend, self._decided = schema, runtime, runtime.backend, True
 
     def _built(self) -> Runtime:
         if self._runtime is None:
             raise NotFittedError("network: its widths are inferred at the first fit; give them, or call fit first")
         return self._runtime
-
-    @contextmanager
-    def _following(self, x: object, y: object) -> Iterator[Runtime]:
-        """Go where the data to train on are, and infer the widths that were not given, for a block that checks them.
-
-        If they turn out not to be usable, the network is put back as it was.
-        """
-        before = self._backend, self._follows_data, self.architecture, self._runtime
-        try:
-            if self._follows_data:
-                self._backend, self._follows_data = _with_dtype(backend_of(x), self.dtype), False
-            with self._backend.scope():
-                yield self._placed() if self._runtime is not None else self._sized(x, y)
-        except BaseException:
-            self._backend, self._follows_data, self.architecture, self._runtime = before
-            raise
-
-    def _placed(self) -> Runtime:
-        runtime = self._built()
-        if runtime.backend is not self._backend:
-            self._runtime = runtime = runtime.to(self._backend, self.dtype)
-        return runtime
-
-    def _sized(self, x: object, y: object) -> Runtime:
-        shape = tuple(arrays.features(self._backend, x, None, self.dtype, check=False).shape[1:])
-        if self._widths_given:
-            self.architecture = replace(self.architecture, features=shape)
-        else:
-            self.architecture = self._parse((*shape, 100, arrays.target_width(self._backend, y, self._loss)))
-        return self._build()
-
-    # ---- data in
-
-    def _features(self, x: object, check: bool, name: str = "x") -> Array:
-        return arrays.features(self._backend, x, self.architecture.features, self.dtype, check, name)
-
-    def _targets(self, y: object, rows: int, check: bool, name: str = "y") -> Array:
-        named = self.loss is not None
-        return arrays.targets(
-            self._backend, y, rows, self.architecture.outputs, self._loss, named, self.dtype, check, name
-        )
-
-    def _dataset(self, x: object, y: object, sample_weight: object = None, name: str = "") -> Dataset:
-        xs = self._features(x, check=True, name=f"{name}x")
-        ys = self._targets(y, xs.shape[0], check=True, name=f"{name}y")
-        weight = None
-        if sample_weight is not None:
-            weight = arrays.row_weights(self._backend, sample_weight, xs.shape[0], self.dtype, self._loss.mean)
-        return Dataset(xs, ys, weight)
-
-    def _batch(self, x: object, y: object) -> Batch:
-        xs = self._features(x, check=False)
-        ys = self._targets(y, xs.shape[0], check=False)
-        return xs, ys, 1.0 / xs.shape[0] if self._loss.mean else 1.0
 
     # ---- training
 
@@ -185,93 +144,78 @@ class NeuralNetwork:
 
         ``x`` is (rows, features), ``y`` (rows, outputs), (rows,) for one output, or integer labels, (rows,), for
         cross_entropy. ``batch_size=None`` is the full batch. ``validation`` is a share of the rows, held out at
-        random, or (x, y). ``metrics``: names, measured after each epoch. ``sample_weight``: (rows,).
-        ``progress=None`` shows a bar on work of over a second, on a terminal.
+        random, or (x, y). ``metrics``: names, measured after each epoch. ``sample_weight``: (rows,); the rows trained
+        on and those held out are each weighted among themselves. ``progress=None`` shows a bar on work of over a
+        second, on a terminal. The columns of a data frame are remembered by name: later ones are taken in their order.
 
         Ctrl-C is held back to the end of the step: the network stays usable, and KeyboardInterrupt is raised.
         Raises ShapeError, DTypeError, DataError for data that cannot be used, before anything is changed;
-        DivergenceError where the loss stops being finite, with the network as at the start of the epoch.
+        DivergenceError where loss or parameters stop being finite, with the network as at the start of the epoch.
         """
-        _check_positive("epochs", epochs)
-        _check_positive("batch_size", batch_size, optional=True)
-        with self._following(x, y) as runtime:
-            whole, held = self._dataset(x, y, sample_weight), None
-            _check_metrics(metrics, whole)
-            if isinstance(validation, tuple):
-                held = self._dataset(*validation, name="validation ")
-            elif validation is not None:
-                whole, held = self._split(whole, validation)
-        with self._backend.scope():
-            if runtime.step_count == 0:
-                self._fit_buffers(runtime, whole)
+        epochs, size = positive("epochs", epochs), None if batch_size is None else positive("batch_size", batch_size)
+        schema, runtime = self._settled(x, y)
+        with runtime.backend.scope():
+            whole, rest = schema.sets(runtime.backend, x, y, sample_weight, validation, self._seed)
+            runtime = runtime.adapted_to(whole)
+            data, held = runtime.dataset(whole), None if rest is None else runtime.dataset(rest)
+            check_metrics(metrics, data.y.ndim == 1)
+            if not runtime.is_finite():
+                raise DivergenceError("network: expected finite parameters to start from; got NaN or infinity")
+            self._commit(schema, runtime)
             return training.fit(
-                runtime,
-                whole,
-                held,
-                epochs=epochs,
-                batch_size=batch_size,
-                shuffle=shuffle,
-                metrics=metrics,
-                progress=progress,
+                runtime, data, held, epochs=epochs, batch_size=size, shuffle=shuffle, metrics=metrics, progress=progress
             )
 
     def prepared(self, x: object, y: object) -> tuple[Runtime, Dataset]:
-        """Return the state and the checked data that a fit would start from."""
-        with self._following(x, y) as runtime:
-            dataset = self._dataset(x, y)
-            if runtime.step_count == 0:
-                self._fit_buffers(runtime, dataset)
-        return runtime, dataset
-
-    def _split(self, whole: Dataset, share: float) -> tuple[Dataset, Dataset]:
-        if not isinstance(share, float) or not 0.0 < share < 1.0 or whole.rows < 2:
-            raise ArgumentError(f"validation: expected a share between 0 and 1 of at least 2 rows; got {share!r}")
-        kept, held = (self._backend.asarray(index) for index in random.split(whole.rows, share, self.seed))
-        return whole.take(self._backend.xp, kept), whole.take(self._backend.xp, held)
-
-    def _fit_buffers(self, runtime: Runtime, whole: Dataset) -> None:
-        """Fit what layers such as Standardize know of the training data."""
-        buffers: dict[str, np.ndarray] = {}
-        for i, layer in enumerate(self.architecture.layers):
-            if layer.fitted_to:
-                columns = self._backend.to_numpy(getattr(whole, layer.fitted_to))
-                fitted = layer.fitted(*arrays.column_statistics(columns))
-                buffers |= {e.name: fitted[e.key] for e in runtime.core.buffers.entries if e.layer == i}
-        if buffers:
-            runtime.assign({}, buffers)
+        """Return the state and the checked data that a fit would start from; nothing is changed."""
+        schema, runtime = self._settled(x, y)
+        with runtime.backend.scope():
+            checked = schema.checked(runtime.backend, x, y)
+            runtime = runtime.adapted_to(checked)
+            return runtime, runtime.dataset(checked)
 
     def step(self, x: object, y: object) -> Array:
         """Take one training step on a batch; return the loss before it, an unread 0-d array.
 
-        Checks shapes and dtypes, not values: that would wait for the device (``fit`` does, once).
+        Checks shapes and dtypes, not values: that would wait for the device (``fit`` does, once). What ``Standardize``
+        and its like know of the data they learn from the first batch, if no ``fit`` came before it.
         """
-        with self._following(x, y) as runtime:
-            batch = self._batch(x, y)
-        with self._backend.scope():
-            return runtime.step(batch)
+        schema, runtime = self._settled(x, y)
+        with runtime.backend.scope():
+            data = schema.checked(runtime.backend, x, y, check=False)
+            runtime = runtime.adapted_to(data)
+            self._commit(schema, runtime)
+            return runtime.step(runtime.batch(data))
 
     def gradients(self, x: object, y: object) -> tuple[Array, dict[str, Array]]:
-        """Return (loss, {parameter name: gradient}) of a batch; nothing is changed."""
-        with self._following(x, y) as runtime:
-            return runtime.gradients(self._batch(x, y))
+        """Return (loss, {parameter name: gradient}) of a batch, as the next step takes them; no state is changed."""
+        schema, runtime = self._settled(x, y)
+        with runtime.backend.scope():
+            data = schema.checked(runtime.backend, x, y, check=False)
+            self._commit(schema, runtime)
+            runtime = runtime.adapted_to(data)
+            return runtime.gradients(runtime.batch(data))
 
     @property
     def step_count(self) -> int:
         """Training steps taken."""
-        return self._runtime.step_count if self._runtime else 0
+        return self._runtime.counters.step if self._runtime else 0
 
     @property
     def epoch_count(self) -> int:
         """Epochs finished."""
-        return self._runtime.epoch_count if self._runtime else 0
+        return self._runtime.counters.epoch if self._runtime else 0
 
     # ---- inference
 
+    def _inputs(self, x: object, check: bool = False) -> Array:
+        runtime, schema = self._built(), self._schema
+        return runtime.inputs(schema.inputs(runtime.backend, x), check, columns=schema.columns)
+
     def forward(self, x: object) -> Array:
         """Return the outputs, (rows, outputs), on the network's backend, unbatched."""
-        runtime = self._built()
         with self._backend.scope():
-            return runtime.forward(self._features(x, check=False))
+            return self._built().forward(self._inputs(x))
 
     def predict(self, x: object, *, batch_size: int | None = None) -> Any:
         """Return the outputs, (rows, outputs), in the caller's kind of array; NaN in a row gives NaN in its output."""
@@ -293,10 +237,9 @@ class NeuralNetwork:
         return self._home(x, labels)
 
     def _outputs(self, x: object, batch_size: int | None, check: bool) -> Array:
-        runtime = self._built()
-        _check_positive("batch_size", batch_size, optional=True)
+        rows = PREDICT_ROWS if batch_size is None else positive("batch_size", batch_size)
         with self._backend.scope():
-            return runtime.forward(self._features(x, check), batch_size or PREDICT_ROWS)
+            return self._built().forward(self._inputs(x, check), rows)
 
     def _home(self, x: object, result: Array) -> Any:
         home = backend_of(x)
@@ -306,16 +249,59 @@ class NeuralNetwork:
         """Return {"loss": ..., metric: ...} over the data, in inference mode."""
         runtime = self._built()
         with self._backend.scope():
-            dataset = self._dataset(x, y)
-            _check_metrics(metrics, dataset)
+            dataset = runtime.dataset(self._schema.checked(self._backend, x, y))
+            check_metrics(metrics, dataset.y.ndim == 1)
             return runtime.evaluate(dataset, metrics)
 
     # ---- what it holds
 
     @property
+    def architecture(self) -> Architecture:
+        """The layers, the output activation, and the width of the input where it is known."""
+        return self._runtime.core.architecture if self._runtime else self._architecture
+
+    @property
     def backend(self) -> str:
         """Where the network computes: "numpy:cpu", "cupy:0", "torch:cuda:0"."""
         return repr(self._backend)
+
+    @property
+    def dtype(self) -> str:
+        """Of parameters and computation; ``to(dtype=...)`` gives a copy of another."""
+        return self._schema.dtype
+
+    @property
+    def loss(self) -> str | None:
+        """Name of the loss; None: mse."""
+        return self._loss
+
+    @property
+    def seed(self) -> int:
+        """Of initial weights, shuffles, splits and masks."""
+        return self._seed
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer. Another one (or its name) takes over from the next step on.
+
+        Of the same kind it goes on with the vectors (momentum, moments) that there are; of another it starts anew.
+        """
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: str | Optimizer) -> None:
+        chosen = optimizers.make(optimizer, None)
+        runtime = None if self._runtime is None else self._runtime.optimized_by(chosen)
+        self._optimizer, self._runtime = chosen, runtime
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimizer's learning rate; it may be set."""
+        return self._optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: float) -> None:
+        self.optimizer = optimizers.make(self._optimizer, learning_rate)
 
     @property
     def parameters(self) -> Mapping[str, Array]:
@@ -325,7 +311,7 @@ class NeuralNetwork:
 
     @property
     def buffers(self) -> Mapping[str, Array]:
-        """Copies of the values that are not trained, by name: mean1, inverse_std1."""
+        """Copies of the values that are not trained, by name: mean1, rest1, inverse_std1."""
         with self._backend.scope():
             return MappingProxyType(self._built().buffers())
 
@@ -338,16 +324,22 @@ class NeuralNetwork:
             self._built().assign(parameters)
 
     def to(self, backend: str | None = None, *, device: str | None = None, dtype: str | None = None) -> "NeuralNetwork":
-        """Return a copy, optimizer state included, on another backend or device or of another dtype."""
-        other = copy.copy(self)
-        other.metadata = copy.deepcopy(self.metadata)
-        other.dtype = dtype or self.dtype
-        if backend or device:
-            other._backend, other._follows_data = get_backend(backend, device), False
-        other._backend = _with_dtype(other._backend, other.dtype)
+        """Return a copy, optimizer state included, on another backend or device or of another dtype.
+
+        A device alone is one of the network's own backend.
+        """
+        moved = backend is not None or device is not None
+        home = get_backend(backend or self._backend.name, device) if moved else self._backend
+        other = object.__new__(type(self))
+        vars(other).update(vars(self), metadata=copy.deepcopy(self.metadata), _decided=self._decided or moved)
+        other._schema = replace(self._schema, dtype=self.dtype if dtype is None else dtype)
+        other._backend = with_dtype(home, other.dtype)
         if self._runtime is not None:
             other._runtime = self._runtime.to(other._backend, other.dtype)
         return other
+
+    def __copy__(self) -> "NeuralNetwork":
+        return self.to()
 
     def __deepcopy__(self, memo: object) -> "NeuralNetwork":
         return self.to()
@@ -375,70 +367,47 @@ class NeuralNetwork:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network, optimizer state and counters included, as safetensors; atomically."""
-        files.write_model(
-            path,
-            self._built().arrays(),
-            {
-                "architecture": self.architecture.describe(),
-                "loss": self.loss,
-                "optimizer": {"optimizer": optimizers.name_of(self.optimizer), **asdict(self.optimizer)},
-                "dtype": self.dtype,
-                "seed": self.seed,
-                "step_count": self.step_count,
-                "epoch_count": self.epoch_count,
-                "metadata": self.metadata,
-            },
-        )
+        runtime, schema = self._built(), self._schema
+        description = {
+            "architecture": self.architecture.describe(),
+            "loss": self.loss,
+            "optimizer": optimizers.describe(self.optimizer),
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "counters": runtime.counters._asdict(),
+            "adapted": runtime.adapted,
+            "columns": schema.columns,
+            "target_columns": schema.target_columns,
+            "metadata": self.metadata,
+        }
+        files.write_model(path, runtime.arrays(), description)
 
     @classmethod
     def load(
         cls, path: str | os.PathLike[str], *, backend: str | None = None, device: str | None = None
     ) -> "NeuralNetwork":
         """Read a network that ``save`` wrote. Raises SerializationError for any other file."""
-        stored, description = files.read_model(path)
+        arrays, description = files.read_model(path)
         try:
             architecture = Architecture.from_description(description["architecture"])
-            options = dict(description["optimizer"])
-            optimizer = choose("optimizer", options.pop("optimizer"), OPTIMIZERS)(**options)
             network = cls(
                 *architecture.layers,
                 output=architecture.output,
                 loss=description["loss"],
-                optimizer=optimizer,
+                optimizer=optimizers.from_description(description["optimizer"]),
                 dtype=description["dtype"],
                 seed=description["seed"],
                 backend=backend,
                 device=device,
             )
             network.metadata = dict(description["metadata"])
-            network.architecture = architecture
-            runtime = network._build()
-            runtime.step_count, runtime.epoch_count = int(description["step_count"]), int(description["epoch_count"])
+            columns, targets = (description[key] and tuple(description[key]) for key in ("columns", "target_columns"))
+            schema = replace(network._schema, columns=columns, target_columns=targets)
+            network._schema, runtime = network._sized(schema, architecture, network._backend)
             with network._backend.scope():
-                runtime.set_arrays(stored)
+                runtime.set_arrays(arrays)
+            runtime.counters, runtime.adapted = Counters(**description["counters"]), bool(description["adapted"])
+            network._runtime = runtime
         except (KeyError, TypeError, ValueError, AssertionError, AttributeError) as error:
             raise SerializationError(f"{path}: the file contradicts itself ({error!r})") from error
         return network
-
-
-def _check_metrics(metrics: Sequence[str], dataset: Dataset) -> None:
-    if isinstance(metrics, str):
-        raise ArgumentError(f"metrics: expected a list of names; got {metrics!r}")
-    for name in metrics:
-        choose("metrics", name, METRICS)
-        if name in OF_VALUES and dataset.y.ndim == 1:
-            raise ArgumentError(f"metrics: {name!r} is for targets that are values; got class labels")
-
-
-def _check_positive(argument: str, value: object, optional: bool = False) -> None:
-    if not (optional and value is None) and (not isinstance(value, int | np.integer) or value < 1):
-        raise ArgumentError(f"{argument}: expected a positive int; got {value!r}")
-
-
-def _with_dtype(backend: Backend, dtype: str) -> Backend:
-    """Return the backend, if its device computes in that dtype."""
-    if dtype not in ("float32", "float64"):
-        raise DTypeError(f"dtype: expected 'float32' or 'float64'; got {dtype!r}")
-    if dtype not in backend.dtypes():
-        raise DTypeError(f'dtype: {backend!r} has no {dtype}; use dtype="float32" or another device')
-    return backend

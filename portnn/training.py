@@ -1,6 +1,7 @@
 """The fit loop: epochs and batches around the runtime's step."""
 
 import math
+import operator
 import os
 import signal
 import sys
@@ -12,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from portnn import plot
-from portnn.core.runtime import Runtime, Snapshot
-from portnn.data.arrays import Dataset
+from portnn.core.runtime import Runtime
+from portnn.data.dataset import Dataset
 from portnn.errors import DivergenceError
 from portnn.nn import random
 
@@ -94,16 +95,29 @@ def fit(
             backup = runtime.snapshot()
             order = None
             if shuffle and steps > 1:
-                rng = random.generator(runtime.seed, random.SHUFFLE, runtime.epoch_count)
+                rng = random.generator(runtime.seed, random.SHUFFLE, runtime.counters.epoch)
                 order = runtime.backend.asarray(rng.permutation(data.rows))
             losses, rows = [], []
-            for batch in data.batches(xp, size, order, mean):
-                losses.append(runtime.step(batch))
-                rows.append(batch[0].shape[0])
-                bar.update()
-                release()
-            history.loss.append(_epoch_loss(runtime, losses, rows, backup))
-            runtime.epoch_count += 1
+            try:
+                for batch in data.batches(xp, size, order, mean):
+                    losses.append(runtime.step(batch))
+                    rows.append(batch[0].shape[0])
+                    bar.update()
+                    release()
+            except BaseException:
+                if _diverged(runtime, list(map(runtime.read, losses))):  # before it was interrupted
+                    runtime.restore(backup)
+                raise
+            values = list(map(runtime.read, losses))  # the first time that the host waits for them
+            if found := _diverged(runtime, values):
+                runtime.restore(backup)
+                raise DivergenceError(
+                    f"{found}. The network is as it was at the start of the epoch (step {runtime.counters.step}); a "
+                    f"smaller learning_rate than {runtime.optimizer.learning_rate:g} may help"
+                )
+            weights = rows if mean else [1] * steps
+            history.loss.append(sum(map(operator.mul, values, weights)) / (data.rows if mean else 1))
+            runtime.end_epoch()
             measured = _measure(runtime, data, validation, metrics)
             for name, value in measured.items():
                 history.metrics.setdefault(name, []).append(value)
@@ -111,24 +125,22 @@ def fit(
             if not bar.disable:
                 shown = {"loss": history.loss[-1], **measured}
                 bar.set_postfix({k: f"{v:.4g}" for k, v in shown.items()}, refresh=False)
+            release()
     return history
 
 
-def _epoch_loss(runtime: Runtime, losses: list[Any], rows: list[int], backup: Snapshot) -> float:
-    """Read the epoch's losses, the first time that the host waits for them; put back what diverged."""
-    values = [runtime.read(loss) for loss in losses]
-    for i, value in enumerate(values):
+def _diverged(runtime: Runtime, losses: list[float]) -> str:
+    """Return what stopped being finite in the steps of these losses, and where; empty where all is well.
+
+    A loss precedes its step: what the last step did shows in the state alone.
+    """
+    for i, value in enumerate(losses):
         if not math.isfinite(value):
-            step = runtime.step_count - len(values) + i + 1
-            runtime.restore(backup)
-            raise DivergenceError(
-                f"loss: expected finite values; got {value} at step {step}. The network is as it was at the start "
-                f"of the epoch (step {runtime.step_count}); a smaller learning_rate than "
-                f"{runtime.optimizer.learning_rate:g} may help"
-            )
-    if not runtime.core.loss.mean:
-        return sum(values)
-    return sum(value * n for value, n in zip(values, rows, strict=True)) / sum(rows)
+            step = runtime.counters.step - len(losses) + i + 1
+            return f"loss: expected finite values; got {value} at step {step}"
+    if not runtime.is_finite():
+        return f"parameters: expected finite values; got NaN or infinity by step {runtime.counters.step}"
+    return ""
 
 
 def _measure(

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 FUNCTIONS = frozenset(
-    "abs arange asarray astype concat exp expand_dims log log1p matmul matrix_transpose max negative reshape sqrt "
-    "sum tanh".split()
+    "abs arange asarray astype concat exp expand_dims finfo log log1p matmul matrix_transpose max maximum negative "
+    "reshape sqrt sum tanh".split()
 )
 
 
@@ -111,6 +111,8 @@ class AustereNamespace:
             import array_api_compat.numpy as xp
 
             unwrap = lambda a: [unwrap(b) for b in a] if isinstance(a, list) else getattr(a, "value", a)  # noqa: E731
+            if name == "finfo":
+                return xp.finfo(*arguments)
             with np.errstate(all="ignore"):
                 return Austere(getattr(xp, name)(*map(unwrap, arguments), **options))
 

@@ -103,7 +103,7 @@ def test_ctrl_c_keeps_what_was_learnt(tmp_path, iris, monkeypatch):
     step = Runtime.step
 
     def interrupted(runtime, batch):
-        if runtime.step_count == 7:
+        if runtime.counters.step == 7:
             signal.raise_signal(signal.SIGINT)
         return step(runtime, batch)
 

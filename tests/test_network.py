@@ -281,7 +281,7 @@ def test_interrupt_is_held_to_the_end_of_the_step(backend, monkeypatch):
     step = Runtime.step
 
     def interrupted(runtime, batch):
-        if runtime.step_count == 5:
+        if runtime.counters.step == 5:
             signal.raise_signal(signal.SIGINT)
         return step(runtime, batch)
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from portnn.errors import ArgumentError, choose
+from portnn.errors import ArgumentError
 from portnn.nn import random
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import resolve
 from portnn.nn.layers import LAYERS, Activation, Dense, Features, Layer, Standardize, Unstandardize
+from portnn.options import choose
 from portnn.types import Array, Namespace
 
 

@@ -9,26 +9,43 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portnn.backend import Backend, host_array
+from portnn.backend import Backend, get_backend, host_array, promoted
 from portnn.core.architecture import Layout
+from portnn.core.entry import Entry
 from portnn.core.step import Core, State
-from portnn.data.arrays import Batch, Dataset
-from portnn.errors import DataError, DTypeError, ShapeError, choose
+from portnn.data.arrays import check_finite, to_host
+from portnn.data.dataset import Batch, Checked, Dataset, column_statistics
+from portnn.data.frames import Names
+from portnn.errors import DataError, DTypeError, ShapeError
 from portnn.nn import random
 from portnn.nn.metrics import METRICS
 from portnn.nn.optimizers import Optimizer
+from portnn.options import choose
 from portnn.types import Array
 
 PREDICT_ROWS = 8192
 """Rows of one batch at prediction: bounds the memory of the hidden layers."""
 
 
+class Counters(NamedTuple):
+    """What was done so far."""
+
+    step: int = 0
+    """Training steps."""
+    epoch: int = 0
+    """Epochs finished."""
+    update: int = 0
+    """Steps since the optimizer's vectors were started: its bias corrections count from there."""
+
+
+START = Counters()
+
+
 class Snapshot(NamedTuple):
     """A copy of all that training changes."""
 
     state: State
-    step_count: int
-    epoch_count: int
+    counters: Counters
 
 
 class Runtime:
@@ -42,8 +59,8 @@ class Runtime:
         dtype: str,
         seed: int,
         state: State,
-        step_count: int = 0,
-        epoch_count: int = 0,
+        counters: Counters = START,
+        adapted: bool = False,
     ) -> None:
         """Take owned copies of the state's arrays, of any library, to the backend."""
 
@@ -53,34 +70,133 @@ class Runtime:
 
         self.backend, self.core, self.optimizer, self.dtype, self.seed = backend, core, optimizer, dtype, seed
         self.state = State(owned(state.parameters), owned(state.buffers), tuple(map(owned, state.slots)))
-        self.step_count, self.epoch_count = step_count, epoch_count
+        self._kind = getattr(backend.xp, dtype)
+        self.counters = counters
+        self.adapted = adapted
+        """Whether layers such as Standardize have learnt what they need of the training data."""
         xp = backend.xp
         update = backend.elementwise(optimizer.kernel, donate=(0, *range(2, 2 + optimizer.slots)))
         self._update = update
         self._step = backend.compile(lambda state, *rest: core.step(xp, update, state, *rest), donate=(0,))
         self._forward = backend.compile(lambda state, x: core.forward(xp, state, x))
+        self._entry = self._opened()
 
     @classmethod
     def initial(cls, backend: Backend, core: Core, optimizer: Optimizer, dtype: str, seed: int) -> "Runtime":
         """Return a runtime with freshly drawn parameters."""
         draw = core.architecture.initial
-        slots = tuple(np.zeros(core.parameters.size) for _ in range(optimizer.slots))
-        state = State(draw(core.parameters, seed), draw(core.buffers, seed), slots)
-        return cls(backend, core, optimizer, dtype, seed, state)
+        state = State(draw(core.parameters, seed), draw(core.buffers, seed), _started(core, optimizer))
+        adapted = not any(layer.fitted_to for layer in core.architecture.layers)
+        return cls(backend, core, optimizer, dtype, seed, state, adapted=adapted)
 
     def to(self, backend: Backend, dtype: str) -> "Runtime":
         """Return a copy elsewhere, counters included."""
-        counts = self.step_count, self.epoch_count
-        return Runtime(backend, self.core, self.optimizer, dtype, self.seed, self.state, *counts)
+        return Runtime(backend, self.core, self.optimizer, dtype, self.seed, self.state, self.counters, self.adapted)
+
+    def on(self, backend: Backend) -> "Runtime":
+        """Return this runtime if it is there, else a copy there."""
+        return self if self.backend is backend else self.to(backend, self.dtype)
+
+    def optimized_by(self, optimizer: Optimizer) -> "Runtime":
+        """Return a copy with another optimizer; its vectors are kept where they fit, else started anew."""
+        state, counters = self.state, self.counters
+        if type(optimizer) is not type(self.optimizer) or optimizer.slots != self.optimizer.slots:
+            state = state._replace(slots=_started(self.core, optimizer))
+            counters = counters._replace(update=0)
+        return Runtime(self.backend, self.core, optimizer, self.dtype, self.seed, state, counters, self.adapted)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        host = self.backend.to_numpy
+        state = State(host(self.state.parameters), host(self.state.buffers), tuple(map(host, self.state.slots)))
+        return Runtime, (
+            self.backend,
+            self.core,
+            self.optimizer,
+            self.dtype,
+            self.seed,
+            state,
+            self.counters,
+            self.adapted,
+        )
+
+    # ---- data in
+
+    def adapted_to(self, data: Checked) -> "Runtime":
+        """Return a copy whose layers have learnt mean and deviation from the data; itself where they have already."""
+        if self.adapted:
+            return self
+        if data.rows < 2:
+            raise DataError("x: expected at least two rows to learn mean and deviation from, for Standardize; got 1")
+        buffers: dict[str, np.ndarray] = {}
+        for i, layer in enumerate(self.core.architecture.layers):
+            if layer.fitted_to:
+                columns = to_host(self.backend, getattr(data, layer.fitted_to))
+                check_finite(get_backend("numpy"), layer.fitted_to, columns, "float64", data.columns)
+                fitted = layer.fitted(*column_statistics(columns, data.weight))
+                entries = (e for e in self.core.buffers.entries if e.layer == i)
+                buffers |= {e.name: fitted[e.key].reshape(e.shape) for e in entries}
+        copy = self.to(self.backend, self.dtype)
+        copy.assign({}, buffers)
+        copy.adapted = True
+        return copy
+
+    def inputs(self, x: Array, check: bool = False, name: str = "x", columns: Names = None) -> Array:
+        """Return x, of the backend or of NumPy, as the core takes it; ``check`` refuses NaN and infinity."""
+        entered = self._entry(x)
+        if check:
+            check_finite(self.backend, name, entered, self.dtype, columns)
+        return entered
+
+    def dataset(self, data: Checked) -> Dataset:
+        """Return checked data as the core takes them. Raises DataError for what is not finite."""
+        x = self.inputs(data.x, True, f"{data.name}x", data.columns)
+        weight = data.row_weights(self.core.loss.mean)
+        return Dataset(x, data.y, None if weight is None else self.backend.asarray(weight, self.dtype))
+
+    def batch(self, data: Checked) -> Batch:
+        """Return checked data as one batch, their values unseen."""
+        return self.inputs(data.x), data.y, 1.0 / data.rows if self.core.loss.mean else 1.0
+
+    def _opened(self) -> Entry:
+        """Return the entry for the buffers as they are."""
+        buffers = self.backend.to_numpy(self.state.buffers)
+        first = {e.key: buffers[e.start : e.stop].reshape(e.shape) for e in self.core.buffers.entries if e.layer == 0}
+        return Entry(self.backend, self.core.architecture.layers[0], first, self.dtype)
 
     # ---- computing
 
+    @property
+    def key(self) -> random.Key:
+        """The key of the random bits of the step to come."""
+        return random.key(self.seed, self.counters.step)
+
+    @property
+    def dials(self) -> tuple[float, ...]:
+        """The optimizer's numbers for the step to come."""
+        return self.optimizer.dials(self.counters.update + 1)
+
     def step(self, batch: Batch) -> Array:
-        """Take one training step; return the loss before it, unread."""
-        dials = self.optimizer.dials(self.step_count + 1)
-        self.state, loss = self._step(self.state, *batch, random.key(self.seed, self.step_count), *dials)
-        self.step_count += 1
+        """Take one training step; return the loss before it, unread. On an error nothing is changed."""
+        state, loss = self._step(self.state, *batch, self.key, *self.dials)
+        if state.parameters.dtype != self._kind:
+            raise promoted(state.parameters.dtype, self._kind)
+        done = self.counters
+        done = Counters(done.step + 1, done.epoch, done.update + 1)
+        # Nothing is called between the two: an interrupt comes before both or after both.
+        self.state, self.counters = state, done
         return loss
+
+    def end_epoch(self) -> None:
+        """Count an epoch."""
+        self.counters = self.counters._replace(epoch=self.counters.epoch + 1)
+
+    def is_finite(self) -> bool:
+        """Return whether all that training changes is finite: waits for the device."""
+        xp, (parameters, buffers, slots) = self.backend.xp, self.state
+        finite = xp.all(xp.isfinite(parameters))
+        for vector in (buffers, *slots):
+            finite = xp.logical_and(finite, xp.all(xp.isfinite(vector)))
+        return bool(finite)
 
     def updated(self, parameters: Array, gradient: Array, *rest: Any) -> tuple[Array, ...]:
         """Return the optimizer's (parameters, \\*slots) for a gradient; nothing is changed.
@@ -93,8 +209,7 @@ class Runtime:
 
     def gradients(self, batch: Batch) -> tuple[Array, dict[str, Array]]:
         """Return (loss, {parameter: gradient}), with the random bits of the step to come."""
-        key = random.key(self.seed, self.step_count)
-        loss, vector = self.core.gradients(self.backend.xp, self.state, *batch, key)
+        loss, vector = self.core.gradients(self.backend.xp, self.state, *batch, self.key)
         return loss, self.core.parameters.named(self.backend.xp, vector)
 
     def forward(self, x: Array, rows: int | None = None) -> Array:
@@ -131,11 +246,11 @@ class Runtime:
         copied = State(
             self.copy(self.state.parameters), self.copy(self.state.buffers), tuple(map(self.copy, self.state.slots))
         )
-        return Snapshot(copied, self.step_count, self.epoch_count)
+        return Snapshot(copied, self.counters)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, which is consumed."""
-        self.state, self.step_count, self.epoch_count = snapshot
+        self.state, self.counters = snapshot
 
     def parameters(self) -> dict[str, Array]:
         """Return copies of the parameters by name."""
@@ -152,13 +267,14 @@ class Runtime:
             parameters=self._filled("parameters", core.parameters, state.parameters, parameters),
             buffers=self._filled("buffers", core.buffers, state.buffers, buffers or {}),
         )
+        self._entry = self._opened()
 
     def _filled(self, argument: str, layout: Layout, vector: Array, values: Mapping[str, object]) -> Array:
         entries = {e.name: e for e in layout.entries}
         flat = np.array(self.backend.to_numpy(vector))
         for name, value in values.items():
             entry = choose(argument, name, entries)
-            array = host_array(value)
+            array = host_array(value, argument=f"{argument}[{name!r}]")
             if array.dtype.kind not in "biuf":
                 raise DTypeError(f"{argument}[{name!r}]: expected real numbers; got dtype {array.dtype}")
             if array.shape != entry.shape:
@@ -198,3 +314,8 @@ class Runtime:
             host = self.backend.to_numpy(vector)
             digest.update(host.astype(host.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
+
+
+def _started(core: Core, optimizer: Optimizer) -> tuple[np.ndarray, ...]:
+    """Return the optimizer's vectors before its first step."""
+    return tuple(np.zeros(core.parameters.size) for _ in range(optimizer.slots))

@@ -11,7 +11,7 @@ import numpy as np
 
 from portnn.errors import SerializationError
 
-FORMAT = 1
+FORMAT = 2
 _KEY = "portnn"
 
 

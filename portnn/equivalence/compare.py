@@ -15,9 +15,9 @@ import numpy as np
 from portnn.backend import Backend, available_backends, get_backend
 from portnn.core.runtime import Runtime, Snapshot
 from portnn.core.step import Core, State
-from portnn.data.arrays import Batch, Dataset
+from portnn.data.dataset import Batch, Dataset
 from portnn.equivalence.report import Piece, Report, environment
-from portnn.errors import ArgumentError
+from portnn.errors import ArgumentError, DTypeError
 from portnn.namespaces.bounds import LAMBDA, Bounded, BoundingNamespace
 from portnn.network import NeuralNetwork
 from portnn.nn import random
@@ -64,10 +64,14 @@ def compare(
                 move = partial(_moved, backend, reference.dtype)
                 state, there = _mapped(move, before.state), tuple(map(move, batch))
                 got = _walk(run, backend.xp, state, there, lambda name, a: move(record[name]))  # noqa: B023
-                stepper.restore(Snapshot(state, before.step_count, before.epoch_count))
-                stepper.step(there)
-                got |= _updated(run.core, "whole step", backend.xp, stepper.state)
-                run.step(tuple(map(move, batch)))
+                stepper.restore(Snapshot(state, before.counters))
+                refused = None
+                try:
+                    stepper.step(there)
+                    got |= _updated(run.core, "whole step", backend.xp, stepper.state)
+                    run.step(tuple(map(move, batch)))
+                except DTypeError as error:  # promoted: the piece where it began is in the report
+                    refused = error
                 for (place, what), value in got.items():
                     expect = expected["update" if place == "whole step" else place, what]
                     probable, worst = (bound[place, what] for bound in bounds)
@@ -83,6 +87,8 @@ def compare(
                             worst,
                         )
                     )
+                if refused is not None and report.holds:
+                    raise refused
                 report.follow(repr(backend), reference.state.parameters, backend.to_numpy(run.state.parameters))
     report.fingerprints.update({repr(run.backend): run.fingerprint() for run in [reference, *runs]})
     return report
@@ -90,7 +96,7 @@ def compare(
 
 def _batches(reference: Runtime, dataset: Dataset, steps: int, size: int) -> Iterator[Batch]:
     """Yield the batches that ``fit`` would train on."""
-    home, count, epoch = reference.backend, 0, reference.epoch_count
+    home, count, epoch = reference.backend, 0, reference.counters.epoch
     while True:
         order = random.generator(reference.seed, random.SHUFFLE, epoch).permutation(dataset.rows)
         for batch in dataset.batches(home.xp, size, order, reference.core.loss.mean):
@@ -110,11 +116,11 @@ def _walk(
     update: Callable[..., tuple[Array, ...]] | None = None,
 ) -> dict[Name, Array]:
     """Take one step piece by piece; ``given(name, array)`` returns what the next piece starts from."""
-    core, step = runtime.core, runtime.step_count
+    core = runtime.core
     x, y, weight = batch
     results: dict[Name, Array] = {}
     closures = []
-    mode = Mode(training=True, key=random.key(runtime.seed, step))
+    mode = Mode(training=True, key=runtime.key)
     places = [f"{i} {type(layer).__name__}" for i, layer in enumerate(core.architecture.layers, start=1)]
     for i, (layer, weights, how) in enumerate(core.bound_layers(xp, state, mode)):
         x, backward = layer.forward(xp, weights, given(("x", i), x), how)
@@ -131,8 +137,7 @@ def _walk(
     gradient = given("gradient", core.parameters.flatten(xp, gradients))
     if update is None:  # the backend's own, which consumes what it is given
         update = runtime.updated
-    dials = runtime.optimizer.dials(step + 1)
-    parameters, *slots = update(state.parameters, gradient, *state.slots, *dials)
+    parameters, *slots = update(state.parameters, gradient, *state.slots, *runtime.dials)
     return results | _updated(core, "update", xp, State(parameters, state.buffers, tuple(slots)))
 
 

@@ -172,6 +172,14 @@ class BoundingNamespace:
         value, error = (np.max(a, axis=axis, keepdims=keepdims) for a in (x.value, x.error))
         return Bounded(value, error, x.dtype)
 
+    def maximum(self, x: Bounded, other: float) -> Bounded:
+        # A number is rounded to the dtype; the result moves by no more than its operands.
+        other = x.dtype.type(other)
+        return Bounded(np.maximum(x.value, other), np.where(x.value + x.error < other, 0.0, x.error), x.dtype)
+
+    def finfo(self, dtype: Any) -> Any:
+        return np.finfo(dtype)
+
     def sum(self, x: Bounded, *, axis: int | None = None, keepdims: bool = False) -> Bounded:
         value, size, error = (
             np.sum(a, axis=axis, keepdims=keepdims) for a in (x.value, np.abs(x.value) + x.error, x.error)

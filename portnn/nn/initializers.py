@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from portnn.errors import choose
+from portnn.options import choose
 
 if TYPE_CHECKING:  # numpy.random takes as long to import as portnn itself: it is loaded at the first draw
     from numpy.random import Generator

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from portnn.errors import ArgumentError, ShapeError, choose
+from portnn.errors import ShapeError
 from portnn.nn import random
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import check
+from portnn.options import Plain, between, choose, positive
 from portnn.types import Array, Backward, Mode, Namespace, Weights
 
 Features = tuple[int, ...]
@@ -29,22 +30,32 @@ class Shapes:
     buffers: Mapping[str, Spec] = field(default_factory=dict)
 
 
-class Layer:
-    """Base of all layers."""
+class Layer(metaclass=Plain):
+    """Base of all layers. Options are plain Python values: a NumPy scalar becomes one as the layer is made."""
 
     fitted_to: ClassVar[str] = ""
-    """What the buffers are fitted to at the first ``fit``: "x", "y" or nothing."""
+    """What the buffers are fitted to, in the first data to train on: "x", "y" or nothing."""
 
     def shapes(self, features: Features) -> Shapes:
         """Return the shapes for an input of (batch, \\*features)."""
         raise NotImplementedError
 
+    def enter(self, xp: Namespace, weights: Weights, x: Array) -> Array:
+        """Return the data as ``forward`` takes them, for the first layer alone: before the cast to the network's dtype.
+
+        ``x`` and ``weights`` (the buffers) are float64. Must be element by element in each row.
+        """
+        return x
+
     def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> tuple[Array, Backward]:
         """Return (output, backward); ``backward(dy)`` returns (dx, {parameter: gradient})."""
         raise NotImplementedError
 
-    def fitted(self, mean: Array, std: Array) -> dict[str, Array]:
-        """Return the buffers for data, ``fitted_to``, of that mean and standard deviation per column."""
+    def fitted(self, mean: Array, rest: Array, std: Array) -> dict[str, Array]:
+        """Return the buffers for data whose columns have the mean ``mean + rest`` and that standard deviation.
+
+        ``mean`` has 24 bits: it is exact in float32.
+        """
         raise NotImplementedError
 
 
@@ -60,8 +71,7 @@ class Dense(Layer):
     initializer: str = "auto"
 
     def __post_init__(self) -> None:
-        if type(self.units) is not int or self.units < 1:
-            raise ArgumentError(f"units: expected a positive int; got {self.units!r}")
+        positive("units", self.units)
         check(self.initializer)
 
     def shapes(self, features: Features) -> Shapes:
@@ -116,8 +126,7 @@ class Dropout(Layer):
     rate: float = 0.5
 
     def __post_init__(self) -> None:
-        if not isinstance(self.rate, int | float) or not 0.0 <= self.rate < 1.0:
-            raise ArgumentError(f"rate: expected a number in [0, 1); got {self.rate!r}")
+        between("rate", self.rate, 0, 1)
 
     def shapes(self, features: Features) -> Shapes:
         return Shapes(features)
@@ -134,32 +143,39 @@ class Dropout(Layer):
 
 @dataclass(frozen=True)
 class Standardize(Layer):
-    """Per-feature standardisation: y = (x - mean) inverse_std.
+    """Per-feature standardisation: y = (x - mean) inverse_std. It must be the first layer.
 
-    Both are buffers, fitted on the training data at the first ``fit`` and stored with the model; a feature
-    that never varies keeps inverse_std = 1. It must be the first layer.
+    It is done in float64 as the data come in, before they are cast to the network's dtype: what varies by 100 around
+    1.7e9 would be gone in float32. Mean and standard deviation, weighted by ``sample_weight``, are learnt from the
+    first data to train on (``fit``, or the batch of a first ``step``) and stored with the model as buffers; a feature
+    that never varies keeps inverse_std = 1. The mean stands in two buffers, ``mean`` of 24 bits and the ``rest``, so
+    that float32 holds it too.
     """
 
     fitted_to: ClassVar[str] = "x"
 
     def shapes(self, features: Features) -> Shapes:
-        return Shapes(features, {}, {"mean": (features, "zeros"), "inverse_std": (features, "ones")})
+        return Shapes(
+            features, {}, {"mean": (features, "zeros"), "rest": (features, "zeros"), "inverse_std": (features, "ones")}
+        )
+
+    def enter(self, xp: Namespace, weights: Weights, x: Array) -> Array:
+        return ((x - weights["mean"]) - weights["rest"]) * weights["inverse_std"]
 
     def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> tuple[Array, Backward]:
-        scale = weights["inverse_std"]
-        return (x - weights["mean"]) * scale, lambda dy: (dy * scale, {})
+        return x, lambda dy: (dy, {})
 
-    def fitted(self, mean: Array, std: Array) -> dict[str, Array]:
-        return {"mean": mean, "inverse_std": 1.0 / std}
+    def fitted(self, mean: Array, rest: Array, std: Array) -> dict[str, Array]:
+        return {"mean": mean, "rest": rest, "inverse_std": 1.0 / std}
 
 
 @dataclass(frozen=True)
 class Unstandardize(Layer):
     """The way back, for a regression's outputs: y = x std + mean.
 
-    Both are buffers, fitted on the training targets at the first ``fit`` and stored with the model: the layers
-    before it work on numbers of size one, whatever the target's unit. It must be the last layer, with the
-    output activation identity; the loss stays in the target's unit.
+    Both are buffers, learnt from the first targets to train on, weighted by ``sample_weight``, and stored with the
+    model: the layers before it work on numbers of size one, whatever the target's unit. It must be the last layer,
+    with the output activation identity; the loss stays in the target's unit.
     """
 
     fitted_to: ClassVar[str] = "y"
@@ -171,8 +187,8 @@ class Unstandardize(Layer):
         scale = weights["std"]
         return x * scale + weights["mean"], lambda dy: (dy * scale, {})
 
-    def fitted(self, mean: Array, std: Array) -> dict[str, Array]:
-        return {"mean": mean, "std": std}
+    def fitted(self, mean: Array, rest: Array, std: Array) -> dict[str, Array]:
+        return {"mean": mean + rest, "std": std}
 
 
 LAYERS: dict[str, type[Layer]] = {

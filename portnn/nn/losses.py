@@ -10,10 +10,12 @@ logit gives infinity or NaN; any other works from the network's output.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from portnn.errors import ArgumentError, choose
-from portnn.nn.activations import ACTIVATIONS, sigmoid
+from portnn.errors import ArgumentError
+from portnn.nn.activations import ACTIVATIONS, Activation, sigmoid
+from portnn.options import choose
 from portnn.types import Array, LossFunction, Namespace
 
 
@@ -65,12 +67,13 @@ def cross_entropy(xp: Namespace, z: Array, y: Array, weight: Any) -> tuple[Array
     """Mean over rows of -sum_k y_k log p_k, with p = softmax(z); dL/dz = p - y.
 
     ``y``: int32 labels, (batch,), or one distribution per row, (batch, classes). Computed from the logits as
-    log sum exp(z) - sum y z, with the row's maximum subtracted first.
+    log sum exp(z) - sum y z, with the row's maximum subtracted first. A difference of logits beyond a quarter of the
+    dtype's range counts as that quarter: the loss of finite logits is finite, and so is its mean.
     """
     if y.ndim == 1:
         classes = xp.arange(z.shape[1], dtype=y.dtype)
         y = xp.astype(xp.expand_dims(y, axis=1) == classes, z.dtype)
-    shifted = z - xp.max(z, axis=-1, keepdims=True)
+    shifted = xp.maximum(z - xp.max(z, axis=-1, keepdims=True), -0.25 * float(xp.finfo(z.dtype).max))
     e = xp.exp(shifted)
     total = xp.sum(e, axis=-1, keepdims=True)
     each = xp.log(total) - xp.sum(y * shifted, axis=-1, keepdims=True)
@@ -96,11 +99,13 @@ def for_output(name: str, output: str) -> Loss:
         return loss
     if loss.pair is not None:
         raise ArgumentError(f'loss: {name!r} needs output="{loss.pair}"; got output="{output}"')
-    activation = choose("output", output, ACTIVATIONS)
+    return replace(loss, function=partial(_composed, choose("output", output, ACTIVATIONS), loss.function))
 
-    def composed(xp: Namespace, z: Array, y: Array, weight: Any) -> tuple[Array, Array]:
-        a, backward = activation(xp, z)
-        value, da = loss.function(xp, a, y, weight)
-        return value, backward(da)
 
-    return replace(loss, function=composed)
+def _composed(
+    activation: Activation, function: LossFunction, xp: Namespace, z: Array, y: Array, weight: Any
+) -> tuple[Array, Array]:
+    """Run an activation and a loss of its output as one loss of its input: a ``partial`` of this can be pickled."""
+    a, backward = activation(xp, z)
+    value, da = function(xp, a, y, weight)
+    return value, backward(da)

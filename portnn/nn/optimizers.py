@@ -6,26 +6,22 @@ vectors, as long as the parameters and zero at the start; ``dials(step)`` are ho
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from portnn.errors import ArgumentError, choose
+from portnn.options import Plain, between, choose
 from portnn.types import Array, Namespace
 
 
-def _between(argument: str, value: float, low: float, high: float) -> None:
-    if not (isinstance(value, int | float) and low <= value < high):
-        raise ArgumentError(f"{argument}: expected a number in [{low}, {high}); got {value!r}")
-
-
 @dataclass(frozen=True)
-class Optimizer:
-    """Base of all optimizers."""
+class Optimizer(metaclass=Plain):
+    """Base of all optimizers. Options are plain Python values: a NumPy scalar becomes one as the optimizer is made."""
 
     learning_rate: float = 0.01
 
     def __post_init__(self) -> None:
-        _between("learning_rate", self.learning_rate, 0.0, math.inf)
+        between("learning_rate", self.learning_rate)
 
     @property
     def slots(self) -> int:
@@ -50,7 +46,7 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _between("momentum", self.momentum, 0.0, 1.0)
+        between("momentum", self.momentum, 0.0, 1.0)
 
     @property
     def slots(self) -> int:
@@ -78,9 +74,9 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _between("beta1", self.beta1, 0.0, 1.0)
-        _between("beta2", self.beta2, 0.0, 1.0)
-        _between("epsilon", self.epsilon, 0.0, math.inf)
+        between("beta1", self.beta1, 0.0, 1.0)
+        between("beta2", self.beta2, 0.0, 1.0)
+        between("epsilon", self.epsilon)
 
     @property
     def slots(self) -> int:
@@ -107,6 +103,13 @@ def make(optimizer: str | Optimizer, learning_rate: float | None) -> Optimizer:
     return chosen if learning_rate is None else replace(chosen, learning_rate=learning_rate)
 
 
-def name_of(optimizer: Optimizer) -> str:
-    """Return the name that ``make`` knows the optimizer by."""
-    return next(name for name, kind in OPTIMIZERS.items() if type(optimizer) is kind)
+def describe(optimizer: Optimizer) -> dict[str, Any]:
+    """Return the optimizer as plain values, for a file."""
+    name = next(name for name, kind in OPTIMIZERS.items() if type(optimizer) is kind)
+    return {"optimizer": name, **asdict(optimizer)}
+
+
+def from_description(description: Mapping[str, Any]) -> Optimizer:
+    """Return the optimizer that ``describe`` described."""
+    options = dict(description)
+    return choose("optimizer", options.pop("optimizer"), OPTIMIZERS)(**options)

@@ -19,6 +19,11 @@ Key: TypeAlias = tuple[int, int]
 """Two words of 32 bits, as signed integers: what a step's random bits depend on beside their position."""
 
 
+def _hashed(*words: int, size: int) -> bytes:
+    """Return BLAKE2b of (seed, stream, counters): no two streams meet, nor one with a generator of the user's own."""
+    return hashlib.blake2b(repr(words).encode(), digest_size=size).digest()
+
+
 def draw_seed() -> int:
     """Return a fresh seed for a network that was given none."""
     return int(np.random.SeedSequence().generate_state(1)[0])
@@ -26,7 +31,7 @@ def draw_seed() -> int:
 
 def generator(seed: int, stream: int, *counters: int) -> "np.random.Generator":
     """Return the generator of one host stream (WEIGHTS, SHUFFLE, SPLIT) at the given counters."""
-    return np.random.default_rng([seed, stream, *counters])
+    return np.random.default_rng(int.from_bytes(_hashed(seed, stream, *counters, size=16), "little"))
 
 
 def split(rows: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,8 +42,8 @@ def split(rows: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray
 
 
 def key(seed: int, *counters: int) -> Key:
-    """Return the key of one training step: BLAKE2b of seed and counters."""
-    digest = hashlib.blake2b(repr((seed, STEP, *counters)).encode(), digest_size=8).digest()
+    """Return the key of one training step."""
+    digest = _hashed(seed, STEP, *counters, size=8)
     return int.from_bytes(digest[:4], "little", signed=True), int.from_bytes(digest[4:], "little", signed=True)
 
 

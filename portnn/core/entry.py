@@ -1,0 +1,41 @@
+"""How data enter the core: the first layer's own part in float64, then the cast to the network's dtype."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from portnn.backend import Backend, get_backend
+from portnn.data.arrays import to_host
+from portnn.nn.layers import Layer
+from portnn.types import Array
+
+ROWS = 4096
+"""Rows of one block: bounds the memory of float64 copies."""
+
+
+class Entry:
+    """Brings raw data to a backend, as a network's layers take them."""
+
+    def __init__(self, backend: Backend, layer: Layer, weights: Mapping[str, np.ndarray], dtype: str) -> None:
+        """Take the first layer and its buffers."""
+        self._backend, self._layer, self._dtype = backend, layer, dtype
+        self._weights = weights
+        self._passes = type(layer).enter is Layer.enter
+        # Where the data are, if float64 is there too; else on the host. IEEE arithmetic, one operation at a time,
+        # gives the same bits in either place.
+        self._wide = backend if "float64" in backend.dtypes() else get_backend("numpy")
+
+    def __call__(self, x: Array) -> Array:
+        """Return x, (rows, \\*features) of the backend or of NumPy, on the backend in the network's dtype."""
+        if self._passes:
+            return self._backend.asarray(x, self._dtype)
+        place = self._wide if self._backend.owns(x) else get_backend("numpy")
+        source = x if place.owns(x) else to_host(self._backend, x)
+        weights = {key: place.asarray(value, "float64") for key, value in self._weights.items()}
+        rows, parts = int(source.shape[0]), []
+        with place.scope():
+            for start in range(0, rows, ROWS):
+                block = place.asarray(source[start : min(start + ROWS, rows), ...], "float64")
+                parts.append(place.asarray(self._layer.enter(place.xp, weights, block), self._dtype))
+            whole = parts[0] if len(parts) == 1 else place.xp.concat(parts)
+        return self._backend.asarray(whole)

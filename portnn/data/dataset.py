@@ -1,0 +1,104 @@
+"""Data that were checked, and the batches that training takes of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from portnn.backend import Backend
+from portnn.data.frames import Names
+from portnn.errors import DataError
+from portnn.types import Array, Namespace
+
+Batch: TypeAlias = tuple[Array, Array, Any]
+"""(x, y, weight): the weight is a number, or one per row, (batch, 1)."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Data whose shapes and kinds were checked: x as it came, so that nothing of it is lost yet."""
+
+    x: Array
+    """(rows, \\*features), of NumPy or on the backend, of any dtype."""
+    y: Array
+    """On the backend: (rows, outputs) of the network's dtype, or int32 labels, (rows,)."""
+    weight: np.ndarray | None
+    """Sample weights as they came, (rows,) in float64."""
+    columns: Names = None
+    """Names of x's columns."""
+    name: str = ""
+    """Before the names of arguments in messages: "" or "validation "."""
+
+    @property
+    def rows(self) -> int:
+        return int(self.x.shape[0])
+
+    def take(self, backend: Backend, index: np.ndarray, name: str) -> "Checked":
+        """Return the rows of the given indices, under another name."""
+
+        def taken(array: Array) -> Array:
+            on_host = isinstance(array, np.ndarray)
+            return array[index] if on_host else backend.xp.take(array, backend.asarray(index), axis=0)
+
+        weight = None if self.weight is None else self.weight[index]
+        return Checked(taken(self.x), taken(self.y), weight, self.columns, name)
+
+    def row_weights(self, mean: bool) -> np.ndarray | None:
+        """Return the weights as (rows, 1), for a mean loss scaled to a mean of one over these rows."""
+        if self.weight is None:
+            return None
+        if not self.weight.any():
+            raise DataError(
+                f"sample_weight: expected a weight above 0 among the {self.name}rows; got 0 for all of them"
+            )
+        return (self.weight / self.weight.mean() if mean else self.weight)[:, None]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Data as the core takes them, on one backend and in the network's dtype."""
+
+    x: Array
+    y: Array
+    weight: Array | None
+    """One weight per row, (rows, 1), or None."""
+
+    @property
+    def rows(self) -> int:
+        return int(self.x.shape[0])
+
+    def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+        """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
+        for start in range(0, self.rows, size):
+            stop = min(start + size, self.rows)
+            scale = 1.0 / (stop - start) if mean else 1.0
+
+            def rows(array: Array, start: int = start, stop: int = stop) -> Array:
+                return array[start:stop, ...] if order is None else xp.take(array, order[start:stop], axis=0)
+
+            yield rows(self.x), rows(self.y), scale if self.weight is None else rows(self.weight) * scale
+
+
+def column_statistics(
+    x: np.ndarray, weight: np.ndarray | None = None, block: int = 4096
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (mean, rest, standard deviation) of each column, in float64, each row counted ``weight`` times.
+
+    The mean is ``mean + rest``, with ``mean`` of 24 bits; the deviation is 1 where a column never varies. Two passes
+    over blocks of rows, on the host: the same bits for every backend, and no float64 copy of x.
+    """
+    x = x.reshape(x.shape[0], -1)
+    w = np.ones(x.shape[0]) if weight is None else weight
+    blocks = [(slice(i, i + block), w[i : i + block, None]) for i in range(0, x.shape[0], block)]
+    total = w.sum()
+    # Seen from a row that counts: at an offset of 1e9 a sum of squares would lose what varies.
+    origin = x[np.argmax(w > 0)].astype(np.float64)
+    shift = sum(np.sum((x[rows] - origin) * v, axis=0) for rows, v in blocks) / total
+    mean = origin + shift
+    variance = sum(np.sum(((x[rows] - origin) - shift) ** 2 * v, axis=0) for rows, v in blocks) / total
+    # What differs by a few units in the last place is a constant that was computed in several ways.
+    constant = variance <= (4.0 * np.finfo(np.float64).eps * np.abs(mean)) ** 2
+    fraction, exponent = np.frexp(mean)
+    high = np.ldexp(np.round(np.ldexp(fraction, 24)), exponent - 24)
+    return high, mean - high, np.sqrt(np.where(constant, 1.0, variance))

@@ -1,0 +1,165 @@
+"""What data a network takes: widths, kinds, names of columns. Everything is checked before anything is changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from portnn.backend import Backend, host_array
+from portnn.data.arrays import check_finite, kind, real, to_host
+from portnn.data.dataset import Checked
+from portnn.data.frames import Names, names_of
+from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
+from portnn.nn import random
+from portnn.nn.losses import Loss
+from portnn.options import plain
+from portnn.types import Array
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a network expects of x and y."""
+
+    loss: Loss
+    named: bool
+    """Whether the user named the loss; otherwise it is mse, for floating targets alone."""
+    dtype: str
+    features: tuple[int, ...] | None = None
+    """Shape of one row of x; None: not known before the first data."""
+    outputs: int | None = None
+    """Columns of y; None likewise."""
+    columns: Names = None
+    """Names of x's columns, of the first data frame that it was trained on: they are taken in this order."""
+    target_columns: Names = None
+    """The same of y."""
+
+    def learning(self, x: object, y: object) -> "Schema":
+        """Return the schema with the names of the columns of data to train on, where it has none yet."""
+        return replace(self, columns=self.columns or names_of(x), target_columns=self.target_columns or names_of(y))
+
+    def width(self, backend: Backend, y: object) -> int:
+        """Return how many outputs the targets ask for, where no width was given."""
+        array = real(backend, "y", y)
+        if array.ndim == 2 and (array.shape[1] > 1 or not self.loss.labels):
+            return int(array.shape[1])
+        return self._labels(backend, "y", array, None) if self.loss.labels else 1
+
+    # ---- one array at a time
+
+    def inputs(self, backend: Backend, x: object, name: str = "x") -> Array:
+        """Return x, (rows, \\*features), of any dtype, on the backend or the host."""
+        array = real(backend, name, x, self.columns)
+        shape = tuple(array.shape)
+        if len(shape) < 2:
+            raise ShapeError(
+                f"{name}: expected (rows, features); got shape {shape}. "
+                f"For one row pass [row], for one feature reshape to (rows, 1)"
+            )
+        if self.features is not None and shape[1:] != self.features:
+            raise ShapeError(f"{name}: expected (rows, {', '.join(map(str, self.features))}); got shape {shape}")
+        if 0 in shape:
+            raise DataError(f"{name}: expected at least one row and one feature; got shape {shape}")
+        return array
+
+    def targets(self, backend: Backend, y: object, rows: int, check: bool = True, name: str = "y") -> Array:
+        """Return y as (rows, outputs) of the dtype, or (rows,) int32 labels where the loss takes them, on the backend.
+
+        ``check`` refuses NaN, infinity and labels out of range; labels that are still on the host are checked in any
+        case.
+        """
+        assert self.outputs is not None
+        array = real(backend, name, y, self.target_columns)
+        shape, xp, width = tuple(array.shape), backend.xp, self.outputs
+        if shape[:1] != (rows,):
+            raise ShapeError(f"{name}: expected {rows} rows, as many as x; got shape {shape}")
+        if not self.named and kind(array) != "float":
+            raise DTypeError(
+                f'{name}: integer targets need a named loss: loss="cross_entropy" with output="softmax" for class '
+                f'labels, loss="mse" for numbers; got dtype {array.dtype} and no loss'
+            )
+        if self.loss.labels and (len(shape) == 1 or (shape == (rows, 1) and width > 1)):
+            self._labels(backend, name, array, width, check or isinstance(array, np.ndarray))
+            return xp.reshape(backend.asarray(array, "int32"), (rows,))
+        if shape not in ((rows, width), (rows,) if width == 1 else ()):
+            raise ShapeError(f"{name}: expected shape ({rows}, {width}); got {shape}")
+        result = xp.reshape(backend.asarray(array, self.dtype), (rows, width))
+        if check:
+            check_finite(backend, name, result, self.dtype, self.target_columns)
+            if self.loss.pair is not None:
+                _check_probabilities(backend, name, result, self.loss.labels)
+        return result
+
+    def _labels(self, backend: Backend, name: str, array: Array, width: int | None, check: bool = True) -> int:
+        """Return how many classes the labels are of; refuse labels that are not 0 ... width - 1."""
+        if kind(array) == "float":
+            raise DTypeError(f"{name}: expected integer class labels or one column per class; got dtype {array.dtype}")
+        if not check or 0 in array.shape:
+            return width or 1
+        labels = to_host(backend, array)
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or (width is not None and high >= width):
+            expected = "labels of at least 0" if width is None else f"labels in 0..{width - 1}"
+            raise DataError(f"{name}: expected {expected}; got {low if low < 0 else high}")
+        return high + 1
+
+    # ---- whole sets
+
+    def checked(
+        self, backend: Backend, x: Any, y: Any, sample_weight: object = None, name: str = "", check: bool = True
+    ) -> Checked:
+        """Return data whose shapes, kinds and (with ``check``) targets are right; ``name`` begins names in messages."""
+        inputs = self.inputs(backend, x, f"{name}x")
+        rows = int(inputs.shape[0])
+        targets = self.targets(backend, y, rows, check, f"{name}y")
+        return Checked(inputs, targets, _weights(sample_weight, rows), self.columns, name)
+
+    def sets(
+        self, backend: Backend, x: object, y: object, sample_weight: object, validation: Any, seed: int
+    ) -> tuple[Checked, Checked | None]:
+        """Return the data to train on and those to validate on: a pair of its own, or a share of the rows, held out."""
+        whole, validation = self.checked(backend, x, y, sample_weight), plain(validation)
+        if validation is None:
+            return whole, None
+        if isinstance(validation, tuple | list):
+            if len(validation) != 2:
+                raise ArgumentError(f"validation: expected (x, y) or a share; got {len(validation)} items")
+            return whole, self.checked(backend, validation[0], validation[1], name="validation ")
+        if type(validation) is not float or not 0.0 < validation < 1.0 or whole.rows < 2:
+            raise ArgumentError(
+                f"validation: expected a share between 0 and 1 of at least 2 rows, or (x, y); "
+                f"got {validation!r} of {whole.rows} rows"
+            )
+        kept, held = random.split(whole.rows, validation, seed)
+        return whole.take(backend, kept, ""), whole.take(backend, held, "validation ")
+
+
+def _weights(weight: object, rows: int) -> np.ndarray | None:
+    """Return sample weights as (rows,) in float64."""
+    if weight is None:
+        return None
+    if isinstance(weight, Mapping):
+        raise DTypeError(
+            "sample_weight: expected one number per row; got a mapping. For weights of classes index them by label: "
+            "sample_weight=weights[y]"
+        )
+    values = host_array(weight, argument="sample_weight")
+    if kind(values) not in ("bool", "int", "float"):
+        raise DTypeError(f"sample_weight: expected real numbers; got dtype {values.dtype}")
+    values = values.astype(np.float64)
+    if values.shape != (rows,):
+        raise ShapeError(f"sample_weight: expected shape ({rows},); got {values.shape}")
+    if not np.all(np.isfinite(values)) or values.min() < 0 or not values.any():
+        raise DataError("sample_weight: expected finite numbers, none below 0 and not all 0")
+    return values
+
+
+def _check_probabilities(backend: Backend, name: str, y: Array, distributions: bool) -> None:
+    xp = backend.xp
+    if not bool(xp.all((y >= 0) & (y <= 1))):
+        raise DataError(f"{name}: expected targets in [0, 1]; got values outside")
+    if distributions:
+        # A row of k numbers rounded to the dtype sums to 1 within k units of rounding.
+        bound = y.shape[1] * float(xp.finfo(y.dtype).eps)
+        if not bool(xp.all(xp.abs(xp.sum(y, axis=1) - 1.0) <= bound)):
+            raise DataError(f"{name}: expected one distribution per row; got rows that do not sum to 1")

@@ -1,0 +1,63 @@
+"""Options: what a user types becomes a plain Python value, checked once, where it enters."""
+
+import math
+from abc import ABCMeta
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from portnn.errors import ArgumentError
+
+T = TypeVar("T")
+
+
+def plain(value: Any) -> Any:
+    """Return a NumPy scalar or a 0-d array of any library as Python's number; all else as it is.
+
+    ``np.float64(0.1)`` times a float32 array is float64 on NumPy and float32 elsewhere; Python's 0.1 takes the
+    array's dtype everywhere.
+    """
+    if type(value) in (tuple, list):
+        return type(value)(map(plain, value))
+    if isinstance(value, np.generic) or getattr(value, "shape", None) == ():
+        name = str(value.dtype)
+        for kind, number in (("bool", bool), ("int", int), ("float", float)):
+            if kind in name:
+                return number(value)
+    return value
+
+
+class Plain(ABCMeta):
+    """Metaclass of what carries options: the arguments and attributes of its objects become plain Python values.
+
+    It sits before ``__init__``, so that checks there see plain values, and no subclass can forget it.
+    """
+
+    def __call__(cls, *arguments: Any, **options: Any) -> Any:
+        made = super().__call__(*map(plain, arguments), **{name: plain(value) for name, value in options.items()})
+        for name, value in vars(made).items():  # defaults, and what __init__ computed with NumPy
+            if (changed := plain(value)) is not value and type(value) not in (tuple, list):
+                object.__setattr__(made, name, changed)
+        return made
+
+
+def choose(argument: str, value: object, options: Mapping[str, T]) -> T:
+    """Return ``options[value]`` or raise an ArgumentError that lists the options."""
+    if isinstance(value, str) and value in options:
+        return options[value]
+    raise ArgumentError(f"{argument}: expected one of {', '.join(options)}; got {value!r}")
+
+
+def positive(argument: str, value: Any) -> int:
+    """Return a whole number above zero. Raises ArgumentError."""
+    value = plain(value)
+    if type(value) is not int or value < 1:
+        raise ArgumentError(f"{argument}: expected a positive int; got {value!r}")
+    return value
+
+
+def between(argument: str, value: Any, low: float = 0.0, high: float = math.inf) -> None:
+    """Raise ArgumentError unless the option is a number in [low, high)."""
+    if type(value) not in (int, float) or not low <= value < high:
+        raise ArgumentError(f"{argument}: expected a number in [{low}, {high}); got {value!r}")
