@@ -66,9 +66,11 @@ class TorchBackend(Backend):
             obj = self._torch.from_dlpack(obj)
         if not self.owns(obj):
             host = host_array(obj, dtype)
-            # PyTorch has no read-only tensors and warns, and takes neither negative strides nor foreign byte order.
+            # PyTorch has no read-only tensors and warns; it takes neither foreign byte order nor strides that are
+            # negative or, as those of a packed record's field, no multiple of the item.
             native = host.dtype.newbyteorder("=")
-            shares = host.flags.writeable and host.dtype.isnative and min(host.strides, default=0) >= 0
+            steps = all(stride >= 0 and stride % host.itemsize == 0 for stride in host.strides)
+            shares = host.flags.writeable and host.dtype.isnative and steps
             obj = self._torch.from_numpy(host if shares else np.array(host, dtype=native, order="C"))
         return obj.detach().to(device=self._device, dtype=wanted)  # type: ignore[attr-defined]
 

@@ -15,11 +15,10 @@ x, x_test = (i.reshape(len(i), -1) / np.float32(255) for i in (images, test_imag
 
 net = NeuralNetwork(
     784,
-    128,
+    256,
     10,
     output="softmax",
     loss="cross_entropy",
-    learning_rate=0.002,
     seed=0,
     backend=sys.argv[5] if len(sys.argv) > 5 else None,
 )

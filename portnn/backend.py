@@ -7,7 +7,7 @@ An adapter is a subclass of Backend, one per array library, registered in the en
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
@@ -137,7 +137,12 @@ def _host_array(obj: object, argument: str) -> np.ndarray:
     if owner is not None and owner.name != "numpy":
         return backend_of(obj).to_numpy(obj)
     if not _array_like(obj):  # NumPy would make an array of one object of it
-        found = f"{type(obj).__name__}: for batches, call step(x, y) on each" if hasattr(obj, "__iter__") else type(obj)
+        mend = ""
+        if hasattr(obj, "toarray"):
+            mend = ": call toarray()"
+        elif isinstance(obj, Iterable) and not isinstance(obj, Collection):  # generators, loaders
+            mend = ": for batches, call step(x, y) on each"
+        found = type(obj).__name__ + mend
         raise DTypeError(f"{argument}: expected real numbers in an array, a list or a data frame; got {found}")
     if isinstance(obj, np.ma.MaskedArray) and np.ma.is_masked(obj):
         masked = int(np.sum(obj.mask))

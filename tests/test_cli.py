@@ -52,7 +52,7 @@ def test_train_digits_twice_evaluate_predict(tmp_path):
     )
     again = portnn_command("train", DIGITS, "--target", "label", "--hidden", "128", "--backend", "numpy")
     one, two = results(first.stdout), results(again.stdout)
-    assert float(one["accuracy"].split()[0]) >= 0.97
+    assert float(one["accuracy"].split()[0]) >= 0.96
     assert one["fingerprint"] == two["fingerprint"] == portnn.NeuralNetwork.load(model).fingerprint()
     assert one["backend"] == "numpy:cpu"
     assert one["time"]

@@ -12,7 +12,7 @@ from portnn.nn import random
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import resolve
 from portnn.nn.layers import LAYERS, Activation, Dense, Features, Layer, Standardize, Unstandardize
-from portnn.options import choose
+from portnn.options import choose, plain
 from portnn.types import Array, Namespace
 
 
@@ -86,7 +86,7 @@ class Architecture:
         """Read the widths, names and layers that a user typed."""
         choose("activation", activation, ACTIVATIONS)
         choose("output", output, ACTIVATIONS)
-        rest = [int(item) if isinstance(item, np.integer) else item for item in items]
+        rest = [plain(item) for item in items]
         features: Features | None = None
         if rest and isinstance(rest[0], int):
             features = (Dense(rest[0]).units,)

@@ -15,7 +15,7 @@ def real(backend: Backend, argument: str, value: Any, columns: Names = None) -> 
 
     ``columns``: the order in which a data frame's columns are taken.
     """
-    if backend.owns(value):
+    if backend.owns(value) and not isinstance(value, np.ndarray):  # which may be masked
         array = value
     elif is_frame(value):
         array = frame_array(argument, value, columns)

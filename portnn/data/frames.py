@@ -11,8 +11,9 @@ Names: TypeAlias = tuple[str, ...] | None
 
 
 def is_frame(obj: object) -> bool:
-    """Return whether ``obj`` is a data frame: it has columns that can be asked for by name."""
-    return hasattr(obj, "columns") and hasattr(obj, "__getitem__") and not isinstance(obj, np.ndarray)
+    """Return whether ``obj`` is a data frame that holds its columns (a lazy one has still to collect them)."""
+    kind = type(obj)
+    return hasattr(kind, "columns") and not hasattr(kind, "collect") and not isinstance(obj, np.ndarray)
 
 
 def names_of(obj: object) -> Names:

@@ -126,9 +126,10 @@ class Schema:
                 raise ArgumentError(f"validation: expected (x, y) or a share; got {len(validation)} items")
             return whole, self.checked(backend, validation[0], validation[1], name="validation ")
         if type(validation) is not float or not 0.0 < validation < 1.0 or whole.rows < 2:
+            found = repr(validation) if isinstance(validation, int | float | str) else type(validation).__name__
             raise ArgumentError(
                 f"validation: expected a share between 0 and 1 of at least 2 rows, or (x, y); "
-                f"got {validation!r} of {whole.rows} rows"
+                f"got {found} of {whole.rows} rows"
             )
         kept, held = random.split(whole.rows, validation, seed)
         return whole.take(backend, kept, ""), whole.take(backend, held, "validation ")

@@ -17,10 +17,11 @@ from portnn.core.runtime import Runtime, Snapshot
 from portnn.core.step import Core, State
 from portnn.data.dataset import Batch, Dataset
 from portnn.equivalence.report import Piece, Report, environment
-from portnn.errors import ArgumentError, DTypeError
+from portnn.errors import DTypeError
 from portnn.namespaces.bounds import LAMBDA, Bounded, BoundingNamespace
 from portnn.network import NeuralNetwork
 from portnn.nn import random
+from portnn.options import positive
 from portnn.types import Array, Mode, Namespace
 
 Name = tuple[str, str]
@@ -42,9 +43,7 @@ def compare(
     network is left as it is. Raises BackendUnavailableError for a backend that cannot run here, and what ``fit``
     raises for data that cannot be used.
     """
-    for argument, value in {"steps": steps, "batch_size": batch_size}.items():
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ArgumentError(f"{argument}: expected a positive int; got {value!r}")
+    steps, batch_size = positive("steps", steps), positive("batch_size", batch_size)
     names = [info.name for info in available_backends() if info.available] if backends is None else backends
     reference, dataset = net.to("numpy").prepared(x, y)
     home = reference.backend

@@ -1,0 +1,148 @@
+"""Options: a NumPy scalar or a 0-d array means its number, in every layer and optimizer and on every backend."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pytest
+
+from portnn import SGD, Adam, ArgumentError, Dense, Dropout, DTypeError, Layer, NeuralNetwork, compare, get_backend
+from portnn.backend import host_array
+from portnn.nn.layers import LAYERS, Shapes
+from portnn.nn.optimizers import OPTIMIZERS, Optimizer
+from portnn.options import plain
+
+X, Y = np.random.default_rng(0).random((2, 24, 5))
+KINDS = {
+    "float64": np.float64,
+    "float32": np.float32,
+    "0-d": np.array,
+    "longdouble": np.longdouble,
+}
+# Exact in float32, so that every kind means one number.
+NUMBERS = {"learning_rate": 0.25, "momentum": 0.5, "beta1": 0.875, "beta2": 0.75, "epsilon": 2.0**-20, "rate": 0.25}
+
+
+@pytest.mark.parametrize("number", [*KINDS.values(), np.float16])
+def test_plain(number):
+    assert type(plain(number(0.25))) is float
+    assert plain((number(0.25), 1, "a")) == (0.25, 1, "a")
+    for whole in (np.int64, np.uint8, np.array):
+        assert type(plain(whole(3))) is int
+    assert plain(np.True_) is True
+    for same in ("adam", None, 3, 0.5, [1, 2], np.ones(1)):
+        assert plain(same) is same or plain(same) == same
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("made", [*OPTIMIZERS.values(), Dropout], ids=lambda made: made.__name__)
+def test_every_field_becomes_a_plain_number(made, kind):
+    numbers = {field.name: NUMBERS[field.name] for field in fields(made)}  # an option without an example: add one
+    one = made(**{name: KINDS[kind](value) for name, value in numbers.items()})
+    assert one == made(**numbers)
+    assert {type(value) for value in vars(one).values()} == {float}
+    assert made(*map(KINDS[kind], numbers.values())) == one
+
+
+def test_every_layer_is_made_by_the_mechanism():
+    kinds = {type(kind) for kind in (*LAYERS.values(), *OPTIMIZERS.values())}
+    assert kinds == {type(Layer)} == {type(Optimizer)}
+
+
+def test_options_of_other_libraries(backend):
+    adapter = get_backend(backend)
+    rate = adapter.asarray(0.25, "float32")
+    assert SGD(rate) == SGD(0.25)
+    assert type(Dropout(rate).rate) is float
+    assert Dense(adapter.asarray(4)) == Dense(4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_fit_with_plain_and_with_other_numbers(backend, kind):
+    """One network with Python's numbers, one with NumPy's: equal bits; and each backend within its bounds."""
+    number = KINDS[kind]
+
+    def trained(number, whole):
+        optimizer = Adam(number(0.03125), number(0.875), number(0.75), epsilon=number(2.0**-20))
+        net = NeuralNetwork(
+            whole(5), whole(8), Dropout(number(0.25)), whole(5), optimizer=optimizer, seed=whole(3), backend=backend
+        )
+        start = net.fingerprint()
+        net.fit(X, Y, epochs=whole(2), batch_size=whole(7), validation=number(0.25))
+        net.step(X, Y)
+        return start, net
+
+    (start, net), (other_start, other) = trained(number, np.int64), trained(float, int)
+    assert start == other_start == NeuralNetwork(5, 8, Dropout(0.25), 5, seed=3, backend="numpy").fingerprint()
+    assert net.fingerprint() == other.fingerprint()
+    assert {str(host_array(value).dtype) for value in net.parameters.values()} == {"float32"}
+    assert {str(host_array(slot).dtype) for slot in net._runtime.state.slots} == {"float32"}
+    assert host_array(net.predict(X)).dtype == np.float32
+    report = compare(net, X, Y, backends=[backend], steps=np.int64(2), batch_size=np.int64(7))
+    assert report.holds, report.verdict()
+
+
+@dataclass(frozen=True)
+class Leaky(Layer):
+    """A user's layer whose default and derived attributes come from NumPy."""
+
+    slope: float = np.float64(0.125)
+
+    def __post_init__(self):
+        object.__setattr__(self, "rest", np.sqrt(0.5))
+
+    def shapes(self, features):
+        return Shapes(features)
+
+    def forward(self, xp, weights, x, mode):
+        mask = xp.astype(x > 0, x.dtype) * self.rest + self.slope
+        return x * mask, lambda dy: (dy * mask, {})
+
+
+class Careless(Layer):
+    """A user's layer that computes with a NumPy scalar of its own."""
+
+    def shapes(self, features):
+        return Shapes(features)
+
+    def forward(self, xp, weights, x, mode):
+        return x * np.sqrt(2.0), lambda dy: (dy * np.sqrt(2.0), {})
+
+
+def test_layers_of_users(backend):
+    layer = Leaky()
+    assert {type(value) for value in vars(layer).values()} == {float}
+    net = NeuralNetwork(5, 6, layer, 5, backend=backend, seed=0)
+    net.fit(X, Y)
+    assert {str(host_array(value).dtype) for value in net.parameters.values()} == {"float32"}
+
+
+def test_a_layer_that_promotes_is_refused_and_changes_nothing():
+    net = NeuralNetwork(5, 6, Careless(), 5, backend="numpy", seed=0)
+    before = net.fingerprint()
+    with pytest.raises(DTypeError, match="expected float32 throughout; got float64"):
+        net.fit(X, Y)
+    with pytest.raises(DTypeError, match="NumPy scalar"):
+        net.step(X, Y)
+    assert net.fingerprint() == before
+    assert net.step_count == 0
+
+
+@pytest.mark.parametrize("option", ["epochs", "batch_size"])
+@pytest.mark.parametrize("value", [True, 2.0, np.float64(2), "2", np.array([2]), np.int64(0)])
+def test_counts_are_whole_numbers(option, value):
+    with pytest.raises(ArgumentError, match=f"{option}: expected a positive int"):
+        NeuralNetwork(5, 5).fit(X, Y, **{option: value})
+
+
+@pytest.mark.parametrize("bad", [True, np.True_, np.float64("nan"), np.array(-0.5), np.float32("inf"), "0.1", None])
+def test_numbers_out_of_range(bad):
+    for make in (lambda: SGD(bad), lambda: Dropout(bad), lambda: Adam(epsilon=bad)):
+        with pytest.raises(ArgumentError, match="expected a number in"):
+            make()
+
+
+def test_seeds():
+    assert NeuralNetwork(5, 5, seed=np.uint8(7)).seed == 7
+    for bad in (True, 1.0, "1", np.array([1])):
+        with pytest.raises(ArgumentError, match="seed: expected an int"):
+            NeuralNetwork(5, 5, seed=bad)
