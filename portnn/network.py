@@ -178,14 +178,19 @@ class NeuralNetwork:
         """Take one training step on a batch; return the loss before it, an unread 0-d array.
 
         Checks shapes and dtypes, not values: that would wait for the device (``fit`` does, once). What ``Standardize``
-        and its like know of the data they learn from the first batch, if no ``fit`` came before it.
+        and its like know of the data they learn from the first batch, if no ``fit`` came before it. Ctrl-C is held
+        back to the end of the step.
         """
         schema, runtime = self._settled(x, y)
         with runtime.backend.scope():
             data = schema.checked(runtime.backend, x, y, check=False)
             runtime = runtime.adapted_to(data)
+            batch = runtime.batch(data)
             self._commit(schema, runtime)
-            return runtime.step(runtime.batch(data))
+            with training.interrupt_held() as release:
+                loss = runtime.step(batch)
+            release()
+            return loss
 
     def gradients(self, x: object, y: object) -> tuple[Array, dict[str, Array]]:
         """Return (loss, {parameter name: gradient}) of a batch, as the next step takes them; no state is changed."""

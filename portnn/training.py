@@ -38,7 +38,7 @@ class History:
 
 
 @contextmanager
-def _interrupt_held() -> Iterator[Callable[[], None]]:
+def interrupt_held() -> Iterator[Callable[[], None]]:
     """Hold Ctrl-C back; yield a function that raises it, to be called where the state is whole.
 
     A second Ctrl-C comes through at once. Nothing is held where Python delivers no signals, outside the main
@@ -90,7 +90,7 @@ def fit(
     size = min(batch_size or data.rows, data.rows)
     started = time.perf_counter()
     steps = -(-data.rows // size)
-    with _interrupt_held() as release, _bar(progress, epochs * steps) as bar:
+    with interrupt_held() as release, _bar(progress, epochs * steps) as bar:
         for _ in range(epochs):
             backup = runtime.snapshot()
             order = None

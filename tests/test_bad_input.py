@@ -46,7 +46,7 @@ CASES = {
     "text": (mse, X.astype(str), Y, DTypeError, "x: expected real numbers"),
     "None": (mse, None, Y, DTypeError, "x: expected real numbers"),
     "ragged": (mse, [[1.0, 2.0, 3.0], [1.0]], Y, DataError, "ragged"),
-    "nan": (mse, replaced(np.nan), Y, DataError, "x: expected finite numbers"),
+    "nan": (mse, replaced(np.nan), Y, DataError, "x: expected finite numbers .* in row 2, column 1$"),
     "infinity": (mse, replaced(-np.inf), Y, DataError, "x: expected finite numbers"),
     "beyond float32": (mse, replaced(1e300), Y, DataError, "float32's range"),
     "nan in y": (mse, X, np.full((6, 2), np.nan), DataError, "y: expected finite numbers"),
@@ -55,6 +55,13 @@ CASES = {
     "labels below zero": (classifier, X, LABELS - 1, DataError, r"labels in 0..1; got -1"),
     "floating labels": (classifier, X, LABELS * 1.0, DTypeError, "integer class labels"),
     "no distribution": (classifier, X, np.full((6, 2), 0.9), DataError, "sum to 1"),
+    "masked x": (mse, np.ma.masked_greater(replaced(5.0), 4), Y, DataError, "x: expected a value .* 1 of 18 masked"),
+    "masked y": (mse, X, np.ma.masked_less(Y, 1), DataError, "y: expected a value .* 12 of 12 masked"),
+    "a generator": (mse, (row for row in X), Y, DTypeError, r"x: .* got generator: for batches, call step\(x, y\)"),
+    "a mapping": (mse, {"a": X}, Y, DTypeError, "x: expected real numbers in an array, .*; got dict$"),
+    "a file's name": (mse, "data.csv", Y, DTypeError, "x: expected real numbers in an array, .*; got str$"),
+    "no y": (mse, X, None, DTypeError, "y: expected real numbers in an array, .*; got NoneType$"),
+    "records": (mse, np.zeros(6, [("a", "f4"), ("b", "f8")]), Y, DTypeError, "x: expected real numbers; got dtype"),
     "negative probability": (classifier, X, np.tile([2.0, -1.0], (6, 1)), DataError, r"targets in \[0, 1\]"),
 }
 
@@ -87,6 +94,39 @@ def test_data_that_cannot_be_used_decide_nothing(method):
     with pytest.raises(ShapeError):
         getattr(placed, method)(x, Y)
     assert placed.backend == "numpy:cpu"
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        ([0.0, 1.0, np.nan, 0.0, 1.0, 0.0], DTypeError, "y: expected integer class labels .* got dtype float64"),
+        ([0, -1, 0, 1, 0, 1], DataError, "y: expected labels of at least 0; got -1"),
+        (["a"] * 6, DTypeError, "y: expected real numbers; got dtype <U1"),
+    ],
+)
+def test_labels_that_the_width_is_inferred_from(labels, error, message):
+    net = NeuralNetwork(output="softmax", loss="cross_entropy", seed=0)
+    with pytest.raises(error, match=message):
+        net.fit(X, labels)
+    assert net.summary() == NeuralNetwork(output="softmax", loss="cross_entropy", seed=0).summary()
+
+
+def test_loaders_are_refused():
+    data = pytest.importorskip("torch.utils.data")
+    import torch
+
+    loader = data.DataLoader(data.TensorDataset(torch.tensor(X)))
+    for method in ("fit", "step", "gradients", "evaluate"):
+        with pytest.raises(DTypeError, match=r"x: .* got DataLoader: for batches, call step\(x, y\) on each"):
+            getattr(mse(), method)(loader, Y)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_classes", "forward"])
+def test_masked_arrays_are_not_predicted(method):
+    with pytest.raises(DataError, match="x: expected a value in every place; got 3 of 18 masked"):
+        getattr(classifier(), method)(np.ma.masked_array(X, np.arange(18).reshape(6, 3) < 3))
+    whole = np.ma.masked_array(X, False)
+    np.testing.assert_array_equal(classifier().predict(whole), classifier().predict(X))
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_classes"])
@@ -141,6 +181,19 @@ def test_constructor(arguments, options, error, message):
         ({"validation": (X, Y[:3])}, ShapeError, "validation y: expected 6 rows"),
         ({"sample_weight": [1, 2]}, ShapeError, "sample_weight: expected shape"),
         ({"sample_weight": [-1, 1, 1, 1, 1, 1]}, DataError, "none below 0"),
+        ({"sample_weight": np.zeros(6)}, DataError, "sample_weight: expected .* not all 0"),
+        ({"sample_weight": [np.nan] * 6}, DataError, "sample_weight: expected finite numbers"),
+        ({"sample_weight": ["a"] * 6}, DTypeError, "sample_weight: expected real numbers; got dtype <U1"),
+        ({"sample_weight": {0: 5}}, DTypeError, r"sample_weight: .* got a mapping.*sample_weight=weights\[y\]"),
+        ({"sample_weight": np.ma.masked_equal([1, 2, 3, 1, 2, 3], 3)}, DataError, "sample_weight: .* 2 of 6 masked"),
+        ({"sample_weight": (w for w in range(6))}, DTypeError, "sample_weight: expected real numbers .* got generator"),
+        ({"validation": (X,)}, ArgumentError, r"validation: expected \(x, y\) or a share; got 1 items"),
+        ({"validation": (X, Y, Y)}, ArgumentError, r"validation: expected \(x, y\) or a share; got 3 items"),
+        ({"validation": "0.1"}, ArgumentError, "validation: expected a share .* got '0.1' of 6 rows"),
+        ({"validation": 1}, ArgumentError, "validation: expected a share .* got 1 of 6 rows"),
+        ({"validation": True}, ArgumentError, "validation: expected a share .* got True of 6 rows"),
+        ({"validation": np.ones((6, 3))}, ArgumentError, "validation: expected a share .* got ndarray of 6 rows"),
+        ({"validation": {"x": X}}, ArgumentError, "validation: expected a share .* got dict of 6 rows"),
     ],
 )
 def test_options_of_fit(options, error, message):
@@ -164,6 +217,7 @@ def test_metrics_of_values_are_refused_for_labels():
         ({"W1": np.ones((4, 3))}, ShapeError, r"parameters\['W1'\]: expected shape \(3, 4\); got \(4, 3\)"),
         ({"b1": np.zeros(4), "W1": np.full((3, 4), np.nan)}, DataError, "finite"),
         ({"W1": np.ones((3, 4), complex)}, DTypeError, "real numbers"),
+        ({"b1": np.ma.masked_less(np.arange(4.0), 1)}, DataError, r"parameters\['b1'\]: .* 1 of 4 masked"),
     ],
 )
 def test_set_parameters(backend, values, error, message):

@@ -105,14 +105,21 @@ def test_labels_give_the_gradients_of_one_hot_rows(backend):
         np.testing.assert_array_equal(host_array(a[name]), host_array(b[name]))
 
 
-@pytest.mark.parametrize("size", [1e-30, 1.0, 1e4, 3e37])
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e4, 3e37, 3e38])
 @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
 def test_pairs_are_finite_for_any_finite_logit(backend, loss, size):
     net = NeuralNetwork(4, 3, output=output_for(loss), loss=loss, seed=1, backend=backend)
     net.set_parameters({"W1": np.full((4, 3), size) * np.array([1, -1, 0.5])})
-    value, gradients = net.gradients(np.array([[1.0, 0, 0, 0], [-1.0, 0, 0, 0]]), np.eye(3)[[0, 1]])
-    assert np.isfinite(host_array(value))
-    assert all(np.all(np.isfinite(host_array(g))) for g in gradients.values())
+    x = np.array([[1.0, 0, 0, 0], [-1.0, 0, 0, 0]])
+    right, wrong = (net.gradients(x, y) for y in (np.eye(3)[[0, 1]], np.eye(3)[[1, 0]]))
+    for value, gradients in (right, wrong):
+        assert np.isfinite(host_array(value))
+        assert all(np.all(np.isfinite(host_array(g))) for g in gradients.values())
+    if size > 1:  # sure of it, rightly or wrongly
+        assert host_array(right[0]) == pytest.approx(0 if loss == "cross_entropy" else 0.5 * size / 6, rel=1e-5)
+        assert host_array(wrong[0]) > size * 0.25
+    if size == 1e4:
+        assert host_array(wrong[0]) == pytest.approx(2 * size if loss == "cross_entropy" else 4.5 * size / 6, rel=1e-5)
 
 
 ORACLES = {

@@ -235,7 +235,9 @@ def test_read_only_and_strided_data(backend):
     x, y = rng.random((20, 3)).astype(np.float32), rng.random((20, 1)).astype(np.float32)
     reference = NeuralNetwork(3, 4, 1, backend=backend, seed=0)
     reference.fit(x, y)
-    views = np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2], x[::-1][::-1], x.astype(">f4")
+    packed = np.zeros(20, np.dtype([("a", "i1"), ("x", "<f4", (3,))]))  # rows of 13 bytes
+    packed["x"] = x
+    views = np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2], x[::-1][::-1], x.astype(">f4"), packed["x"]
     for view in views:
         view.flags.writeable = False
         net = NeuralNetwork(3, 4, 1, backend=backend, seed=0)

@@ -43,6 +43,34 @@ def test_keys_stay_as_they_are():
     assert random.key(2**70, 10**6) == random.key(2**70, 10**6) != random.key(2**70, 10**6 + 1)
 
 
+def test_host_streams_meet_nobody():
+    """Neither a generator of the user's own, nor another seed's, nor another use's."""
+    streams = [
+        random.generator(seed, stream, *counters).random(4).tobytes()
+        for seed in (0, 1, 2**32, 2**32 + 1, 2**64)
+        for stream in (random.WEIGHTS, random.SHUFFLE, random.SPLIT)
+        for counters in ((), (0,), (1,), (0, 0), (2**32,))
+    ]
+    own = (0, 1, 2, 2**32, [0, 0], [0, 1], [1, 0], [0, 1, 0], [0, 1, 1], [0, 2])
+    assert len(set(streams)) == len(streams)
+    assert not {np.random.default_rng(seed).random(4).tobytes() for seed in own} & set(streams)
+    net = NeuralNetwork(3, 4, 1, initializer="uniform", seed=7)
+    assert not np.isin(net.parameters["W1"], np.random.default_rng(7).random(1000).astype(np.float32)).any()
+
+
+def test_starts_and_shuffles_stay_as_they_are():
+    """Changing them would change every network that is trained anew: the values of the first release."""
+    net = NeuralNetwork(2, 2, initializer="uniform", seed=7, dtype="float64")
+    np.testing.assert_array_equal(net.parameters["W1"] * 2.0**24, KNOWN_START)
+    assert random.generator(7, random.SHUFFLE, 3).permutation(8).tolist() == KNOWN_ORDER
+    assert [part.tolist() for part in random.split(8, 0.25, 7)] == KNOWN_SPLIT
+
+
+KNOWN_START = [[718425, 3386284], [7335129, 10206084]]
+KNOWN_ORDER = [3, 0, 6, 1, 5, 2, 7, 4]
+KNOWN_SPLIT = [[0, 1, 2, 4, 6, 7], [3, 5]]
+
+
 def test_uniform_is_exact_in_either_dtype(backend):
     adapter = get_backend(backend)
     single, double = (

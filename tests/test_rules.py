@@ -91,6 +91,42 @@ def test_auto_follows_the_activation():
     assert np.abs(tanh).max() <= np.sqrt(6 / 800)
 
 
+@pytest.mark.parametrize(
+    ("y", "outputs", "expected"),
+    [
+        ([[2.0], [2.0], [2.0]], [[2.0], [2.0], [2.0]], 1.0),
+        ([[2.0], [2.0], [2.0]], [[2.0], [2.0], [2.5]], 0.0),
+        ([[2.0, 0.0], [2.0, 1.0], [2.0, 2.0]], [[1.0, 0.0], [2.0, 1.0], [2.0, 2.0]], 0.5),
+        ([[0.1], [0.1], [0.1]], [[0.1], [0.1], [0.1]], 1.0),
+        ([[1e6], [1e6 + 1], [1e6 + 2]], [[1e6], [1e6 + 1], [1e6 + 2.5]], 1 - 0.25 / 2),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_r2_of_constant_and_of_distant_targets(backend, dtype, y, outputs, expected):
+    """scikit-learn's convention for a target that never varies; exact where the numbers are."""
+    from portnn import get_backend
+
+    adapter = get_backend(backend)
+    a, b = (adapter.asarray(np.array(v), dtype) for v in (outputs, y))
+    with adapter.scope():
+        assert float(adapter.to_numpy(metrics.r2(adapter.xp, a, b))) == pytest.approx(expected, rel=1e-6)
+
+
+def test_r2_at_an_offset_is_that_without_it(backend):
+    """5,000 rows around 1e6, which vary by 1: a mean summed in float32 is off by as much."""
+    from portnn import get_backend
+
+    adapter = get_backend(backend)
+    y = (RNG.standard_normal((5000, 2)) + 1e6).astype(np.float32)
+    outputs = (y + RNG.standard_normal((5000, 2)) * 0.5).astype(np.float32)
+    wide, centre = y.astype(np.float64), y.mean(axis=0, dtype=np.float64)
+    expected = np.mean(1 - ((wide - outputs) ** 2).sum(axis=0) / ((wide - centre) ** 2).sum(axis=0))
+    with adapter.scope():
+        got = adapter.to_numpy(metrics.r2(adapter.xp, *(adapter.asarray(a, "float32") for a in (outputs, y))))
+    # Sums of 5,000 terms in the order that is worst, and the mean's own rounding.
+    assert float(got) == pytest.approx(expected, abs=3 * 5000 * 2.0**-24)
+
+
 def test_metrics(backend):
     from portnn import get_backend
 

@@ -82,6 +82,33 @@ def test_an_interrupt_after_a_divergence_leaves_a_usable_network(backend, monkey
 
 
 @pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_in_a_step_comes_after_it(backend, monkeypatch):
+    """The loop is the user's own: the step is whole, counted, and goes on from there."""
+    one, other = (NeuralNetwork(3, 4, 2, backend=backend, seed=0) for _ in range(2))
+    kernel = Adam.kernel
+
+    def interrupted(self, *arguments):
+        signal.raise_signal(signal.SIGINT)
+        return kernel(self, *arguments)
+
+    for _ in range(2):
+        one.step(X, Y), other.step(X, Y)
+    monkeypatch.setattr(Adam, "kernel", interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    one.optimizer = Adam()  # binds the interrupted kernel
+    with pytest.raises(KeyboardInterrupt):
+        one.step(X, Y)
+    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGINT) is handler
+    one.optimizer = Adam()
+    other.step(X, Y)
+    assert one.step_count == 3
+    for each in (one, other):
+        each.step(X, Y)
+    np.testing.assert_allclose(host_array(one.predict(X)), host_array(other.predict(X)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_while_the_last_epoch_is_measured_is_raised(monkeypatch):
     one, evaluate = net(), Runtime.evaluate
 
@@ -235,6 +262,18 @@ def test_the_mean_survives_a_change_of_dtype():
     narrow = one.to(dtype="float32")
     np.testing.assert_allclose(narrow._runtime.inputs(x), one._runtime.inputs(x), atol=1e-6)
     np.testing.assert_allclose(narrow.predict(x), one.predict(x), atol=1e-5)
+
+
+def test_a_target_that_the_dtype_cannot_resolve_is_refused():
+    """float32 holds 1.7e9 in steps of 128: what varies by 100 there would be learnt as noise."""
+    x, y = far(np.float64)
+    for dtype, target in (("float32", y * 20 + 1.7e9), ("float64", y * 1e-7 + 1.7e9)):
+        one = NeuralNetwork(2, Standardize(), 4, 1, Unstandardize(), seed=0, dtype=dtype)
+        with pytest.raises(DataError, match=rf"y: .* {dtype} .* column 0 varies by .* around 1.7e\+09"):
+            one.fit(x, target)
+        assert one.step_count == 0
+    for fine in (y * 20 + 1.7e4, np.full_like(y, 1.7e9)):
+        NeuralNetwork(2, Standardize(), 4, 1, Unstandardize(), seed=0).fit(x, fine)
 
 
 def test_constant_columns_and_their_noise():
@@ -416,16 +455,24 @@ LATE = {
     "validation": {"validation": (X[:4], Y[:3])},
     "validation values": {"validation": (np.full((4, 3), np.nan), Y[:4])},
     "share": {"validation": 2.0},
+    "too small to standardise": {},
 }
 
 
-@pytest.mark.parametrize("case", LATE)
-@pytest.mark.parametrize("layers", [(), (Standardize(), 4, 2), (3, Standardize(), 4, 2)])
+@pytest.mark.parametrize(
+    ("case", "layers"),
+    [
+        (case, layers)
+        for case in LATE
+        for layers in ((), (Standardize(), 4, 2), (3, Standardize(), 4, 2))
+        if layers or case != "too small to standardise"
+    ],
+)
 def test_data_refused_late_decide_nothing(case, layers):
     pytest.importorskip("array_api_strict")
     pandas = pytest.importorskip("pandas") if case == "weights" else None
     one, fresh = (NeuralNetwork(*layers, seed=0) for _ in range(2))
-    x = get_backend("array_api_strict").asarray(X)
+    x = get_backend("array_api_strict").asarray(X * 1e-42 if case.startswith("too small") else X)
     with pytest.raises(PortnnError):
         one.fit(pandas.DataFrame(X, columns=list("abc")) if pandas else x, Y, **LATE[case])
     assert one.backend == "numpy:cpu"

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from portnn.backend import Backend, get_backend
-from portnn.data.arrays import to_host
+from portnn.core.step import Core
+from portnn.data.arrays import check_finite, to_host
+from portnn.data.dataset import Checked, column_statistics
+from portnn.errors import DataError
 from portnn.nn.layers import Layer
 from portnn.types import Array
 
@@ -39,3 +42,33 @@ class Entry:
                 parts.append(place.asarray(self._layer.enter(place.xp, weights, block), self._dtype))
             whole = parts[0] if len(parts) == 1 else place.xp.concat(parts)
         return self._backend.asarray(whole)
+
+
+def learnt(core: Core, backend: Backend, data: Checked) -> dict[str, np.ndarray]:
+    """Return by name the buffers that layers such as Standardize learn from the first data to train on.
+
+    Raises DataError for data that teach nothing: a single row, NaN, targets that their dtype cannot tell apart.
+    """
+    buffers: dict[str, np.ndarray] = {}
+    for i, layer in enumerate(core.architecture.layers):
+        if not layer.fitted_to:
+            continue
+        columns = to_host(backend, getattr(data, layer.fitted_to))
+        if data.rows < 2:
+            raise DataError("x: expected at least two rows to learn mean and deviation from; got 1")
+        check_finite(get_backend("numpy"), layer.fitted_to, columns, "float64", data.columns)
+        if layer.fitted_to == "y":  # which is in the network's dtype, as outputs are
+            _check_resolved(columns)
+        fitted = layer.fitted(*column_statistics(columns, data.weight))
+        buffers |= {e.name: fitted[e.key].reshape(e.shape) for e in core.buffers.entries if e.layer == i}
+    return buffers
+
+
+def _check_resolved(y: np.ndarray) -> None:
+    """Refuse targets of which the dtype holds but a few different values."""
+    spread, step = y.max(axis=0) - y.min(axis=0), np.spacing(np.abs(y).max(axis=0))
+    for column in np.flatnonzero((spread > 0) & (spread < 16 * step)):
+        raise DataError(
+            f"y: expected targets that {y.dtype} can tell apart; column {column} varies by {spread[column]:.3g} around "
+            f"{y[0, column]:.3g}, where it has steps of {step[column]:.3g}: subtract an offset, or use a wider dtype"
+        )

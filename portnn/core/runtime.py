@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portnn.backend import Backend, get_backend, host_array, promoted
+from portnn.backend import Backend, host_array, promoted
 from portnn.core.architecture import Layout
-from portnn.core.entry import Entry
+from portnn.core.entry import Entry, learnt
 from portnn.core.step import Core, State
-from portnn.data.arrays import check_finite, to_host
-from portnn.data.dataset import Batch, Checked, Dataset, column_statistics
+from portnn.data.arrays import check_finite
+from portnn.data.dataset import Batch, Checked, Dataset
 from portnn.data.frames import Names
 from portnn.errors import DataError, DTypeError, ShapeError
 from portnn.nn import random
@@ -125,16 +125,7 @@ class Runtime:
         """Return a copy whose layers have learnt mean and deviation from the data; itself where they have already."""
         if self.adapted:
             return self
-        if data.rows < 2:
-            raise DataError("x: expected at least two rows to learn mean and deviation from, for Standardize; got 1")
-        buffers: dict[str, np.ndarray] = {}
-        for i, layer in enumerate(self.core.architecture.layers):
-            if layer.fitted_to:
-                columns = to_host(self.backend, getattr(data, layer.fitted_to))
-                check_finite(get_backend("numpy"), layer.fitted_to, columns, "float64", data.columns)
-                fitted = layer.fitted(*column_statistics(columns, data.weight))
-                entries = (e for e in self.core.buffers.entries if e.layer == i)
-                buffers |= {e.name: fitted[e.key].reshape(e.shape) for e in entries}
+        buffers = learnt(self.core, self.backend, data)
         copy = self.to(self.backend, self.dtype)
         copy.assign({}, buffers)
         copy.adapted = True
