@@ -60,26 +60,18 @@ class NumPyBackend(Backend):
         return np.errstate(all="ignore")
 
     def elementwise(self, kernel: Callable[..., tuple[Array, ...]], donate: tuple[int, ...] = ()) -> Any:
-        """Run the kernel in cache-sized blocks, into the vectors that the call before last returned.
-
-        What goes in is written only once all has come out: whatever happens in between, the old values are whole.
-        """
-        spare: list[np.ndarray] = []
+        """Run the kernel in cache-sized blocks, in place where an argument is donated."""
 
         def run(*arguments: Any) -> tuple[Array, ...]:
-            old = [arguments[i] for i in donate]
-            fits = len(spare) == len(old) and all(
-                s.shape == a.shape and s.dtype == a.dtype and s is not a for s, a in zip(spare, old, strict=True)
-            )
-            new = list(spare) if fits else [np.empty_like(a) for a in old]
+            results: list[np.ndarray] = [arguments[i] for i in donate]
             for start in range(0, arguments[0].size, BLOCK):
                 block = slice(start, start + BLOCK)
-                results = kernel(self.xp, *[a[block] if isinstance(a, np.ndarray) else a for a in arguments])
-                for vector, result in zip(new, results, strict=True):
-                    if result.dtype != vector.dtype:  # an assignment would cast in silence
-                        raise promoted(result.dtype, vector.dtype)
-                    vector[block] = result
-            spare[:] = old
-            return tuple(new)
+                parts = kernel(self.xp, *[a[block] if isinstance(a, np.ndarray) else a for a in arguments])
+                results = results or [np.empty_like(arguments[0], dtype=part.dtype) for part in parts]
+                for result, part in zip(results, parts, strict=True):
+                    if part.dtype != result.dtype:  # an assignment would cast in silence
+                        raise promoted(part.dtype, result.dtype)
+                    result[block] = part
+            return tuple(results)
 
         return run

@@ -133,6 +133,8 @@ def host_array(obj: object, dtype: str | None = None, argument: str = "data") ->
 
 
 def _host_array(obj: object, argument: str) -> np.ndarray:
+    if type(obj) is np.ndarray:
+        return obj
     owner = _owner(obj)
     if owner is not None and owner.name != "numpy":
         return backend_of(obj).to_numpy(obj)

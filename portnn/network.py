@@ -188,7 +188,7 @@ class NeuralNetwork:
             batch = runtime.batch(data)
             self._commit(schema, runtime)
             with training.interrupt_held() as release:
-                loss = runtime.step(batch)
+                loss = runtime.step(batch, keep=True)
             release()
             return loss
 

@@ -97,15 +97,18 @@ def fit(
             if shuffle and steps > 1:
                 rng = random.generator(runtime.seed, random.SHUFFLE, runtime.counters.epoch)
                 order = runtime.backend.asarray(rng.permutation(data.rows))
-            losses, rows = [], []
+            losses, rows, whole = [], [], True
             try:
                 for batch in data.batches(xp, size, order, mean):
+                    whole = False
                     losses.append(runtime.step(batch))
+                    whole = True
                     rows.append(batch[0].shape[0])
                     bar.update()
                     release()
             except BaseException:
-                if _diverged(runtime, list(map(runtime.read, losses))):  # before it was interrupted
+                # A step that fails may have consumed its state; those before an interrupt may have diverged.
+                if not whole or _diverged(runtime, list(map(runtime.read, losses))):
                     runtime.restore(backup)
                 raise
             values = list(map(runtime.read, losses))  # the first time that the host waits for them

@@ -125,11 +125,11 @@ def test_masks_are_equal(backend, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_start_and_batches_are_equal(backend, dtype, monkeypatch):
-    step, seen = Runtime.step, []
+    seen = []
 
     def recorded(runtime, batch):
         seen.append([runtime.backend.to_numpy(part) for part in batch[:2]])
-        return step(runtime, batch)
+        return runtime.backend.xp.zeros(())
 
     monkeypatch.setattr(Runtime, "step", recorded)
     x, y = np.random.default_rng(0).random((2, 50, 3))
@@ -169,7 +169,7 @@ def test_dropout_trains_alike_on_every_backend(backend):
     ends = []
     for name in ("numpy", backend):
         net = NeuralNetwork(5, 30, "tanh", Dropout(0.3), 5, backend=name, dtype="float64", seed=3)
-        net.fit(x, y, epochs=5, batch_size=16)
+        net.fit(x, y, epochs=2, batch_size=32)
         ends.append(net.predict(x))
     np.testing.assert_allclose(ends[0], ends[1], rtol=0, atol=1e-12)
 

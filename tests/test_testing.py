@@ -74,13 +74,13 @@ def test_the_plugin(tmp_path):
         "    assert portnn.NeuralNetwork(2, 1, backend=portnn_backend).backend.startswith(portnn_backend)\n"
     )
     infos = available_backends()
-    result = pytest_in(tmp_path)
+    result = pytest_in(tmp_path, "--portnn-require", "numpy")
     available = sum(info.available for info in infos)
     assert result.returncode == 0, result.stdout + result.stderr
     assert f"{available} passed" in result.stdout
     for info in infos:
         assert info.available or f"{info.name}: {info.reason}" in result.stdout
-    assert "numpy: " in pytest_in(tmp_path, "--portnn-require", "numpy").stdout
+    assert "numpy: " in result.stdout
     missing = pytest_in(tmp_path, "--portnn-require", "numpy,nmpy")
     assert missing.returncode == 4
     assert "--portnn-require nmpy: no such backend" in missing.stderr

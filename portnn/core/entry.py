@@ -22,26 +22,31 @@ class Entry:
     def __init__(self, backend: Backend, layer: Layer, weights: Mapping[str, np.ndarray], dtype: str) -> None:
         """Take the first layer and its buffers."""
         self._backend, self._layer, self._dtype = backend, layer, dtype
-        self._weights = weights
+        self._weights = {key: value.astype(np.float64) for key, value in weights.items()}
         self._passes = type(layer).enter is Layer.enter
         # Where the data are, if float64 is there too; else on the host. IEEE arithmetic, one operation at a time,
         # gives the same bits in either place.
-        self._wide = backend if "float64" in backend.dtypes() else get_backend("numpy")
+        self._host = get_backend("numpy")
+        self._wide = backend if "float64" in backend.dtypes() else self._host
 
     def __call__(self, x: Array) -> Array:
         """Return x, (rows, \\*features) of the backend or of NumPy, on the backend in the network's dtype."""
         if self._passes:
             return self._backend.asarray(x, self._dtype)
-        place = self._wide if self._backend.owns(x) else get_backend("numpy")
+        place = self._wide if self._backend.owns(x) else self._host
         source = x if place.owns(x) else to_host(self._backend, x)
-        weights = {key: place.asarray(value, "float64") for key, value in self._weights.items()}
-        rows, parts = int(source.shape[0]), []
+        weights = {key: place.asarray(value) for key, value in self._weights.items()}
+        rows = int(source.shape[0])
         with place.scope():
-            for start in range(0, rows, ROWS):
-                block = place.asarray(source[start : min(start + ROWS, rows), ...], "float64")
-                parts.append(place.asarray(self._layer.enter(place.xp, weights, block), self._dtype))
+            parts = [
+                self._entered(place, weights, source[start : min(start + ROWS, rows), ...])
+                for start in range(0, rows, ROWS)
+            ]
             whole = parts[0] if len(parts) == 1 else place.xp.concat(parts)
         return self._backend.asarray(whole)
+
+    def _entered(self, place: Backend, weights: Mapping[str, Array], block: Array) -> Array:
+        return place.asarray(self._layer.enter(place.xp, weights, place.asarray(block, "float64")), self._dtype)
 
 
 def learnt(core: Core, backend: Backend, data: Checked) -> dict[str, np.ndarray]:

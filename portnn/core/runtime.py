@@ -5,6 +5,7 @@ It takes arrays that were checked (portnn/data/arrays.py), on its backend, and i
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,9 +76,9 @@ class Runtime:
         self.adapted = adapted
         """Whether layers such as Standardize have learnt what they need of the training data."""
         xp = backend.xp
-        update = backend.elementwise(optimizer.kernel, donate=(0, *range(2, 2 + optimizer.slots)))
-        self._update = update
-        self._step = backend.compile(lambda state, *rest: core.step(xp, update, state, *rest), donate=(0,))
+        self._update = backend.elementwise(optimizer.kernel, donate=(0, *range(2, 2 + optimizer.slots)))
+        self._consuming = backend.compile(partial(core.step, xp, self._update), donate=(0,))
+        self._keeping = backend.compile(partial(core.step, xp, backend.elementwise(optimizer.kernel)))
         self._forward = backend.compile(lambda state, x: core.forward(xp, state, x))
         self._entry = self._opened()
 
@@ -166,9 +167,14 @@ class Runtime:
         """The optimizer's numbers for the step to come."""
         return self.optimizer.dials(self.counters.update + 1)
 
-    def step(self, batch: Batch) -> Array:
-        """Take one training step; return the loss before it, unread. On an error nothing is changed."""
-        state, loss = self._step(self.state, *batch, self.key, *self.dials)
+    def step(self, batch: Batch, keep: bool = False) -> Array:
+        """Take one training step; return the loss before it, unread.
+
+        It consumes the state, which is faster; whoever holds no snapshot to go back to keeps it: then nothing is
+        changed by a step that fails.
+        """
+        step = self._keeping if keep else self._consuming
+        state, loss = step(self.state, *batch, self.key, *self.dials)
         if state.parameters.dtype != self._kind:
             raise promoted(state.parameters.dtype, self._kind)
         done = self.counters
@@ -185,8 +191,8 @@ class Runtime:
         """Return whether all that training changes is finite: waits for the device."""
         xp, (parameters, buffers, slots) = self.backend.xp, self.state
         finite = xp.all(xp.isfinite(parameters))
-        for vector in (buffers, *slots):
-            finite = xp.logical_and(finite, xp.all(xp.isfinite(vector)))
+        for vector in (buffers, *slots) if self.core.buffers.size else slots:
+            finite = finite & xp.all(xp.isfinite(vector))
         return bool(finite)
 
     def updated(self, parameters: Array, gradient: Array, *rest: Any) -> tuple[Array, ...]:

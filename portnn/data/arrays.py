@@ -9,6 +9,9 @@ from portnn.data.frames import Names, frame_array, is_frame, series_array
 from portnn.errors import DataError, DTypeError
 from portnn.types import Array
 
+_KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float", "c": "complex"}
+"""Of NumPy's dtypes; other libraries' have names alone, and so has NumPy's bfloat16."""
+
 
 def real(backend: Backend, argument: str, value: Any, columns: Names = None) -> Array:
     """Return ``value`` as the library's array or NumPy's; refuse what is not real numbers.
@@ -30,7 +33,10 @@ def real(backend: Backend, argument: str, value: Any, columns: Names = None) -> 
 
 def kind(array: Array) -> str:
     """Return "bool", "int", "float" or "complex" for an array of any library; else its dtype's name."""
-    name = getattr(array.dtype, "name", str(array.dtype))  # str() of a NumPy dtype of foreign byte order is ">f4"
+    family = _KINDS.get(getattr(array.dtype, "kind", ""))
+    if family is not None:
+        return family
+    name = getattr(array.dtype, "name", str(array.dtype))
     for family in ("complex", "bool", "int", "float"):
         if family in name:
             return family

@@ -36,7 +36,10 @@ class Schema:
 
     def learning(self, x: object, y: object) -> "Schema":
         """Return the schema with the names of the columns of data to train on, where it has none yet."""
-        return replace(self, columns=self.columns or names_of(x), target_columns=self.target_columns or names_of(y))
+        columns, target_columns = self.columns or names_of(x), self.target_columns or names_of(y)
+        if (columns, target_columns) == (self.columns, self.target_columns):
+            return self
+        return replace(self, columns=columns, target_columns=target_columns)
 
     def width(self, backend: Backend, y: object) -> int:
         """Return how many outputs the targets ask for, where no width was given."""
