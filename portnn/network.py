@@ -11,7 +11,7 @@ from typing import Any
 from portnn import training
 from portnn.backend import Backend, backend_of, get_backend, requested_backend, with_dtype
 from portnn.core.architecture import Architecture
-from portnn.core.runtime import PREDICT_ROWS, Counters, Runtime
+from portnn.core.runtime import PREDICT_ROWS, Runtime
 from portnn.core.step import Core
 from portnn.data import files
 from portnn.data.dataset import Dataset
@@ -185,10 +185,9 @@ class NeuralNetwork:
         with runtime.backend.scope():
             data = schema.checked(runtime.backend, x, y, check=False)
             runtime = runtime.adapted_to(data)
-            batch = runtime.batch(data)
-            self._commit(schema, runtime)
             with training.interrupt_held() as release:
-                loss = runtime.step(batch, keep=True)
+                loss = runtime.step(runtime.batch(data), keep=True)
+                self._commit(schema, runtime)
             release()
             return loss
 
@@ -197,9 +196,10 @@ class NeuralNetwork:
         schema, runtime = self._settled(x, y)
         with runtime.backend.scope():
             data = schema.checked(runtime.backend, x, y, check=False)
+            adapted = runtime.adapted_to(data)
+            loss, gradients = adapted.gradients(adapted.batch(data))
             self._commit(schema, runtime)
-            runtime = runtime.adapted_to(data)
-            return runtime.gradients(runtime.batch(data))
+            return loss, gradients
 
     @property
     def step_count(self) -> int:
@@ -232,9 +232,8 @@ class NeuralNetwork:
         The largest output; for one sigmoid output, whether it exceeds 1/2. Raises ArgumentError for a single
         output of another kind, DataError for NaN or infinity.
         """
-        self._built()
-        output = self.architecture.output
-        if self.architecture.outputs == 1 and output != "sigmoid":
+        output = self._built().core.architecture.output
+        if self._schema.outputs == 1 and output != "sigmoid":
             raise ArgumentError(f'predict_classes: one output needs output="sigmoid" to mean classes; got "{output}"')
         outputs = self._outputs(x, batch_size, check=True)
         with self._backend.scope():
@@ -329,10 +328,7 @@ class NeuralNetwork:
             self._built().assign(parameters)
 
     def to(self, backend: str | None = None, *, device: str | None = None, dtype: str | None = None) -> "NeuralNetwork":
-        """Return a copy, optimizer state included, on another backend or device or of another dtype.
-
-        A device alone is one of the network's own backend.
-        """
+        """Return a copy, optimizer state included, on another backend, a device of its own, or of another dtype."""
         moved = backend is not None or device is not None
         home = get_backend(backend or self._backend.name, device) if moved else self._backend
         other = object.__new__(type(self))
@@ -343,11 +339,10 @@ class NeuralNetwork:
             other._runtime = self._runtime.to(other._backend, other.dtype)
         return other
 
-    def __copy__(self) -> "NeuralNetwork":
+    def __copy__(self, memo: object = None) -> "NeuralNetwork":
         return self.to()
 
-    def __deepcopy__(self, memo: object) -> "NeuralNetwork":
-        return self.to()
+    __deepcopy__ = __copy__
 
     def fingerprint(self) -> str:
         """Return SHA-256, in hex, over names, shapes, dtype and little-endian bytes of parameters and buffers."""
@@ -358,8 +353,9 @@ class NeuralNetwork:
         rows = [("layer", "output", "parameters"), *self.architecture.table()]
         wide, middle, _ = (max(map(len, column)) + 2 for column in zip(*rows, strict=True))
         lines = [f"{layer:<{wide}}{output:<{middle}}{parameters:>12}" for layer, output, parameters in rows]
-        named = self.loss or "mse"
-        lines.append(f"loss {named}, {self.optimizer}, backend {self.backend}, {self.dtype}, seed {self.seed}")
+        lines.append(
+            f"loss {self.loss or 'mse'}, {self.optimizer}, backend {self.backend}, {self.dtype}, seed {self.seed}"
+        )
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -376,14 +372,9 @@ class NeuralNetwork:
         description = {
             "architecture": self.architecture.describe(),
             "loss": self.loss,
-            "optimizer": optimizers.describe(self.optimizer),
-            "dtype": self.dtype,
-            "seed": self.seed,
-            "counters": runtime.counters._asdict(),
-            "adapted": runtime.adapted,
-            "columns": schema.columns,
-            "target_columns": schema.target_columns,
+            "names": {"columns": schema.columns, "target_columns": schema.target_columns},
             "metadata": self.metadata,
+            **runtime.describe(),
         }
         files.write_model(path, runtime.arrays(), description)
 
@@ -406,13 +397,11 @@ class NeuralNetwork:
                 device=device,
             )
             network.metadata = dict(description["metadata"])
-            columns, targets = (description[key] and tuple(description[key]) for key in ("columns", "target_columns"))
-            schema = replace(network._schema, columns=columns, target_columns=targets)
-            network._schema, runtime = network._sized(schema, architecture, network._backend)
+            names: dict[str, Any] = {key: value and tuple(value) for key, value in description["names"].items()}
+            schema = replace(network._schema, **names)
+            network._schema, network._runtime = network._sized(schema, architecture, network._backend)
             with network._backend.scope():
-                runtime.set_arrays(arrays)
-            runtime.counters, runtime.adapted = Counters(**description["counters"]), bool(description["adapted"])
-            network._runtime = runtime
+                network._runtime.set_all(arrays, description)
         except (KeyError, TypeError, ValueError, AssertionError, AttributeError) as error:
             raise SerializationError(f"{path}: the file contradicts itself ({error!r})") from error
         return network

@@ -20,7 +20,7 @@ from portnn.data.frames import Names
 from portnn.errors import DataError, DTypeError, ShapeError
 from portnn.nn import random
 from portnn.nn.metrics import METRICS
-from portnn.nn.optimizers import Optimizer
+from portnn.nn.optimizers import Optimizer, describe
 from portnn.options import choose
 from portnn.types import Array
 
@@ -79,7 +79,7 @@ class Runtime:
         self._update = backend.elementwise(optimizer.kernel, donate=(0, *range(2, 2 + optimizer.slots)))
         self._consuming = backend.compile(partial(core.step, xp, self._update), donate=(0,))
         self._keeping = backend.compile(partial(core.step, xp, backend.elementwise(optimizer.kernel)))
-        self._forward = backend.compile(lambda state, x: core.forward(xp, state, x))
+        self._forward = backend.compile(partial(core.forward, xp))
         self._entry = self._opened()
 
     @classmethod
@@ -92,7 +92,7 @@ class Runtime:
 
     def to(self, backend: Backend, dtype: str) -> "Runtime":
         """Return a copy elsewhere, counters included."""
-        return Runtime(backend, self.core, self.optimizer, dtype, self.seed, self.state, self.counters, self.adapted)
+        return self._but(backend=backend, dtype=dtype)
 
     def on(self, backend: Backend) -> "Runtime":
         """Return this runtime if it is there, else a copy there."""
@@ -104,21 +104,20 @@ class Runtime:
         if type(optimizer) is not type(self.optimizer) or optimizer.slots != self.optimizer.slots:
             state = state._replace(slots=_started(self.core, optimizer))
             counters = counters._replace(update=0)
-        return Runtime(self.backend, self.core, optimizer, self.dtype, self.seed, state, counters, self.adapted)
+        return self._but(optimizer=optimizer, state=state, counters=counters)
+
+    def _but(self, **changes: Any) -> "Runtime":
+        """Return a copy with other parts."""
+        return Runtime(**{**self._parts(), **changes})
+
+    def _parts(self) -> dict[str, Any]:
+        names = "backend", "core", "optimizer", "dtype", "seed", "state", "counters", "adapted"
+        return {name: getattr(self, name) for name in names}
 
     def __reduce__(self) -> tuple[Any, ...]:
         host = self.backend.to_numpy
         state = State(host(self.state.parameters), host(self.state.buffers), tuple(map(host, self.state.slots)))
-        return Runtime, (
-            self.backend,
-            self.core,
-            self.optimizer,
-            self.dtype,
-            self.seed,
-            state,
-            self.counters,
-            self.adapted,
-        )
+        return Runtime, tuple({**self._parts(), "state": state}.values())
 
     # ---- data in
 
@@ -126,10 +125,8 @@ class Runtime:
         """Return a copy whose layers have learnt mean and deviation from the data; itself where they have already."""
         if self.adapted:
             return self
-        buffers = learnt(self.core, self.backend, data)
-        copy = self.to(self.backend, self.dtype)
-        copy.assign({}, buffers)
-        copy.adapted = True
+        copy = self._but(adapted=True)
+        copy.assign({}, learnt(self.core, self.backend, data))
         return copy
 
     def inputs(self, x: Array, check: bool = False, name: str = "x", columns: Names = None) -> Array:
@@ -288,8 +285,18 @@ class Runtime:
         named = core.parameters.named(np, host(state.parameters)) | core.buffers.named(np, host(state.buffers))
         return named | {f"optimizer.{i}": host(slot) for i, slot in enumerate(state.slots)}
 
-    def set_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take the whole state from what ``arrays`` returned; all must be there, and nothing else."""
+    def describe(self) -> dict[str, Any]:
+        """Return what is beside the arrays as plain values, for a file."""
+        return {
+            "optimizer": describe(self.optimizer),
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "counters": self.counters._asdict(),
+            "adapted": self.adapted,
+        }
+
+    def set_all(self, arrays: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> None:
+        """Take the state from what ``arrays`` and ``describe`` returned; all must be there, and no other array."""
         parameters, buffers = ({e.name for e in layout.entries} for layout in (self.core.parameters, self.core.buffers))
         optimizer = [f"optimizer.{i}" for i in range(len(self.state.slots))]
         expected = {*parameters, *buffers, *optimizer}
@@ -301,6 +308,7 @@ class Runtime:
         self.assign({name: arrays[name] for name in parameters}, {name: arrays[name] for name in buffers})
         slots = tuple(self.copy(self.backend.asarray(arrays[name], self.dtype)) for name in optimizer)
         self.state = self.state._replace(slots=slots)
+        self.counters, self.adapted = Counters(**description["counters"]), bool(description["adapted"])
 
     def fingerprint(self) -> str:
         """Return SHA-256, in hex, over names, shapes, dtype and little-endian bytes of parameters and buffers."""
