@@ -83,9 +83,8 @@ class NeuralNetwork:
         self._parse = partial(
             Architecture.parse, activation=activation, output=output, bias=bias, initializer=initializer
         )
-        self._widths_given = bool(layers)
         self._architecture = self._parse(layers) if layers else replace(self._parse((1, 100, 1)), features=None)
-        self._loss, self._seed = loss, seed
+        self._widths_given, self._loss, self._seed = bool(layers), loss, seed
         self._schema = Schema(losses.for_output(loss or "mse", self._architecture.output), loss is not None, dtype)
         self._optimizer = optimizers.make(optimizer, learning_rate)
         self.metadata: dict[str, Any] = {}
