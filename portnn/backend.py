@@ -186,7 +186,9 @@ def _instance(name: str, device: str | None) -> Backend:
     available, reason = adapter.is_available()
     if not available:
         raise BackendUnavailableError(f"backend {name!r}: {reason}")
-    return adapter(device)
+    backend = adapter(device)
+    # One instance a device, however it was named.
+    return backend if backend.device == device else _instance(name, backend.device)
 
 
 def _owner(array: object) -> type[Backend] | None:

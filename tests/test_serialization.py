@@ -49,6 +49,32 @@ def test_settings_are_kept(tmp_path):
     assert (other.loss, other.dtype, other.seed) == (net.loss, net.dtype, net.seed)
 
 
+def test_what_is_still_to_be_learnt_is_kept(tmp_path):
+    """Neither a network that has learnt to standardise nor one that has not takes the other's part when it is read."""
+    x = X * 1000 + 500
+    net = NeuralNetwork(3, Standardize(), 2, seed=0)
+    for data in (x, X):
+        net.save(tmp_path / "m")
+        read = NeuralNetwork.load(tmp_path / "m")
+        net.fit(data, data[:, :2])
+        read.fit(data, data[:, :2])
+        assert read.fingerprint() == net.fingerprint()
+
+
+def test_counters_are_kept(tmp_path):
+    """Steps, epochs, and the steps of an optimizer that took over later."""
+    net = trained()
+    net.optimizer = SGD(0.1, momentum=0.5)
+    net.optimizer = "adam"
+    net.step(X, Y)
+    net.save(tmp_path / "m")
+    other = NeuralNetwork.load(tmp_path / "m")
+    assert other._runtime.counters == net._runtime.counters == (4, 3, 1)
+    net.step(X, Y)
+    other.step(X, Y)
+    assert other.fingerprint() == net.fingerprint()
+
+
 @pytest.mark.parametrize("length", [0, 4, 100, 900, -1])
 def test_truncated(tmp_path, length):
     trained().save(tmp_path / "m")

@@ -125,13 +125,16 @@ def test_an_interrupt_while_the_last_epoch_is_measured_is_raised(monkeypatch):
 class Failing:
     """Adam's kernel, which fails in its third block."""
 
-    calls = 0
+    kernel = Adam.kernel
+
+    def __init__(self):
+        self.calls = 0
 
     def __call__(self, xp, *arguments):
-        Failing.calls += 1
-        if Failing.calls == 3:
+        self.calls += 1
+        if self.calls == 3:
             raise MemoryError("no room for a temporary")
-        return Adam.kernel(Adam(), xp, *arguments)
+        return Failing.kernel(Adam(), xp, *arguments)
 
 
 @pytest.mark.parametrize("method", ["fit", "step"])
@@ -140,11 +143,11 @@ def test_a_failure_in_the_middle_of_an_update_changes_nothing(method, monkeypatc
     one, other = (net(10_000) for _ in range(2))
     for _ in range(2):
         one.step(X, Y), other.step(X, Y)
-    monkeypatch.setattr(Adam, "kernel", Failing())
+    monkeypatch.setattr(Adam, "kernel", failing := Failing())
     one.optimizer = Adam()  # binds the failing kernel
-    Failing.calls = 0
     with pytest.raises(MemoryError):
         getattr(one, method)(X, Y)
+    assert failing.calls == 3
     monkeypatch.undo()
     one.optimizer = Adam()
     assert one.fingerprint() == other.fingerprint()
@@ -282,6 +285,11 @@ def test_constant_columns_and_their_noise():
     one.fit(x, Y)
     np.testing.assert_array_equal(one.buffers["inverse_std1"][:2], 1)
     assert np.all(np.abs(one._runtime.inputs(x)[:, :2]) < 1e-6)
+    many = np.broadcast_to([0.1, 1.7e9 + 0.3, 5.0], (20_000, 3))  # sums of so many are off by hundreds of roundings
+    one = net(Standardize(), 4)
+    one.fit(many, np.zeros((20_000, 2)), batch_size=None)
+    np.testing.assert_array_equal(one.buffers["inverse_std1"], 1)
+    assert np.all(np.abs(one._runtime.inputs(many)) < 1e-5)
 
 
 # ---- weights of rows
@@ -361,6 +369,15 @@ def test_another_optimizer_is_obeyed(backend):
     for each in (one, started, fresh):
         each.step(X, Y)
     assert started.fingerprint() == fresh.fingerprint() != one.fingerprint()
+
+
+def test_another_optimizer_repeats_no_masks():
+    """They count steps of the network, not of the optimizer."""
+    one, x = net(200, Dropout(0.5)), np.ones((4, 3))
+    first = one.gradients(x, Y[:4])[1]["b1"] == 0
+    one.step(x, Y[:4])
+    one.optimizer = SGD(0.0)
+    assert np.mean((one.gradients(x, Y[:4])[1]["b1"] == 0) != first) > 0.05
 
 
 def test_optimizers_before_the_widths_are_known():
@@ -483,6 +500,22 @@ def test_data_refused_late_decide_nothing(case, layers):
         x = pandas.DataFrame(x, columns=list("def"))
     assert one.fit(x, y).loss == fresh.fit(x, y).loss
     assert one.fingerprint() == fresh.fingerprint()
+
+
+@pytest.mark.parametrize("first", ["fit", "step", "gradients", "to"])
+def test_where_a_network_is_once_it_stays(first):
+    """The first data to train on decide, or ``to``: later data of another library come to it."""
+    pytest.importorskip("array_api_strict")
+    one = NeuralNetwork(3, 4, 2, seed=0)
+    if first == "to":
+        one = one.to("array_api_strict")
+    else:
+        getattr(one, first)(get_backend("array_api_strict").asarray(X), Y)
+    for _ in range(2):
+        assert one.backend == "array_api_strict:CPU_DEVICE"
+        one.step(X, Y)
+    one.fit(X, Y)
+    assert one.backend == one.to(dtype="float64").backend == "array_api_strict:CPU_DEVICE"
 
 
 def test_prepared_changes_nothing():
