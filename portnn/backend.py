@@ -241,7 +241,7 @@ def get_backend(name: str | None = None, device: str | None = None) -> Backend:
 
 def with_dtype(backend: Backend, dtype: str) -> Backend:
     """Return the backend, if its device computes in that dtype. Raises DTypeError."""
-    if dtype not in ("float32", "float64"):
+    if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
         raise DTypeError(f"dtype: expected 'float32' or 'float64'; got {dtype!r}")
     if dtype not in backend.dtypes():
         raise DTypeError(f'dtype: {backend!r} has no {dtype}; use dtype="float32" or another device')

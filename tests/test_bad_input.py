@@ -152,6 +152,8 @@ def test_labels_out_of_range_in_a_step():
         ((3, 4, 1), {"learning_rate": -1.0}, ArgumentError, "learning_rate: expected"),
         ((3, 4, 1), {"initializer": "hee"}, ArgumentError, "initializer: expected"),
         ((3, 4, 1), {"dtype": "float16"}, DTypeError, "dtype: expected 'float32'"),
+        ((3, 4, 1), {"dtype": np.dtype("float32")}, DTypeError, "dtype: expected 'float32'"),
+        ((3, 4, 1), {"dtype": np.float32}, DTypeError, "dtype: expected 'float32'"),
         ((3, 4, 1), {"seed": -1}, ArgumentError, "seed: expected"),
         ((3, 4, 1), {"device": "cuda:0"}, ArgumentError, "device: needs a backend"),
         ((3, 4, 1), {"backend": "numpy:1"}, ArgumentError, "numpy runs on cpu"),

@@ -323,6 +323,15 @@ def test_weights_are_normalised_where_they_are_used():
     assert history.metrics["validation_loss"][0] == pytest.approx(squares.mean(), rel=1e-5)  # equal weights there
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e307])
+def test_the_size_of_weights_means_nothing_to_a_mean(size):
+    weight = RNG.integers(0, 4, 20)
+    one, other = (NeuralNetwork(3, Standardize(), 4, 2, Unstandardize(), seed=0) for _ in range(2))
+    losses = [each.fit(X, Y, sample_weight=w).loss for each, w in ((one, weight), (other, weight * size))]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    np.testing.assert_allclose(one.predict(X), other.predict(X), rtol=1e-4, atol=1e-5)
+
+
 def test_a_part_without_weight_is_refused():
     from portnn.nn import random
 

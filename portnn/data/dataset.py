@@ -52,7 +52,8 @@ class Checked:
             raise DataError(
                 f"sample_weight: expected a weight above 0 among the {self.name}rows; got 0 for all of them"
             )
-        return (self.weight / self.weight.mean() if mean else self.weight)[:, None]
+        scaled = self.weight / self.weight.max()  # first, so that no sum of them overflows
+        return (scaled / scaled.mean() if mean else self.weight)[:, None]
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def column_statistics(
     over blocks of rows, on the host: the same bits for every backend, and no float64 copy of x.
     """
     x = x.reshape(x.shape[0], -1)
-    w = np.ones(x.shape[0]) if weight is None else weight
+    w = np.ones(x.shape[0]) if weight is None else weight / weight.max()
     blocks = [(slice(i, i + block), w[i : i + block, None]) for i in range(0, x.shape[0], block)]
     total = w.sum()
     # Seen from a row that counts: at an offset of 1e9 a sum of squares would lose what varies.
