@@ -11,6 +11,7 @@ import numpy as np
 from portnn.equivalence.compare import compare
 from portnn.equivalence.report import Report
 from portnn.network import NeuralNetwork
+from portnn.options import positive
 
 STEPS = (1e-4, 1e-5, 1e-6)
 """Widths of the central differences: a kink within one is outside a narrower one."""
@@ -28,8 +29,9 @@ def assert_backends_agree(
     """Assert that every piece of the training steps is within its bound of NumPy's on each backend.
 
     ``backends=None`` takes all that are available: name those that your users rely on, so that a missing one is an
-    error. See ``portnn.compare``; the report is returned.
+    error. With none beside NumPy it raises BackendUnavailableError. See ``portnn.compare``; the report is returned.
     """
+    __tracebackhide__ = True
     report = compare(net, x, y, backends=backends, steps=steps, batch_size=batch_size)
     assert report.holds, report.verdict()
     return report
@@ -42,6 +44,8 @@ def check_gradients(net: NeuralNetwork, x: object, y: object, *, entries: int = 
     of the next step. An element passes if one of STEPS agrees within its rounding error and its curvature; at a kink
     the narrower ones do. The message of the AssertionError names the parameter and the element.
     """
+    __tracebackhide__ = True
+    entries = positive("entries", entries)
     copy = net.to("numpy", dtype="float64")
     loss, gradients = copy.gradients(x, y)
     rng = np.random.default_rng(seed)

@@ -32,6 +32,14 @@ def backend(portnn_backend: str) -> str:
 
 
 @pytest.fixture
+def other(portnn_backend: str) -> str:
+    """Every backend that is compared with NumPy."""
+    if portnn_backend == "numpy":
+        pytest.skip("numpy: the reference, compared with itself")
+    return portnn_backend
+
+
+@pytest.fixture
 def interruptible() -> Iterator[None]:
     """Ctrl-C raises KeyboardInterrupt, also where the tests run in the background of a script."""
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,12 +2,23 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from portnn import ArgumentError, Dropout, NeuralNetwork, Standardize, compare, get_backend
+from portnn import (
+    ArgumentError,
+    BackendUnavailableError,
+    Dropout,
+    NeuralNetwork,
+    Report,
+    Standardize,
+    available_backends,
+    compare,
+    get_backend,
+)
 from portnn.cli import main
 from portnn.equivalence.networks import built_in, sample
 
@@ -32,16 +43,14 @@ def classifier(dtype="float32", **options):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_bounds_hold(backend, dtype):
+def test_bounds_hold(other, dtype):
     net = classifier(dtype)
     before = net.fingerprint()
-    report = compare(net, X, LABELS, backends=[backend], steps=3)
+    report = compare(net, X, LABELS, backends=[other], steps=3)
     assert report.holds, str(report)
     assert net.fingerprint() == before
     assert net.step_count == 0
-    if backend == "numpy":
-        return
-    name = repr(get_backend(backend))
+    name = repr(get_backend(other))
     assert report.backends == [name]
     assert {p.step for p in report.pieces} == {1, 2, 3}
     places = {p.place for p in report.pieces}
@@ -63,9 +72,9 @@ def test_bounds_hold(backend, dtype):
     assert set(report.fingerprints) == {"numpy:cpu", name}
 
 
-def test_built_in_networks_hold(backend):
+def test_built_in_networks_hold(other):
     for title, net in built_in("float32"):
-        report = compare(net, *sample(net, 40), backends=[backend], steps=1)
+        report = compare(net, *sample(net, 40), backends=[other], steps=1)
         assert report.holds, f"{title}\n{report}"
 
 
@@ -169,6 +178,31 @@ def test_options():
             compare(classifier(), X, LABELS, **option)
     with pytest.raises(ArgumentError, match="backend: expected one of"):
         compare(classifier(), X, LABELS, backends=["nmpy"])
+
+
+def without_others(monkeypatch):
+    """Make NumPy the only library that can run."""
+    infos = [i if i.name == "numpy" else replace(i, available=False, reason="pip it") for i in available_backends()]
+    monkeypatch.setattr("portnn.equivalence.compare.available_backends", lambda: infos)
+
+
+def test_a_check_that_compares_nothing_does_not_pass(monkeypatch):
+    for chosen in (["numpy"], [], ["numpy", "numpy:cpu"], ("numpy",)):
+        with pytest.raises(ArgumentError, match="backends: expected another beside numpy"):
+            compare(classifier(), X, LABELS, backends=chosen)
+    without_others(monkeypatch)
+    with pytest.raises(BackendUnavailableError, match=r"no array library beside NumPy can run here.*torch: pip it"):
+        compare(classifier(), X, LABELS)
+    result = CliRunner().invoke(main, ["check", "--steps", "1"])
+    assert result.exit_code == 2
+    assert "no array library beside NumPy" in result.output
+    assert "holds" not in result.stdout
+    assert not Report({}, []).holds
+
+
+def test_one_name_is_no_list_of_names():
+    with pytest.raises(ArgumentError, match=r"backends: expected a list of names; got 'torch'"):
+        compare(classifier(), X, LABELS, backends="torch")
 
 
 def check(*arguments):

@@ -77,8 +77,9 @@ def test_the_same_fit_with_plain_and_with_other_numbers(backend, kind):
     assert {str(host_array(value).dtype) for value in net.parameters.values()} == {"float32"}
     assert {str(host_array(slot).dtype) for slot in net._runtime.state.slots} == {"float32"}
     assert host_array(net.predict(X)).dtype == np.float32
-    report = compare(net, X, Y, backends=[backend], steps=np.int64(1), batch_size=np.int64(9))
-    assert report.holds, report.verdict()
+    if backend != "numpy":
+        report = compare(net, X, Y, backends=[backend], steps=np.int64(1), batch_size=np.int64(9))
+        assert report.holds, report.verdict()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from portnn import BackendUnavailableError, Dense, Dropout, Layer, NeuralNetwork, available_backends
+from portnn import ArgumentError, BackendUnavailableError, Dense, Dropout, Layer, NeuralNetwork, available_backends
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.layers import Shapes
 from portnn.testing import assert_backends_agree, check_gradients
@@ -29,8 +29,8 @@ class Scale(Layer):
         return x * s, lambda dy: (dy * s * self.fault, {"s": xp.sum(dy * x, axis=0) * self.fault})
 
 
-def test_backends_agree(backend):
-    report = assert_backends_agree(NeuralNetwork(5, 8, 5, seed=0), X, Y, backends=[backend], steps=2)
+def test_backends_agree(other):
+    report = assert_backends_agree(NeuralNetwork(5, 8, 5, seed=0), X, Y, backends=[other], steps=2)
     assert report.holds
 
 
@@ -60,6 +60,35 @@ def test_a_wrong_gradient_is_named():
     check_gradients(NeuralNetwork(5, Dense(4), Scale(), Dense(5), seed=0), X, Y)
     with pytest.raises(AssertionError, match=r"gradient of (W1|b1|s1)\[\d(, \d)?\]: expected .* got"):
         check_gradients(NeuralNetwork(5, Dense(4), Scale(1.001), Dense(5), seed=0), X, Y)
+
+
+def test_nothing_is_compared_with_nothing():
+    with pytest.raises(ArgumentError, match="backends: expected another beside numpy"):
+        assert_backends_agree(NeuralNetwork(5, 5, seed=0), X, Y, backends=["numpy"])
+    with pytest.raises(ArgumentError, match="entries: expected a positive int"):
+        check_gradients(NeuralNetwork(5, 5, seed=0), X, Y, entries=0)
+
+
+@pytest.mark.parametrize("call", ["check_gradients(net, x, x)", "assert_backends_agree(net, x, x, backends=['torch'])"])
+def test_a_failure_shows_the_users_line(tmp_path, call):
+    """Not the frames of portnn.testing below it."""
+    (tmp_path / "test_mine.py").write_text(
+        "import numpy as np, portnn.testing as t\n"
+        "from portnn import Dense, NeuralNetwork, Report\n"
+        "from portnn.testing import *\n"
+        "x = np.ones((4, 2))\n"
+        "class Wrong(Dense):\n"
+        "    def forward(self, xp, w, x, mode):\n"
+        "        y, backward = super().forward(xp, w, x, mode)\n"
+        "        return y, lambda dy: backward(dy * 1.5)\n"
+        "net = NeuralNetwork(2, Wrong(2), seed=0)\n"
+        "t.compare = lambda *a, **o: Report({}, [])\n"
+        f"def test_mine():\n    {call}\n"
+    )
+    result = pytest_in(tmp_path)
+    assert result.returncode == 1
+    assert "test_mine.py:12: AssertionError" in result.stdout
+    assert "testing.py:" not in result.stdout
 
 
 def pytest_in(folder, *options):

@@ -17,7 +17,7 @@ from portnn.core.runtime import Runtime, Snapshot
 from portnn.core.step import Core, State
 from portnn.data.dataset import Batch, Dataset
 from portnn.equivalence.report import Piece, Report, environment
-from portnn.errors import DTypeError
+from portnn.errors import ArgumentError, BackendUnavailableError, DTypeError
 from portnn.namespaces.bounds import LAMBDA, Bounded, BoundingNamespace
 from portnn.network import NeuralNetwork
 from portnn.nn import random
@@ -40,11 +40,12 @@ def compare(
     """Take the same training steps on NumPy and on each backend, and measure how far apart they are.
 
     ``x`` and ``y`` are as for ``fit``, and so are the batches; ``backends=None`` takes all that are available. The
-    network is left as it is. Raises BackendUnavailableError for a backend that cannot run here, and what ``fit``
-    raises for data that cannot be used.
+    network is left as it is. Raises BackendUnavailableError for a backend that cannot run here and where there is none
+    beside NumPy, so that no check passes that compared nothing; ArgumentError for NumPy alone; and what ``fit`` raises
+    for data that cannot be used.
     """
     steps, batch_size = positive("steps", steps), positive("batch_size", batch_size)
-    names = [info.name for info in available_backends() if info.available] if backends is None else backends
+    names = _named(backends)
     reference, dataset = net.to("numpy").prepared(x, y)
     home = reference.backend
     others = [backend for backend in map(get_backend, names) if backend is not home]
@@ -91,6 +92,20 @@ def compare(
                 report.follow(repr(backend), reference.state.parameters, backend.to_numpy(run.state.parameters))
     report.fingerprints.update({repr(run.backend): run.fingerprint() for run in [reference, *runs]})
     return report
+
+
+def _named(backends: Sequence[str] | None) -> list[str]:
+    """Return the names of the backends to compare with NumPy: at least one other."""
+    if isinstance(backends, str):
+        raise ArgumentError(f"backends: expected a list of names; got {backends!r}")
+    infos = available_backends()
+    names = [info.name for info in infos if info.available] if backends is None else list(backends)
+    if any(name.partition(":")[0] != "numpy" for name in names):
+        return names
+    if backends is not None:
+        raise ArgumentError(f"backends: expected another beside numpy, to compare with it; got {names}")
+    reasons = "; ".join(f"{info.name}: {info.reason}" for info in infos if not info.available)
+    raise BackendUnavailableError(f"compare: no array library beside NumPy can run here. {reasons}")
 
 
 def _batches(reference: Runtime, dataset: Dataset, steps: int, size: int) -> Iterator[Batch]:

@@ -82,8 +82,8 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether every piece is within its bound."""
-        return all(piece.share <= 1.0 for piece in self.pieces)
+        """Whether every piece is within its bound, and there was one."""
+        return bool(self.pieces) and all(piece.share <= 1.0 for piece in self.pieces)
 
     @property
     def broken(self) -> list[Piece]:
