@@ -1,7 +1,9 @@
 """CuPy: one CUDA GPU."""
 
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,20 @@ from portnn.backend import Backend, BoundNamespace, host_array, loaded
 from portnn.errors import ArgumentError
 from portnn.types import Array
 
+CONCAT = 8
+"""Arrays that CuPy joins in one kernel; for more it uploads their pointers at every call."""
+
+
+class _Namespace(BoundNamespace):
+    def concat(self, arrays: Sequence[Array], *, axis: int = 0) -> Array:
+        """Join arrays without a transfer, by eights."""
+        while len(arrays) > CONCAT:
+            arrays = [self._library.concat(arrays[i : i + CONCAT], axis=axis) for i in range(0, len(arrays), CONCAT)]
+        return self._library.concat(arrays, axis=axis)
+
 
 class CuPyBackend(Backend):
-    """CuPy on a CUDA GPU; devices are numbered: "0", "1"."""
+    """CuPy on a CUDA GPU; devices are numbered: "0", "1". Without a number it is CuPy's current device."""
 
     name = "cupy"
     mend = "pip install 'portnn[cuda13]' (CUDA 13) or 'portnn[cuda12]' (CUDA 12)"
@@ -21,13 +34,13 @@ class CuPyBackend(Backend):
         import array_api_compat.cupy as namespace
         import cupy
 
-        device = device or "0"
+        device = str(cupy.cuda.Device().id) if device is None else device
         if device not in self.devices():
             raise ArgumentError(f"device: cupy has {', '.join(self.devices())}; got {device!r}")
         self.device = device
         self._cupy = cupy
         self._device = cupy.cuda.Device(int(device))
-        self.xp = BoundNamespace(namespace, self._device)
+        self.xp = _Namespace(namespace, self._device)
 
     @classmethod
     def is_available(cls) -> tuple[bool, str]:
@@ -39,13 +52,20 @@ class CuPyBackend(Backend):
             if getattr(error, "name", None) == "cupy":
                 return False, f"CuPy is not installed; {cls.mend}"
             return False, f"CuPy cannot be imported ({error}); install one cupy wheel only: {cls.mend}"
-        if not cupy.cuda.is_available():
-            return False, "no CUDA device: CuPy finds no NVIDIA driver or GPU; check nvidia-smi"
         try:
-            one = cupy.ones((1, 1), dtype=cupy.float32)
-            float((one @ one)[0, 0])  # a missing cuBLAS shows only at the first product
-        except (ImportError, RuntimeError, OSError) as error:
-            return False, f"the CUDA toolkit is incomplete ({error}); pip install 'cupy-cuda13x[ctk]'"
+            count = cupy.cuda.runtime.getDeviceCount()
+        except RuntimeError as error:
+            return False, _driver(cupy.cuda.runtime, error)
+        if count == 0:
+            return False, "no CUDA device: the driver shows no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES"
+        try:
+            # What is missing shows here: a compiler at the first kernel, cuBLAS at the first product of matrices.
+            square = cupy.ones((2, 2), dtype=cupy.float32)
+            float((square @ square + square)[0, 0])
+        except MemoryError as error:  # CuPy's own, of the GPU's memory
+            return False, f"the GPU has no memory left ({error}); free some of it: nvidia-smi shows who holds it"
+        except Exception as error:  # ImportError, CUDARuntimeError, CompileException ...
+            return False, f"the CUDA toolkit is incomplete ({error}); pip install '{_wheel()}[ctk]'"
         return True, ""
 
     @classmethod
@@ -70,17 +90,57 @@ class CuPyBackend(Backend):
         return str(array.device.id)
 
     def asarray(self, obj: object, dtype: str | None = None) -> Array:
+        if self.owns(obj) and obj.device != self._device:  # type: ignore[attr-defined]
+            with obj.device:  # type: ignore[attr-defined]
+                obj = self._cupy.ascontiguousarray(obj)  # CuPy copies nothing else between devices
         with self._device:
             if not self.owns(obj) and getattr(obj, "__dlpack_device__", lambda: (1, 0))()[0] == 2:  # kDLCUDA
                 obj = self._cupy.from_dlpack(obj.detach() if hasattr(obj, "detach") else obj)
-            # cupy.asarray moves an array of another device to the current one.
             return self._cupy.asarray(obj if self.owns(obj) else host_array(obj, dtype), dtype=dtype)
 
     def to_numpy(self, array: Array) -> np.ndarray:
-        return np.asarray(self._cupy.asnumpy(array))
+        with array.device:  # on whose current stream it was made
+            return np.asarray(self._cupy.asnumpy(array))
 
-    def scope(self) -> AbstractContextManager[Any]:
-        return self._device  # type: ignore[no-any-return]
+    def read(self, scalars: Sequence[Array]) -> list[float]:
+        with self._device:
+            return [float(value) for value in self._cupy.asnumpy(self._cupy.stack(scalars))] if scalars else []
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        from cupy._core import _routines_linalg as products
+
+        with self._device:
+            # CUPY_TF32=1 takes 13 bits from every float32 product: the user's setting holds outside this block.
+            before = products.get_compute_type(np.float32)
+            products.set_compute_type(np.float32, products.COMPUTE_TYPE_FP32)
+            try:
+                yield
+            finally:
+                products.set_compute_type(np.float32, before)
 
     def synchronize(self) -> None:
         self._device.synchronize()
+
+
+def _driver(runtime: Any, error: Exception) -> str:
+    """Return what is wrong with the driver, where CUDA cannot even count its devices."""
+    driver, wanted = (
+        f"{v // 1000}.{v % 1000 // 10}" for v in (runtime.driverGetVersion(), runtime.runtimeGetVersion())
+    )
+    if driver == "0.0":
+        return "no CUDA device: CuPy finds no NVIDIA driver; check nvidia-smi"
+    if "InsufficientDriver" in str(error):
+        return f"the NVIDIA driver is too old: it has CUDA {driver}, {_wheel()} needs {wanted}; update one of them"
+    return f"no CUDA device ({error}); check nvidia-smi and CUDA_VISIBLE_DEVICES"
+
+
+def _wheel() -> str:
+    """Return the name of the CuPy that is installed."""
+    for name in ("cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x"):
+        try:
+            version(name)
+        except PackageNotFoundError:
+            continue
+        return name
+    return "cupy-cuda13x"

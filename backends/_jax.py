@@ -1,6 +1,6 @@
 """JAX: CPU or its accelerator; a step that is seen twice is compiled."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -75,6 +75,9 @@ class JAXBackend(Backend):
 
     def to_numpy(self, array: Array) -> np.ndarray:
         return np.asarray(array)
+
+    def read(self, scalars: Sequence[Array]) -> list[float]:
+        return [float(value) for value in self._jax.device_get(list(scalars))]
 
     @contextmanager
     def scope(self) -> Iterator[None]:

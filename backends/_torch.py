@@ -1,5 +1,6 @@
 """PyTorch: CPU, CUDA, or any device that it names."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from typing import Any
@@ -78,6 +79,9 @@ class TorchBackend(Backend):
         host = array.detach().cpu()
         # NumPy has no bfloat16; float32 holds its values.
         return np.asarray((host.float() if host.dtype is self._torch.bfloat16 else host).numpy())
+
+    def read(self, scalars: Sequence[Array]) -> list[float]:
+        return self._torch.stack(list(scalars)).tolist() if scalars else []
 
     def scope(self) -> AbstractContextManager[Any]:
         return self._torch.no_grad()  # type: ignore[no-any-return]

@@ -1,13 +1,14 @@
 """The backend protocol, and how a backend is chosen.
 
-An adapter is a subclass of Backend, one per array library, registered in the entry-point group
-``portnn.backends``. It holds nothing per operation: the layers call the array API on ``xp``.
+An adapter is a subclass of Backend, one per array library. Ours stand in a table below; a third party registers its
+own in the entry-point group ``portnn.backends``, under a name of its own. It holds nothing per operation: the layers
+call the array API on ``xp``.
 """
 
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
@@ -16,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from portnn.errors import ArgumentError, BackendUnavailableError, DataError, DTypeError
+from portnn.options import plain
 from portnn.types import Array, Namespace
 
 _log = logging.getLogger("portnn")
@@ -88,6 +90,10 @@ class Backend:
         """Return one of the library's arrays as a NumPy array, waiting for it if need be."""
         raise NotImplementedError
 
+    def read(self, scalars: Sequence[Array]) -> list[float]:
+        """Return the values of 0-d arrays, of the library's, in as few transfers as it can."""
+        return [float(self.to_numpy(scalar)) for scalar in scalars]
+
     def dtypes(self) -> Collection[str]:
         """Return the names of the floating dtypes that the device has."""
         with self.scope():
@@ -135,8 +141,7 @@ def host_array(obj: object, dtype: str | None = None, argument: str = "data") ->
 def _host_array(obj: object, argument: str) -> np.ndarray:
     if type(obj) is np.ndarray:
         return obj
-    owner = _owner(obj)
-    if owner is not None and owner.name != "numpy":
+    if is_owned(obj):
         return backend_of(obj).to_numpy(obj)
     if not _array_like(obj):  # NumPy would make an array of one object of it
         mend = ""
@@ -165,37 +170,92 @@ def _array_like(obj: object) -> bool:
     return any(hasattr(obj, f"__array{end}__") for end in ("", "_interface", "_struct")) or hasattr(obj, "__dlpack__")
 
 
-@cache
-def _adapters() -> dict[str, Any]:
-    from importlib.metadata import entry_points
-
-    return {entry.name: entry for entry in entry_points(group="portnn.backends")}
-
-
-@cache
-def _adapter(name: str) -> type[Backend]:
-    adapters = _adapters()
-    if name not in adapters:
-        raise ArgumentError(f"backend: expected one of {', '.join(sorted(adapters))} or auto; got {name!r}")
-    return adapters[name].load()  # type: ignore[no-any-return]
+_GROUP = "portnn.backends"
+_OURS = {
+    "numpy": "portnn.backends._numpy:NumPyBackend",
+    "cupy": "portnn.backends._cupy:CuPyBackend",
+    "torch": "portnn.backends._torch:TorchBackend",
+    "jax": "portnn.backends._jax:JAXBackend",
+    "array_api_strict": "portnn.backends._strict:StrictBackend",
+}
 
 
 @cache
-def _instance(name: str, device: str | None) -> Backend:
-    adapter = _adapter(name)
-    available, reason = adapter.is_available()
-    if not available:
+def _registered() -> dict[str, Any]:
+    """Return the entry point of each adapter: ours, and those of third parties under names of their own."""
+    from importlib.metadata import EntryPoint, entry_points
+
+    ours = {name: EntryPoint(name, value, _GROUP) for name, value in _OURS.items()}
+    return ours | {entry.name: entry for entry in entry_points(group=_GROUP) if entry.name not in ours}
+
+
+@cache
+def _loaded(name: str) -> type[Backend] | str:
+    """Return the adapter of a registered name, or why there is none: one that is broken harms nobody else."""
+    try:
+        adapter = _registered()[name].load()
+    except Exception as error:
+        return f"its adapter cannot be loaded ({type(error).__name__}: {error})"
+    if not (isinstance(adapter, type) and issubclass(adapter, Backend)):
+        return f"its adapter is no subclass of portnn.backend.Backend but {adapter!r}"
+    if adapter.name != name:
+        return f"its adapter is registered under that name and calls itself {adapter.name!r}"
+    return adapter
+
+
+def _availability(name: str) -> tuple[bool, str]:
+    """Return whether a backend can run here, or why not, whatever its adapter does."""
+    if name not in _registered():
+        raise ArgumentError(f"backend: expected one of {', '.join(sorted(_registered()))} or auto; got {name!r}")
+    adapter = _loaded(name)
+    if isinstance(adapter, str):
+        return False, adapter
+    try:
+        return adapter.is_available()
+    except Exception as error:
+        return False, f"its adapter failed ({type(error).__name__}: {error})"
+
+
+@cache
+def _usable(name: str) -> type[Backend]:
+    available, reason = _availability(name)
+    adapter = _loaded(name)
+    if not available or isinstance(adapter, str):
         raise BackendUnavailableError(f"backend {name!r}: {reason}")
-    backend = adapter(device)
+    return adapter
+
+
+@cache
+def _on(name: str, device: str) -> Backend:
+    backend = _usable(name)(device)
     # One instance a device, however it was named.
-    return backend if backend.device == device else _instance(name, backend.device)
+    return backend if backend.device == device else _on(name, backend.device)
+
+
+def _instance(name: str, device: str | None) -> Backend:
+    """Return the backend; without a device on the library's current one, which may change."""
+    return _on(name, _usable(name)(None).device if device is None else device)
 
 
 def _owner(array: object) -> type[Backend] | None:
     # An array of a library that was never imported cannot exist: adapters answer from sys.modules.
     if isinstance(array, np.ndarray | list | tuple | int | float):
         return None
-    return next((a for name in _adapters() if (a := _adapter(name)).owns(array)), None)
+    adapters = (_loaded(name) for name in _registered())
+    return next((adapter for adapter in adapters if not isinstance(adapter, str) and _owns(adapter, array)), None)
+
+
+def is_owned(array: object) -> bool:
+    """Return whether an array is of a library with an adapter, other than NumPy."""
+    owner = _owner(array)
+    return owner is not None and owner.name != "numpy"
+
+
+def _owns(adapter: type[Backend], array: object) -> bool:
+    try:
+        return adapter.owns(array)
+    except Exception:  # a third party's; its arrays are its own affair
+        return False
 
 
 def backend_of(array: object) -> Backend:
@@ -211,14 +271,18 @@ def requested_backend(name: str | None, device: str | None = None) -> Backend | 
     else NumPy. Raises BackendUnavailableError with the mend; a backend asked for by name is never replaced.
     """
     name = name or os.environ.get("PORTNN_BACKEND") or None
+    device = plain(device)
+    device = str(device) if type(device) is int else device  # "cupy" numbers its devices
     if name is None:
         if device is not None:
             raise ArgumentError(f"device: needs a backend beside it; got device={device!r} alone")
         return None
     if not isinstance(name, str):
         raise ArgumentError(f"backend: expected a name; got {name!r}")
+    if not isinstance(device, str | None):
+        raise ArgumentError(f"device: expected a name or a number; got {device!r}")
     if name == "auto":
-        available, reason = _adapter("cupy").is_available()
+        available, reason = _availability("cupy")
         if available:
             _log.info("backend auto: using cupy")
             return _instance("cupy", device)
@@ -270,13 +334,18 @@ class BackendInfo:
 
 def available_backends() -> list[BackendInfo]:
     """Return every registered backend: what it runs on, or why it cannot run."""
-    infos = []
-    for name in sorted(_adapters(), key=lambda name: (name != "numpy", name)):
-        adapter = _adapter(name)
-        available, reason = adapter.is_available()
-        version, devices = (adapter.version(), tuple(adapter.devices())) if available else ("", ())
-        infos.append(BackendInfo(name, available, version, devices, reason))
-    return infos
+    names = sorted(_registered(), key=lambda name: (name != "numpy", name))
+    return [_info(name, *_availability(name)) for name in names]
+
+
+def _info(name: str, available: bool, reason: str) -> BackendInfo:
+    adapter = _loaded(name)
+    if not available or isinstance(adapter, str):
+        return BackendInfo(name, False, "", (), reason)
+    try:
+        return BackendInfo(name, True, adapter.version(), tuple(adapter.devices()), "")
+    except Exception as error:
+        return BackendInfo(name, False, "", (), f"its adapter failed ({type(error).__name__}: {error})")
 
 
 def loaded(library: str) -> Any:

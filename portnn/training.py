@@ -108,10 +108,10 @@ def fit(
                     release()
             except BaseException:
                 # A step that fails may have consumed its state; those before an interrupt may have diverged.
-                if not whole or _diverged(runtime, list(map(runtime.read, losses))):
+                if not whole or _diverged(runtime, runtime.backend.read(losses)):
                     runtime.restore(backup)
                 raise
-            values = list(map(runtime.read, losses))  # the first time that the host waits for them
+            values = runtime.backend.read(losses)  # the first time that the host waits for them
             if found := _diverged(runtime, values):
                 runtime.restore(backup)
                 raise DivergenceError(

@@ -221,13 +221,11 @@ class Runtime:
             loss, output = self.core.evaluate(xp, self.state, *batch)
             losses.append(loss)
             outputs.append(output)
-        report = {"loss": sum(map(self.read, losses)) / (dataset.rows if self.core.loss.mean else 1)}
         whole = xp.concat(outputs)
-        return report | {m: self.read(METRICS[m](xp, whole, dataset.y)) for m in metrics}
-
-    def read(self, scalar: Array) -> float:
-        """Return a 0-d array's value: waits for the device."""
-        return float(self.backend.to_numpy(scalar))
+        measured = [METRICS[name](xp, whole, dataset.y) for name in metrics]
+        values = self.backend.read([*losses, *measured])
+        loss = sum(values[: len(losses)]) / (dataset.rows if self.core.loss.mean else 1)
+        return {"loss": loss, **dict(zip(metrics, values[len(losses) :], strict=True))}
 
     # ---- the state, in and out
 

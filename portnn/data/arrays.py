@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, host_array
+from portnn.backend import Backend, host_array, is_owned
 from portnn.data.frames import Names, frame_array, is_frame, series_array
 from portnn.errors import DataError, DTypeError
 from portnn.types import Array
@@ -20,6 +20,8 @@ def real(backend: Backend, argument: str, value: Any, columns: Names = None) -> 
     """
     if backend.owns(value) and not isinstance(value, np.ndarray):  # which may be masked
         array = value
+    elif is_owned(value):  # another library's: without the host in between, where both are on one kind of device
+        array = backend.asarray(value)
     elif is_frame(value):
         array = frame_array(argument, value, columns)
     elif hasattr(value, "to_numpy"):  # one column of a data frame
