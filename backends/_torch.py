@@ -63,7 +63,8 @@ class TorchBackend(Backend):
 
     def asarray(self, obj: object, dtype: str | None = None) -> Array:
         wanted = None if dtype is None else getattr(self._torch, dtype)
-        if not self.owns(obj) and getattr(obj, "__dlpack_device__", lambda: (1, 0))()[0] == 2:  # kDLCUDA
+        on_cuda = getattr(obj, "__dlpack_device__", lambda: (1, 0))()[0] == 2  # kDLCUDA
+        if on_cuda and self._device.type == "cuda" and not self.owns(obj):
             obj = self._torch.from_dlpack(obj)
         if not self.owns(obj):
             host = host_array(obj, dtype)

@@ -1,6 +1,6 @@
 """Prove portnn on a CUDA machine, in minutes: python benchmarks/gpu.py [--output FILE].
 
-Runs the test suite with CuPy and PyTorch required, trains the same network on NumPy, CuPy and torch-CUDA, times
+Runs the test suite with CuPy required, trains the same network on NumPy and CuPy (and torch-CUDA, where it is), times
 training steps, and writes a JSON record: what ran, on which GPU, with which versions. Exits with 1 if a test fails or
 a network ends elsewhere, with 2 where there is no CUDA device.
 """
@@ -121,15 +121,12 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="default: benchmarks/records/gpu-DATE.json")
     options = parser.parse_args()
     infos = {info.name: info for info in available_backends()}
-    torch_devices = infos["torch"].devices if infos["torch"].available else ()
-    if not infos["cupy"].available or "cuda:0" not in torch_devices:
-        print(
-            f"no CUDA machine: cupy: {infos['cupy'].reason or 'available'}; torch: {', '.join(torch_devices) or 'none'}"
-        )
+    if not infos["cupy"].available:
+        print(f"no CUDA machine: cupy: {infos['cupy'].reason}")
         return 2
-    names = ["cupy", "torch:cuda:0"]
+    names = ["cupy", *(["torch:cuda:0"] if "cuda:0" in infos["torch"].devices else [])]
     record = environment()
-    record["tests"] = suite("numpy,cupy,torch,torch:cuda:0")
+    record["tests"] = suite(",".join(["numpy", *names]))
     record["agreement"] = agreement(names)
     record["milliseconds per step"] = step_times(names)
     path = options.output or ROOT / "benchmarks" / "records" / f"gpu-{record['date'][:10]}.json"

@@ -158,7 +158,7 @@ class NeuralNetwork:
             runtime = runtime.adapted_to(whole)
             data, held = runtime.dataset(whole), None if rest is None else runtime.dataset(rest)
             check_metrics(metrics, data.y.ndim == 1)
-            if not runtime.is_finite():
+            if not all(runtime.backend.read([runtime.finite()])):
                 raise DivergenceError("network: expected finite parameters to start from; got NaN or infinity")
             self._commit(schema, runtime)
             return training.fit(

@@ -108,10 +108,10 @@ def fit(
                     release()
             except BaseException:
                 # A step that fails may have consumed its state; those before an interrupt may have diverged.
-                if not whole or _diverged(runtime, runtime.backend.read(losses)):
+                if not whole or _diverged(runtime, _read(runtime, losses)):
                     runtime.restore(backup)
                 raise
-            values = runtime.backend.read(losses)  # the first time that the host waits for them
+            values = _read(runtime, losses)
             if found := _diverged(runtime, values):
                 runtime.restore(backup)
                 raise DivergenceError(
@@ -119,7 +119,7 @@ def fit(
                     f"smaller learning_rate than {runtime.optimizer.learning_rate:g} may help"
                 )
             weights = rows if mean else [1] * steps
-            history.loss.append(sum(map(operator.mul, values, weights)) / (data.rows if mean else 1))
+            history.loss.append(sum(map(operator.mul, values[:-1], weights)) / (data.rows if mean else 1))
             runtime.end_epoch()
             measured = _measure(runtime, data, validation, metrics)
             for name, value in measured.items():
@@ -132,16 +132,22 @@ def fit(
     return history
 
 
-def _diverged(runtime: Runtime, losses: list[float]) -> str:
-    """Return what stopped being finite in the steps of these losses, and where; empty where all is well.
+def _read(runtime: Runtime, losses: list[Any]) -> list[float]:
+    """Return the losses, and whether the state after them is finite: the epoch's one wait for the device."""
+    return runtime.backend.read([*losses, runtime.finite()])
+
+
+def _diverged(runtime: Runtime, values: list[float]) -> str:
+    """Return what stopped being finite in what ``_read`` returned, and where; empty where all is well.
 
     A loss precedes its step: what the last step did shows in the state alone.
     """
+    *losses, finite = values
     for i, value in enumerate(losses):
         if not math.isfinite(value):
             step = runtime.counters.step - len(losses) + i + 1
             return f"loss: expected finite values; got {value} at step {step}"
-    if not runtime.is_finite():
+    if not finite:
         return f"parameters: expected finite values; got NaN or infinity by step {runtime.counters.step}"
     return ""
 

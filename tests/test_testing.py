@@ -92,7 +92,8 @@ def test_a_failure_shows_the_users_line(tmp_path, call):
 
 
 def pytest_in(folder, *options):
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", *options]
+    standin = ["-p", "standin_cupy"] if "standin_cupy" in sys.modules else []
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", *standin, *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 

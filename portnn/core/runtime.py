@@ -184,13 +184,13 @@ class Runtime:
         """Count an epoch."""
         self.counters = self.counters._replace(epoch=self.counters.epoch + 1)
 
-    def is_finite(self) -> bool:
-        """Return whether all that training changes is finite: waits for the device."""
+    def finite(self) -> Array:
+        """Return whether all that training changes is finite: 1 or 0, a 0-d array of the network's dtype, unread."""
         xp, (parameters, buffers, slots) = self.backend.xp, self.state
         finite = xp.all(xp.isfinite(parameters))
         for vector in (buffers, *slots) if self.core.buffers.size else slots:
             finite = finite & xp.all(xp.isfinite(vector))
-        return bool(finite)
+        return xp.astype(finite, self._kind)
 
     def updated(self, parameters: Array, gradient: Array, *rest: Any) -> tuple[Array, ...]:
         """Return the optimizer's (parameters, \\*slots) for a gradient; nothing is changed.

@@ -18,10 +18,10 @@ def real(backend: Backend, argument: str, value: Any, columns: Names = None) -> 
 
     ``columns``: the order in which a data frame's columns are taken.
     """
-    if backend.owns(value) and not isinstance(value, np.ndarray):  # which may be masked
-        array = value
-    elif is_owned(value):  # another library's: without the host in between, where both are on one kind of device
-        array = backend.asarray(value)
+    if is_owned(value):  # which a NumPy array, that may be masked, is not
+        here = backend.owns(value) and backend.device_of(value) == backend.device
+        # Of another library or device: without the host in between, where both are on one kind of device.
+        array = value if here else backend.asarray(value)
     elif is_frame(value):
         array = frame_array(argument, value, columns)
     elif hasattr(value, "to_numpy"):  # one column of a data frame
