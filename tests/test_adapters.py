@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,7 +63,9 @@ def found(tmp_path_factory):
     (scratch / "METADATA").write_text("Metadata-Version: 2.1\nName: scratch\nVersion: 1.0\n")
     lines = [f"{name} = {module}:Mine" for name, module in POINTS.items()]
     (scratch / "entry_points.txt").write_text("\n".join(["[portnn.backends]", *lines, ""]))
-    code = f"import sys; sys.path.insert(0, {str(folder)!r})\n{SCRIPT}"
+    root = str(Path(__file__).parents[1])
+    code = f"import sys; sys.path[:0] = [{str(folder)!r}, {root!r}]; import portnn; portnn.__path__.append({root!r})"
+    code += SCRIPT
     result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)

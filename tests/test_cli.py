@@ -116,6 +116,61 @@ def test_ctrl_c_keeps_what_was_learnt(tmp_path, iris, monkeypatch):
     assert network.fingerprint() == results(result.stdout)["fingerprint"]
 
 
+def test_ctrl_c_elsewhere_ends_with_its_code(tmp_path, iris, monkeypatch):
+    model = tmp_path / "m.safetensors"
+    portnn_command("train", iris, "--target", "kind", "--epochs", "1", "--save", model)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Runtime, "forward", interrupted)
+    result = portnn_command("predict", model, iris, code=130)
+    assert result.stderr == "Interrupted\n"
+    assert result.stdout == ""
+
+
+OPTIONS = {
+    "--hidden": ["9", "9,8"],
+    "--activation": ["tanh"],
+    "--loss": ["binary_cross_entropy"],
+    "--optimizer": ["sgd"],
+    "--learning-rate": ["0.02"],
+    "--initializer": ["normal"],
+    "--epochs": ["3"],
+    "--batch-size": ["16", "0"],
+    "--holdout": ["0.4"],
+    "--no-standardize": [],
+    "--dtype": ["float64"],
+    "--seed": ["1"],
+    "--task": ["regression"],
+}
+
+
+def test_every_option_of_train_is_obeyed(tmp_path):
+    """Each changes what is learnt; and what is learnt is what the same network learns in Python."""
+    rng = np.random.default_rng(0)
+    x, label = rng.standard_normal((60, 3)), rng.integers(0, 2, 60)
+    path = tmp_path / "d.csv"
+    rows = [f"{','.join(map(repr, row.tolist()))},{y}" for row, y in zip(x, label, strict=True)]
+    path.write_text("\n".join(["a,b,c,label", *rows]))
+    common = ["train", path, "--target", "label", "--hidden", "7", "--epochs", "2", "--backend", "numpy"]
+    known = {option.opts[0] for option in main.commands["train"].params if option.opts[0].startswith("--")}
+    elsewhere = {"--target", "--test", "--test-target", "--header", "--backend", "--save", "--plot", "--progress"}
+    assert known - elsewhere == {*OPTIONS} - {"--no-standardize"} | {"--standardize"}
+
+    def trained(*options):
+        return results(portnn_command(*common, *options).stdout)["fingerprint"]
+
+    plain = trained()
+    found = [trained(option, *([value] if value else [])) for option in OPTIONS for value in OPTIONS[option] or [""]]
+    assert len({plain, *found}) == 1 + len(found)
+    for seed, fingerprint in ((0, plain), (1, trained("--seed", "1"))):
+        kept, _ = portnn.nn.random.split(60, 0.2, seed)
+        net = portnn.NeuralNetwork(3, portnn.Standardize(), 7, 2, output="softmax", loss="cross_entropy", seed=seed)
+        net.fit(x[kept], label[kept], epochs=2)
+        assert net.fingerprint() == fingerprint
+
+
 def test_what_could_not_be_written_is_refused_before_the_training(tmp_path, iris):
     for option in ("--save", "--plot"):
         result = portnn_command("train", iris, "--target", "kind", option, tmp_path / "absent" / "file.png", code=2)

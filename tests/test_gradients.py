@@ -89,6 +89,11 @@ def test_layers(layer):
             assert abs((sides[0] - sides[1]) / 2e-5 - gradient[index]) < 1e-8, (key, index)
 
 
+def test_square_weights():
+    """Where a weight and its transpose have one shape, only the numbers tell them apart."""
+    check(NeuralNetwork(4, 4, 4, 3, activation="tanh", loss="sse", seed=3, dtype="float64"), ONE_HOT)
+
+
 def test_layers_in_a_network():
     net = NeuralNetwork(
         4, Standardize(), Dense(5), "tanh", Dense(3), Unstandardize(), loss="sse", dtype="float64", seed=3

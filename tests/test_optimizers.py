@@ -37,6 +37,24 @@ def test_against_torch(case):
     np.testing.assert_allclose(run("numpy", optimizer, start, gradients), p.detach().numpy(), rtol=0, atol=1e-12)
 
 
+def by_the_paper(start, gradients, rate, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    """Kingma and Ba 2015, algorithm 1, as it stands there."""
+    parameters, m, v = start, np.zeros_like(start), np.zeros_like(start)
+    for t, g in enumerate(gradients, start=1):
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+        parameters = parameters - rate * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + epsilon)
+    return parameters
+
+
+def test_adam_by_the_paper(backend):
+    rng = np.random.default_rng(1)
+    start, gradients = rng.standard_normal(20), rng.standard_normal((30, 20))
+    expected = by_the_paper(start, gradients, 0.01)
+    np.testing.assert_allclose(run(backend, Adam(0.01), start, gradients), expected, rtol=0, atol=1e-13)
+    first = run(backend, Adam(0.01), start, gradients[:1])  # corrected, the first step is the gradient's sign
+    np.testing.assert_allclose(first, start - 0.01 * np.sign(gradients[0]), rtol=0, atol=1e-7)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_backends_and_blocks(backend, case):
     optimizer, _ = CASES[case]

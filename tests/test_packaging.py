@@ -108,6 +108,23 @@ def test_import_contract(tmp_path, file):
     assert result.returncode == (file is not None), result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("words", ["pip install -e . && portnn train", "pip install -e '.[test]' && pytest"])
+def test_ci_runs_what_the_readme_says(tmp_path, words):
+    """And fails where the README says it in other words."""
+    if not (ROOT / ".ci" / "readme").is_file():
+        pytest.skip(".ci is not here: an unpacked distribution")
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "readme", tmp_path / ".ci")
+    assert words in (ROOT / ".ci" / "run").read_text().replace("${install}", "pip install -e . && ")
+    readme = (ROOT / "README.md").read_text()
+    for text, code in ((readme, 0), (readme.replace(words, words.replace("pip install", "python -m pip install")), 1)):
+        (tmp_path / "README.md").write_text(text)
+        command = ["bash", ".ci/readme", words]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert result.returncode == code
+        assert result.stdout.startswith(words) == (code == 0)
+
+
 def test_documents_name_files_that_exist():
     for document in ("README.md", "CONTRIBUTING.md"):
         for path in re.findall(

@@ -163,6 +163,20 @@ def test_dropout_in_training_and_prediction(backend):
     assert np.all(np.isfinite(net.fit(x, y, epochs=3).loss))
 
 
+def test_each_layer_and_each_step_has_masks_of_its_own():
+    """Two layers of one shape; and a learning rate of 0, so that nothing but the masks changes."""
+    net = NeuralNetwork(400, Dropout(0.5), Dropout(0.5), 1, backend="numpy", learning_rate=0.0, seed=0)
+    x, y = np.eye(400), np.ones((400, 1))
+    seen = []
+    for _ in range(4):
+        kept = net.gradients(x, y)[1]["W1"] != 0
+        # An element passes both layers with probability 1/4, one with 1/2: five standard errors of 400 draws.
+        assert abs(kept.mean() - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 400)
+        seen.append(kept.tobytes())
+        net.step(x, y)
+    assert len(set(seen)) == 4
+
+
 def test_dropout_trains_alike_on_every_backend(backend):
     """Were a mask to differ anywhere, the ends would differ by far more than rounding."""
     x, y = np.random.default_rng(0).random((2, 64, 5))

@@ -1,0 +1,201 @@
+"""Plant faults, one at a time, in a copy of the library: each must turn a test red.
+
+    python tests/planted_faults.py [--quick] [WORD ...]
+
+Runs the tests that are named beside a fault, and prints the first that fails. Exits with 1 if a fault survives, if its
+text is no longer in the file once, or if its tests are red without it. ``--quick`` takes every fifth fault; WORD those
+whose description has it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+ROOT = Path(__file__).parents[1]
+WORKERS = 2
+LEFT_OUT = [".git", ".*_cache", "__pycache__", "*.egg-info", "build", "dist", "docs"]
+
+
+class Fault(NamedTuple):
+    """A text of one file, what replaces it, and the tests that are to see it."""
+
+    description: str
+    file: str
+    text: str
+    replacement: str
+    tests: str
+    """Arguments of pytest; without a -k of their own, on NumPy and array-api-strict alone."""
+
+
+NN, CORE, DATA, PROOF = "portnn/nn", "portnn/core", "portnn/data", "portnn/equivalence"
+STANDIN = "-p standin_cupy tests/test_standin.py tests/test_network.py -k cupy"
+# One line a fault, or three: a table.
+FAULTS = [
+    # Derivatives
+    Fault("a sign in a derivative", f"{NN}/activations.py", "1.0 - a * a", "1.0 + a * a", "tests/test_gradients.py"),
+    Fault("a sign in a loss's derivative", f"{NN}/losses.py", "(s - y) * weight", "(y - s) * weight", "tests/test_gradients.py"),
+    Fault("a bias gradient that is dropped", f"{NN}/layers.py", "xp.sum(dy, axis=0)", "xp.sum(dy, axis=0) * 0.0", "tests/test_gradients.py"),
+    Fault("a transposed square weight", f"{NN}/layers.py", "xp.matmul(dy, xp.matrix_transpose(w))",
+          "xp.matmul(dy, w if w.shape[0] == w.shape[1] else xp.matrix_transpose(w))", "tests/test_gradients.py tests/test_testing.py"),
+    Fault("half a gradient", f"{NN}/losses.py", "0.5 * xp.sum(e * d), d", "0.5 * xp.sum(e * d), 2.0 * d", "tests/test_gradients.py"),
+    Fault("softmax without its sum", f"{NN}/activations.py", "da - xp.sum(da * a, axis=-1, keepdims=True)", "da", "tests/test_gradients.py"),
+    Fault("a layer that gets no gradient", f"{CORE}/step.py", "reversed(range(self.first_trainable,", "reversed(range(self.first_trainable + 1,",
+          "tests/test_gradients.py"),
+    Fault("cross-entropy of large logits", f"{NN}/losses.py", "xp.maximum(z - xp.max(z, axis=-1, keepdims=True), -0.25", "xp.maximum(z, -0.25",
+          "tests/test_gradients.py"),
+    # Evaluation and history
+    Fault("evaluate as a mean of batch means", f"{CORE}/runtime.py", "dataset.batches(xp, PREDICT_ROWS, None, mean=False)",
+          "dataset.batches(xp, PREDICT_ROWS, None, mean=self.core.loss.mean)", "tests/test_evaluation.py"),
+    Fault("metrics of the last batch only", f"{CORE}/runtime.py", "METRICS[name](xp, whole, dataset.y)", "METRICS[name](xp, output, batch[1])",
+          "tests/test_evaluation.py"),
+    Fault("rows beyond the prediction batch ignored", f"{CORE}/runtime.py", "            outputs.append(output)\n",
+          "            outputs.append(output)\n            break\n", "tests/test_evaluation.py"),
+    Fault("evaluate in training mode", f"{CORE}/step.py", '"""Return (loss, output) in inference mode."""\n        z, _ = self._run(xp, state, x, Mode(training=False))',
+          'z, _ = self._run(xp, state, x, Mode(training=True))', "tests/test_evaluation.py"),
+    Fault("history reversed", "portnn/training.py", "            release()\n    return history", "            release()\n    history.loss.reverse()\n    return history",
+          "tests/test_evaluation.py"),
+    Fault("training metrics measured on validation data", "portnn/training.py", "measured |= runtime.evaluate(data, metrics)",
+          "measured |= runtime.evaluate(validation or data, metrics)", "tests/test_evaluation.py"),
+    Fault("an epoch's loss as a mean of batches", "portnn/training.py", "weights = rows if mean else", "weights = [data.rows / steps] * steps if mean else",
+          "tests/test_evaluation.py"),
+    Fault("one over the full batch for the short one", f"{DATA}/dataset.py", "1.0 / (stop - start) if mean", "1.0 / size if mean", "tests/test_network.py"),
+    Fault("r2 at an offset", f"{NN}/metrics.py", "    centred = y - y[:1, :]\n", "    centred = y\n", "tests/test_rules.py"),
+    # Rows, weights, splits
+    Fault("weights that do not follow the shuffle", f"{DATA}/dataset.py", "scale if self.weight is None else rows(self.weight) * scale",
+          "scale if self.weight is None else self.weight[start:stop, ...] * scale", "tests/test_evaluation.py"),
+    Fault("a split that drops the weights", f"{DATA}/dataset.py", "weight = None if self.weight is None else self.weight[index]", "weight = None",
+          "tests/test_state.py"),
+    Fault("weights that are not normalised", f"{DATA}/dataset.py", "scaled / scaled.mean() if mean", "scaled if mean", "tests/test_network.py tests/test_state.py"),
+    Fault("standardising learnt before the split", "portnn/network.py", "runtime = runtime.adapted_to(whole)",
+          "runtime = runtime.adapted_to(schema.checked(runtime.backend, x, y))", "tests/test_evaluation.py"),
+    Fault("standardising without weights", f"{CORE}/entry.py", "column_statistics(columns, data.weight)", "column_statistics(columns, None)", "tests/test_state.py"),
+    Fault("standardising in float32", f"{CORE}/entry.py", 'place.asarray(block, "float64")', 'place.asarray(place.asarray(block, self._dtype), "float64")',
+          "tests/test_state.py"),
+    Fault("columns of a frame by position", f"{DATA}/frames.py", "        labels = list(expected)\n", "", "tests/test_frames.py"),
+    Fault("gaps that are taken", f"{DATA}/frames.py", "    if gaps:", "    if False:", "tests/test_frames.py"),
+    Fault("a label one too large", f"{DATA}/schema.py", "high >= width", "high > width", "tests/test_bad_input.py"),
+    Fault("masked values that train", "portnn/backend.py", "isinstance(obj, np.ma.MaskedArray) and", "False and", "tests/test_bad_input.py"),
+    # Random numbers
+    Fault("one mask for every layer", f"{NN}/layers.py", "mode.key, mode.layer, matrix", "mode.key, 0, matrix", "tests/test_random.py"),
+    Fault("one mask for every step", f"{CORE}/runtime.py", "random.key(self.seed, self.counters.step)", "random.key(self.seed, 0)", "tests/test_random.py"),
+    Fault("an arithmetic shift", f"{NN}/random.py", "x ^ ((x >> 15) & 0x1FFFF)\n\n", "x ^ (x >> 15)\n\n", "tests/test_random.py"),
+    Fault("one order for every epoch", "portnn/training.py", "random.SHUFFLE, runtime.counters.epoch", "random.SHUFFLE, 0", "tests/test_random.py"),
+    Fault("streams that meet", f"{NN}/random.py", "np.random.default_rng(int.from_bytes(_hashed(seed, stream, *counters, size=16), \"little\"))",
+          "np.random.default_rng([seed, stream, *counters])", "tests/test_random.py"),
+    # Optimizers and the state
+    Fault("no bias correction", f"{NN}/optimizers.py", "1.0 - self.beta1**step", "1.0", "tests/test_optimizers.py tests/test_rules.py tests/test_state.py"),
+    Fault("a sign in momentum", f"{NN}/optimizers.py", "self.momentum + gradients", "self.momentum - gradients", "tests/test_optimizers.py -k sgd or momentum"),
+    Fault("a block that skips an element", "backends/_numpy.py", "slice(start, start + BLOCK)", "slice(start, start + BLOCK - 1)", "tests/test_optimizers.py"),
+    Fault("a state that shares memory with the caller's", f"{CORE}/runtime.py", "return backend.xp.asarray(backend.asarray(array, dtype), copy=True)",
+          "return backend.asarray(array, dtype)", "tests/test_network.py tests/test_state.py"),
+    Fault("a divergence that leaves NaN behind", "portnn/training.py", "            if found := _diverged(runtime, values):\n                runtime.restore(backup)\n",
+          "            if found := _diverged(runtime, values):\n", "tests/test_state.py"),
+    Fault("a last step that nobody looks at", "portnn/training.py", "    if not finite:\n", "    if False:\n", "tests/test_state.py"),
+    Fault("a fingerprint without buffers", f"{CORE}/runtime.py", "in ((core.parameters, state.parameters), (core.buffers, state.buffers)):",
+          "in ((core.parameters, state.parameters),):", "tests/test_evaluation.py"),
+    Fault("an optimizer that is shown and not used", "portnn/network.py", "self._optimizer, self._runtime = chosen, runtime", "self._optimizer = chosen",
+          "tests/test_state.py"),
+    Fault("NumPy's scalars among the options", "portnn/options.py", "super().__call__(*map(plain, arguments), **{name: plain(value) for name, value in options.items()})",
+          "super().__call__(*arguments, **options)", "tests/test_options.py"),
+    # Files and the command line
+    Fault("a model file written in place", f"{DATA}/files.py", "os.replace(temporary, target)", "target.write_bytes(content)", "tests/test_serialization.py"),
+    Fault("a pickle that may name anything", f"{DATA}/files.py", "if (module, name) not in _ADMITTED:", "if False:", "tests/test_serialization.py"),
+    Fault("a seed that is not stored", f"{CORE}/runtime.py", '"seed": self.seed', '"seed": 0', "tests/test_serialization.py"),
+    Fault("--optimizer ignored", "portnn/cli.py", 'optimizer=options["optimizer"]', 'optimizer="adam"', "tests/test_cli.py -k option"),
+    Fault("--seed ignored", "portnn/cli.py", 'seed=options["seed"],', "seed=0,", "tests/test_cli.py -k option"),
+    Fault("exit code 1 for Ctrl-C", "portnn/cli.py", 'say("Interrupted")\n            sys.exit(130)', 'say("Interrupted")\n            sys.exit(1)',
+          "tests/test_cli.py -k ctrl_c"),
+    # Backends
+    Fault("a backend replaced in silence", "portnn/backend.py", 'raise BackendUnavailableError(f"backend {name!r}: {reason}")',
+          "return _usable('numpy')", "tests/test_bad_input.py tests/test_adapters.py"),
+    Fault("an adapter that shadows ours", "portnn/backend.py", "for entry in entry_points(group=_GROUP) if entry.name not in ours}",
+          "for entry in entry_points(group=_GROUP)}", "tests/test_adapters.py"),
+    Fault("an implicit conversion of CuPy's array", "backends/_cupy.py", "np.asarray(self._cupy.asnumpy(array))", "np.asarray(array)", STANDIN),
+    Fault("CuPy outside its device's scope", "backends/_cupy.py", "        with self._device:\n            # CUPY_TF32=1", "        if True:\n            # CUPY_TF32=1", STANDIN),
+    Fault("a hidden wait in a step", f"{CORE}/runtime.py", "        done = self.counters\n", "        self.backend.synchronize()\n        done = self.counters\n",
+          STANDIN),
+    Fault("a host operand on a GPU", "backends/_cupy.py", "return self._cupy.asarray(obj if self.owns(obj) else host_array(obj, dtype), dtype=dtype)",
+          "return obj if self.owns(obj) else host_array(obj, dtype)", STANDIN),
+    Fault("TF32 by the user's setting", "backends/_cupy.py", "            products.set_compute_type(np.float32, products.COMPUTE_TYPE_FP32)\n", "", STANDIN),
+    # The proof itself
+    Fault("a check of nothing that holds", f"{PROOF}/report.py", "bool(self.pieces) and all(", "all(", "tests/test_compare.py"),
+    Fault("a bound that grows with every term", "portnn/namespaces/bounds.py", "min(float(terms), self._factor * float(np.sqrt(terms)))", "float(terms)",
+          "tests/test_compare.py tests/test_bounds.py"),
+    Fault("a report that looks away", f"{PROOF}/report.py", "all(piece.share <= 1.0 for", "all(piece.share <= 1000.0 for", "tests/test_compare.py"),
+]  # fmt: skip
+
+
+def first_failure(folder: Path, tests: str) -> str:
+    """Return the first of the tests that fails in the copy; empty if none does."""
+    # Nothing compiled is kept: a fault of a file's size and second would not be seen.
+    environment = {**os.environ, "PYTHONPATH": str(folder / "tests"), "PYTHONDONTWRITEBYTECODE": "1"}
+    named, _, chosen = tests.partition(" -k ")
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "-p", "no:cacheprovider"]
+    command += [*named.split(), "-k", chosen or "not torch and not jax"]
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if result.returncode == 0:
+        return ""
+    failed = re.search(r"^(?:FAILED|ERROR) (?:tests/)?(\S+)", result.stdout, re.MULTILINE)
+    return failed[1] if failed else f"pytest ended with {result.returncode}: {(result.stdout + result.stderr)[-500:]}"
+
+
+def seen_by(folders: "SimpleQueue[Path]", fault: Fault) -> str:
+    """Plant the fault in a copy, return the test that sees it, and take it out again."""
+    folder = folders.get()
+    path = folder / fault.file
+    sound = path.read_text()
+    try:
+        if sound.count(fault.text) != 1:
+            return f"STALE: {fault.file} has its text {sound.count(fault.text)} times"
+        path.write_text(sound.replace(fault.text, fault.replacement))
+        return first_failure(folder, fault.tests) or "SURVIVED"
+    finally:
+        path.write_text(sound)
+        folders.put(folder)
+
+
+def without_fault(folders: "SimpleQueue[Path]", tests: str) -> str:
+    """Return what is red in a copy without any fault."""
+    folder = folders.get()
+    try:
+        return first_failure(folder, tests)
+    finally:
+        folders.put(folder)
+
+
+def main(arguments: Sequence[str]) -> int:
+    words = [word for word in arguments if word != "--quick"]
+    chosen = [fault for fault in FAULTS if all(word in fault.description for word in words)]
+    chosen = chosen[::5] if "--quick" in arguments else chosen
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(WORKERS) as pool:
+        folders: SimpleQueue[Path] = SimpleQueue()
+        for number in range(WORKERS):
+            folder = Path(scratch) / str(number)
+            shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
+            folders.put(folder)
+        red = list(filter(None, pool.map(partial(without_fault, folders), sorted({fault.tests for fault in chosen}))))
+        if red:
+            print(f"red without any fault: {', '.join(red)}")
+            return 1
+        missed = 0
+        found = pool.map(partial(seen_by, folders), chosen)
+        for fault, by in tqdm(zip(chosen, found, strict=True), total=len(chosen), unit="fault"):
+            missed += by.startswith(("SURVIVED", "STALE"))
+            tqdm.write(f"{fault.description}: {by}")
+    print(f"{len(chosen) - missed} of {len(chosen)} faults seen")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
