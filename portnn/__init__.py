@@ -16,8 +16,10 @@ from portnn.errors import (
     ShapeError,
 )
 from portnn.network import NeuralNetwork
-from portnn.nn.layers import Activation, Dense, Dropout, Layer, Standardize, Unstandardize
+from portnn.nn.layers import Activation, Dense, Dropout, Layer, Shapes, Standardize, Unstandardize
+from portnn.nn.losses import Loss
 from portnn.nn.optimizers import SGD, Adam, Optimizer
+from portnn.nn.registry import register
 from portnn.training import History
 
 __version__ = "0.1.0"
@@ -36,6 +38,7 @@ __all__ = [
     "Dropout",
     "History",
     "Layer",
+    "Loss",
     "NeuralNetwork",
     "NotFittedError",
     "Optimizer",
@@ -43,10 +46,12 @@ __all__ = [
     "Report",
     "SerializationError",
     "ShapeError",
+    "Shapes",
     "Standardize",
     "Unstandardize",
     "available_backends",
     "compare",
     "get_backend",
     "read_pickled_weights",
+    "register",
 ]

@@ -25,7 +25,7 @@ from portnn.nn import random
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import INITIALIZERS
 from portnn.nn.layers import Standardize, Unstandardize
-from portnn.nn.losses import LOSSES
+from portnn.nn.losses import LOSSES, find
 from portnn.nn.optimizers import OPTIMIZERS
 from portnn.plot import pyplot
 
@@ -326,7 +326,7 @@ def _truth(network: NeuralNetwork, table: Table, target: str | None, rows: int) 
     classes = network.metadata.get("classes") or []
     if classes:
         return class_codes(values, classes, target)
-    return np.asarray(values, np.int32 if LOSSES[network.loss or "mse"].labels else np.float64)
+    return np.asarray(values, np.int32 if find(network.loss).labels else np.float64)
 
 
 @main.command()
@@ -336,7 +336,7 @@ def evaluate(model: Path, data: Path, backend: str | None, header: bool | None, 
     """Print MODEL's loss and accuracy (or r2) on DATA."""
     network, table, x = _load(model, backend, data, header)
     y = _truth(network, table, target, len(x))
-    metric = "accuracy" if LOSSES[network.loss or "mse"].labels or network.metadata.get("classes") else "r2"
+    metric = "accuracy" if find(network.loss).labels or network.metadata.get("classes") else "r2"
     report = network.evaluate(x, y, metrics=[metric])
     click.echo(f"backend      {network.backend}")
     click.echo(f"{metric:<12} {report[metric]:.4f} on {len(x)} rows")

@@ -17,10 +17,11 @@ from portnn.data import files
 from portnn.data.dataset import Dataset
 from portnn.data.schema import Schema
 from portnn.errors import ArgumentError, DivergenceError, NotFittedError, SerializationError
-from portnn.nn import losses, optimizers, random
+from portnn.nn import losses, optimizers, random, registry
 from portnn.nn.layers import Dense, Layer
+from portnn.nn.losses import Loss
 from portnn.nn.metrics import check_metrics, classes
-from portnn.nn.optimizers import Optimizer
+from portnn.nn.optimizers import OPTIMIZERS, Optimizer
 from portnn.options import plain, positive
 from portnn.training import History
 from portnn.types import Array
@@ -38,9 +39,9 @@ class NeuralNetwork:
         with one hidden layer of 100.
     activation, output : str
         Names of activations: identity, sigmoid, tanh, relu, softmax.
-    loss : str, optional
-        sse, half_sse, mse, binary_cross_entropy (output sigmoid) or cross_entropy (output softmax). None: mse,
-        for floating targets only.
+    loss : str or Loss, optional
+        sse, half_sse, mse, binary_cross_entropy (output sigmoid), cross_entropy (output softmax) or a ``Loss`` of your
+        own. None: mse, for floating targets only.
     optimizer : str or Optimizer
         "sgd", "adam", or an object such as ``SGD(0.1, momentum=0.9)``.
     learning_rate : float, optional
@@ -67,7 +68,7 @@ class NeuralNetwork:
         *layers: int | str | Layer,
         activation: str = "relu",
         output: str = "identity",
-        loss: str | None = None,
+        loss: str | Loss | None = None,
         optimizer: str | Optimizer = "adam",
         learning_rate: float | None = None,
         initializer: str = "auto",
@@ -85,7 +86,7 @@ class NeuralNetwork:
         )
         self._architecture = self._parse(layers) if layers else replace(self._parse((1, 100, 1)), features=None)
         self._widths_given, self._loss, self._seed = bool(layers), loss, seed
-        self._schema = Schema(losses.for_output(loss or "mse", self._architecture.output), loss is not None, dtype)
+        self._schema = Schema(losses.for_output(loss, self._architecture.output), loss is not None, dtype)
         self._optimizer = optimizers.make(optimizer, learning_rate)
         self.metadata: dict[str, Any] = {}
         """Plain JSON values of the user's own, saved with the model."""
@@ -275,8 +276,8 @@ class NeuralNetwork:
 
     @property
     def loss(self) -> str | None:
-        """Name of the loss; None: mse."""
-        return self._loss
+        """Name of the loss, "module:name" of one of your own; None: mse."""
+        return registry.full_name(self._loss) if isinstance(self._loss, Loss) else self._loss
 
     @property
     def seed(self) -> int:
@@ -370,7 +371,7 @@ class NeuralNetwork:
         runtime, schema = self._built(), self._schema
         description = {
             "architecture": self.architecture.describe(),
-            "loss": self.loss,
+            "loss": losses.name_in_files(self._loss),
             "names": {"columns": schema.columns, "target_columns": schema.target_columns},
             "metadata": self.metadata,
             **runtime.describe(),
@@ -383,13 +384,16 @@ class NeuralNetwork:
     ) -> "NeuralNetwork":
         """Read a network that ``save`` wrote. Raises SerializationError for any other file."""
         arrays, description = files.read_model(path)
+        home = requested_backend(backend, device) or get_backend("numpy")  # a mistyped one is not the file's fault
+        if description.get("dtype") == "float64":
+            with_dtype(home, "float64")
         try:
             architecture = Architecture.from_description(description["architecture"])
             network = cls(
                 *architecture.layers,
                 output=architecture.output,
                 loss=description["loss"],
-                optimizer=optimizers.from_description(description["optimizer"]),
+                optimizer=registry.rebuilt("optimizer", description["optimizer"], OPTIMIZERS),
                 dtype=description["dtype"],
                 seed=description["seed"],
                 backend=backend,
@@ -401,6 +405,8 @@ class NeuralNetwork:
             network._schema, network._runtime = network._sized(schema, architecture, network._backend)
             with network._backend.scope():
                 network._runtime.set_all(arrays, description)
+        except SerializationError as error:
+            raise SerializationError(f"{path}: {error}") from None
         except (KeyError, TypeError, ValueError, AssertionError, AttributeError) as error:
             raise SerializationError(f"{path}: the file contradicts itself ({error!r})") from error
         return network

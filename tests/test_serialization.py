@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from portnn import SGD, NeuralNetwork, SerializationError, Standardize, read_pickled_weights
+from portnn import (
+    SGD,
+    ArgumentError,
+    BackendUnavailableError,
+    DTypeError,
+    NeuralNetwork,
+    SerializationError,
+    Standardize,
+    available_backends,
+    read_pickled_weights,
+)
 
 X, Y = np.random.default_rng(0).random((20, 3)), np.random.default_rng(1).integers(0, 2, 20)
 
@@ -126,6 +136,47 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
         net.save(path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["m"]
+
+
+def test_a_mistyped_backend_is_not_the_files_fault(tmp_path):
+    trained(dtype="float64").save(tmp_path / "m")
+    with pytest.raises(ArgumentError, match="backend: expected one of"):
+        NeuralNetwork.load(tmp_path / "m", backend="nmpy")
+    with pytest.raises(ArgumentError, match="device: numpy runs on cpu"):
+        NeuralNetwork.load(tmp_path / "m", backend="numpy", device="gpu")
+    if not next(info for info in available_backends() if info.name == "cupy").available:
+        with pytest.raises(BackendUnavailableError):
+            NeuralNetwork.load(tmp_path / "m", backend="cupy")
+    pytest.importorskip("array_api_strict")
+    with pytest.raises(DTypeError, match="no float64"):
+        NeuralNetwork.load(tmp_path / "m", backend="array_api_strict:no_float64")
+
+
+def test_a_link_stays_a_link_and_a_file_keeps_its_mode(tmp_path):
+    (tmp_path / "models").mkdir()
+    real, link = tmp_path / "models" / "real", tmp_path / "link"
+    link.symlink_to(real)
+    trained().save(link)  # a link to nothing yet
+    assert link.is_symlink()
+    os.chmod(real, 0o640)
+    trained(learning_rate=0.1).save(link)
+    assert link.is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert NeuralNetwork.load(real).learning_rate == 0.1
+    assert os.listdir(tmp_path / "models") == ["real"]
+
+
+def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/m'$"):
+        trained().save(tmp_path / "m")
+    monkeypatch.undo()
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*/absent/m'$"):
+        trained().save(tmp_path / "absent" / "m")
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

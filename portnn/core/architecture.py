@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from portnn.errors import ArgumentError
-from portnn.nn import random
+from portnn.nn import random, registry
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import resolve
 from portnn.nn.layers import LAYERS, Activation, Dense, Features, Layer, Standardize, Unstandardize
@@ -167,16 +167,13 @@ class Architecture:
 
     def describe(self) -> dict[str, Any]:
         """Return the architecture as plain values, for a file."""
-        layers = [{"layer": type(layer).__name__, **asdict(layer)} for layer in self.layers]  # type: ignore[call-overload]
+        layers = [registry.describe("layer", layer, LAYERS) for layer in self.layers]
         return {"layers": layers, "output": self.output, "features": self.features}
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> "Architecture":
         """Return the architecture that ``describe`` described."""
-        layers = []
-        for options in description["layers"]:
-            options = dict(options)
-            layers.append(choose("layer", options.pop("layer"), LAYERS)(**options))
+        layers = [registry.rebuilt("layer", options, LAYERS) for options in description["layers"]]
         choose("output", description["output"], ACTIVATIONS)
         features = description["features"]
         return cls(tuple(layers), description["output"], None if features is None else tuple(features))

@@ -18,9 +18,9 @@ from portnn.data.arrays import check_finite
 from portnn.data.dataset import Batch, Checked, Dataset
 from portnn.data.frames import Names
 from portnn.errors import DataError, DTypeError, ShapeError
-from portnn.nn import random
+from portnn.nn import random, registry
 from portnn.nn.metrics import METRICS
-from portnn.nn.optimizers import Optimizer, describe
+from portnn.nn.optimizers import OPTIMIZERS, Optimizer
 from portnn.options import choose
 from portnn.types import Array
 
@@ -286,7 +286,7 @@ class Runtime:
     def describe(self) -> dict[str, Any]:
         """Return what is beside the arrays as plain values, for a file."""
         return {
-            "optimizer": describe(self.optimizer),
+            "optimizer": registry.describe("optimizer", self.optimizer, OPTIMIZERS),
             "dtype": self.dtype,
             "seed": self.seed,
             "counters": self.counters._asdict(),

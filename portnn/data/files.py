@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,21 @@ _KEY = "portnn"
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file whole or not at all: a failure leaves the old file as it was."""
+    """Write a file whole or not at all: a failure leaves the old file as it was.
+
+    A symbolic link stays one, and a file keeps its mode. An OSError names ``path``, whatever it came from.
+    """
+    try:
+        _replace(Path(os.path.realpath(path)), content)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def _replace(target: Path, content: bytes) -> None:
     import tempfile
 
-    target = Path(path)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -29,7 +41,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         # mkstemp makes files for their owner alone; give what a plain open() would have given.
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        os.chmod(temporary, stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~umask)
         os.replace(temporary, target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

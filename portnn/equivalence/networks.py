@@ -8,7 +8,7 @@ import numpy as np
 from portnn.network import NeuralNetwork
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.layers import Dropout, Standardize, Unstandardize
-from portnn.nn.losses import LOSSES
+from portnn.nn.losses import LOSSES, find
 from portnn.nn.optimizers import SGD
 
 ROWS = 200
@@ -19,7 +19,7 @@ def sample(net: NeuralNetwork, rows: int = ROWS, seed: int = 0) -> tuple[np.ndar
     rng = np.random.default_rng(seed)
     features = net.architecture.features
     assert features is not None
-    width, loss = net.architecture.outputs, LOSSES[net.loss or "mse"]
+    width, loss = net.architecture.outputs, find(net.loss)
     x = rng.standard_normal((rows, *features))
     if loss.labels:
         return x, rng.integers(0, width, rows)

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from portnn.errors import ArgumentError
+from portnn.nn import registry
 from portnn.nn.activations import ACTIVATIONS, Activation, sigmoid
 from portnn.options import choose
 from portnn.types import Array, LossFunction, Namespace
@@ -89,12 +90,24 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def for_output(name: str, output: str) -> Loss:
-    """Return the loss of that name with its function taking what enters the output activation.
+def find(loss: str | Loss | None) -> Loss:
+    """Return the loss of that name (None: mse), one that is registered, or the object itself."""
+    if isinstance(loss, str) and ":" in loss:
+        return registry.found("loss", loss, LOSSES)
+    return loss if isinstance(loss, Loss) else choose("loss", "mse" if loss is None else loss, LOSSES)
+
+
+def name_in_files(loss: str | Loss | None) -> str | None:
+    """Return the name that a file may give the loss. Raises SerializationError for one that is not registered."""
+    return None if loss is None else registry.name_in_files("loss", find(loss), LOSSES)
+
+
+def for_output(named: str | Loss | None, output: str) -> Loss:
+    """Return a loss with its function taking what enters the output activation.
 
     Raises ArgumentError for a loss that needs another output activation than ``output``.
     """
-    loss = choose("loss", name, LOSSES)
+    loss, name = find(named), named if isinstance(named, str) else "loss"
     if loss.pair == output:
         return loss
     if loss.pair is not None:

@@ -6,8 +6,7 @@ vectors, as long as the parameters and zero at the start; ``dials(step)`` are ho
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from portnn.options import Plain, between, choose
@@ -29,8 +28,8 @@ class Optimizer(metaclass=Plain):
         raise NotImplementedError
 
     def dials(self, step: int) -> tuple[float, ...]:
-        """Return the numbers of the given step, counted from 1."""
-        raise NotImplementedError
+        """Return the numbers of the given step, counted from 1: the learning rate alone, if nothing else changes."""
+        return (self.learning_rate,)
 
     def kernel(self, xp: Namespace, parameters: Array, gradients: Array, *rest: Any) -> tuple[Array, ...]:
         """Return the updated (parameters, \\*slots)."""
@@ -51,9 +50,6 @@ class SGD(Optimizer):
     @property
     def slots(self) -> int:
         return 1 if self.momentum else 0
-
-    def dials(self, step: int) -> tuple[float, ...]:
-        return (self.learning_rate,)
 
     def kernel(self, xp: Namespace, parameters: Array, gradients: Array, *rest: Any) -> tuple[Array, ...]:
         *velocity, rate = rest
@@ -101,15 +97,3 @@ def make(optimizer: str | Optimizer, learning_rate: float | None) -> Optimizer:
     """Return the optimizer of that name, or the object itself, with the learning rate if one is given."""
     chosen = optimizer if isinstance(optimizer, Optimizer) else choose("optimizer", optimizer, OPTIMIZERS)()
     return chosen if learning_rate is None else replace(chosen, learning_rate=learning_rate)
-
-
-def describe(optimizer: Optimizer) -> dict[str, Any]:
-    """Return the optimizer as plain values, for a file."""
-    name = next(name for name, kind in OPTIMIZERS.items() if type(optimizer) is kind)
-    return {"optimizer": name, **asdict(optimizer)}
-
-
-def from_description(description: Mapping[str, Any]) -> Optimizer:
-    """Return the optimizer that ``describe`` described."""
-    options = dict(description)
-    return choose("optimizer", options.pop("optimizer"), OPTIMIZERS)(**options)

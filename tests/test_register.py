@@ -1,0 +1,144 @@
+"""Layers, optimizers and losses of one's own in files: found again, or refused before anything is written."""
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import portnn
+from portnn import ArgumentError, Layer, Loss, NeuralNetwork, SerializationError, Shapes
+from portnn.nn import registry
+from portnn.nn.losses import LOSSES
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+X = np.random.default_rng(0).random((12, 3))
+
+
+class Passing(Layer):
+    def shapes(self, features):
+        return Shapes(features)
+
+    def forward(self, xp, weights, x, mode):
+        return x * self.factor, lambda dy: (dy * self.factor, {})
+
+
+@dataclass(frozen=True)
+class Times(Passing):
+    factor: float = 2.0
+
+
+@portnn.register
+@dataclass(frozen=True)
+class Known(Passing):
+    factor: float = 2.0
+    names: tuple = ("a", ("b",))
+    note: object = None
+
+
+@dataclass(frozen=True)
+class Hidden(Passing):
+    """Its options do not make it again."""
+
+    factor: float = 2.0
+    seen: list = field(default_factory=list, compare=True)
+
+    def __post_init__(self):
+        object.__setattr__(self, "factor", self.factor + 1.0)
+
+
+class Plain(Passing):
+    factor = 2.0
+
+
+def network(*hidden, **options):
+    return NeuralNetwork(3, *hidden, 2, **{"seed": 0, **options})
+
+
+def test_in_another_process(tmp_path):
+    """The example: a layer, an optimizer and a loss of a package, in under forty lines."""
+    assert len((EXAMPLES / "own" / "parts.py").read_text().splitlines()) < 40
+    run = [sys.executable, str(EXAMPLES / "own_parts.py")]
+    trained, loaded = (
+        subprocess.run([*run, *more], cwd=tmp_path, capture_output=True, text=True, check=False)
+        for more in ((), ("own.safetensors",))
+    )
+    assert trained.returncode == loaded.returncode == 0, trained.stderr + loaded.stderr
+    assert trained.stdout.splitlines()[-1] == loaded.stdout.splitlines()[-1]
+    with pytest.raises(SerializationError, match=r"needs 'own.parts:Scale', .*: import own.parts, which registers it"):
+        NeuralNetwork.load(tmp_path / "own.safetensors")
+
+
+def test_a_registered_layer_comes_back(tmp_path):
+    net = network(4, Known(0.5, names=("c", ("d", 1))))
+    net.fit(X, X[:, :2])
+    net.save(tmp_path / "m")
+    other = NeuralNetwork.load(tmp_path / "m")
+    assert other.architecture == net.architecture
+    np.testing.assert_array_equal(other.predict(X), net.predict(X))
+
+
+def test_a_layer_that_bears_a_name_of_ours_is_not_taken_for_it(tmp_path):
+    """A subclass of Dense, called Dense, with other outputs."""
+
+    @dataclass(frozen=True)
+    class Dense(portnn.Dense):
+        def forward(self, xp, weights, x, mode):
+            return super().forward(xp, weights, x * 2.0, mode)
+
+    net = NeuralNetwork(3, Dense(2), seed=0)
+    with pytest.raises(SerializationError, match=r"layer: a file cannot name test_register:\S*\.Dense yet"):
+        net.save(tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (Times(), "layer: a file cannot name .*Times yet: register it with portnn.register"),
+        (Plain(), "layer: a file cannot name .*Plain yet"),
+        (Known(note=object()), "Known: expected options that are plain JSON values"),
+        (Known(note=float("nan")), "Known: expected options that are plain JSON values"),
+        (Known(note=[1]), "Known: its options do not make it again"),
+        (Hidden(), "Hidden: its options do not make it again"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(tmp_path, layer, message, monkeypatch):
+    monkeypatch.setattr(registry, "_USERS", dict(registry._USERS))
+    if isinstance(layer, Hidden):
+        portnn.register(Hidden)
+    (tmp_path / "m").write_bytes(b"older")
+    with pytest.raises(SerializationError, match=message):
+        network(layer).save(tmp_path / "m")
+    assert (tmp_path / "m").read_bytes() == b"older"
+
+
+def test_optimizers_and_losses(tmp_path):
+    @dataclass(frozen=True)
+    class Mine(portnn.SGD):
+        pass
+
+    for options in ({"optimizer": Mine(0.1)}, {"loss": Loss(LOSSES["sse"].function)}):
+        net = network(4, **options)
+        net.fit(X, X[:, :2])
+        assert ":" in (net.loss or ":")
+        with pytest.raises(SerializationError, match="a file cannot name"):
+            net.save(tmp_path / "m")
+    assert network(4, loss=LOSSES["sse"]).fit(X, X[:, :2]).loss == network(4, loss="sse").fit(X, X[:, :2]).loss
+
+
+def test_what_cannot_be_registered():
+    @dataclass(frozen=True)
+    class Local(Passing):
+        factor: float = 2.0
+
+    for thing, message in (
+        (Plain, "expected a layer or optimizer that is a dataclass, or a Loss"),
+        ("Dense", "expected a layer or optimizer"),
+        (Local, r"expected something that a module holds by its name; got .*<locals>"),
+        (Loss(lambda xp, a, y, w: (a, y)), "a module holds by its name; got .*<lambda>"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            portnn.register(thing)
