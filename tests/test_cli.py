@@ -1,6 +1,8 @@
 """The command line: results on stdout, messages on stderr, exit code 2 and one line for bad input."""
 
+import csv
 import gzip
+import io
 import pickle
 import signal
 import struct
@@ -8,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -171,6 +174,94 @@ def test_every_option_of_train_is_obeyed(tmp_path):
         assert net.fingerprint() == fingerprint
 
 
+def test_no_file_is_destroyed(tmp_path, iris):
+    """Neither what is read nor what was there, by a model, a picture or predictions: refused before the work."""
+    pytest.importorskip("matplotlib")
+    model, train = tmp_path / "m.safetensors", ("train", iris, "--target", "kind", "--epochs", "1")
+    portnn_command(*train, "--save", model)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["iris.csv", "m.png", "m.safetensors"]
+    link = tmp_path / "link.csv"
+    link.symlink_to(iris)
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    cases = {
+        (*train, "--save", iris): "save: expected another file than those that are read",
+        (*train, "--save", link): "save: expected another file than those that are read",
+        (*train, "--plot", iris): "plot: expected another file than those that are read",
+        (*train, "--test", model, "--save", model): "save: expected another file than those that are read",
+        (*train, "--save", model): f"m.png exists; --plot {tmp_path / 'm.png'} draws the loss over it",
+        (*train, "--save", tmp_path / "net.png"): "save: the loss curve would be drawn over",
+        (*train, "--save", tmp_path / "a.png", "--plot", tmp_path / "a.png"): "plot: expected another file than save's",
+        (*train, "--plot", tmp_path / "loss.xyz"): "plot: expected a name ending in .png, .svg, .pdf",
+        ("check", "--output", tmp_path / "x.txt"): "output: expected a name ending in .json, .md, .png",
+        ("check", "--output", tmp_path / "no" / "x.md"): "expected a folder that exists",
+        ("check", model, "--output", tmp_path / "link.md"): "expected another file than those that are read",
+        ("predict", model, iris, "--output", model): "output: expected another file than those that are read",
+        ("predict", model, iris, "--output", iris): "output: expected another file than those that are read",
+    }
+    (tmp_path / "link.md").symlink_to(model)
+    for arguments, message in cases.items():
+        result = portnn_command(*arguments, code=2)
+        assert message in result.stderr
+        assert result.stdout == ""
+    assert {p: p.read_bytes() for p in before} == before
+    portnn_command(*train, "--save", model, "--plot", tmp_path / "m.png")  # as asked
+
+
+def test_what_is_tested_on_is_said(tmp_path, iris):
+    train = ("train", iris, "--target", "kind", "--epochs", "1")
+    result = portnn_command(*train, "--test", iris)
+    assert "is the training file" in result.stderr
+    assert results(result.stdout)["accuracy"].endswith("on 90 rows trained on")
+    assert results(portnn_command(*train).stdout)["accuracy"].endswith("on 18 rows not trained on")
+    both = portnn_command(*train, "--test", iris, "--holdout", "0.2", code=2)
+    assert "holdout: --test names the rows to test on already" in both.stderr
+
+
+def test_predictions_are_csv(tmp_path):
+    """Names with commas, quotes and line ends; outputs named by class, by the positive class, by the target."""
+    rng = np.random.default_rng(0)
+    kinds = ["Paris, France", 'the "other"', "two\nlines"]
+    path, model = tmp_path / "d.csv", tmp_path / "m.safetensors"
+
+    def written(targets):
+        with open(path, "w", newline="") as file:
+            csv.writer(file).writerows([["a", "b", "to, be"], *([*rng.normal(3 * i, 0.1, 2), t] for i, t in targets)])
+
+    def predicted(*options):
+        return list(csv.reader(io.StringIO(portnn_command("predict", model, path, *options).stdout)))
+
+    train = ("train", path, "--target", "to, be", "--save", model, "--plot", tmp_path / "loss.png", "--epochs", "60")
+    written([(i % 3, kinds[i % 3]) for i in range(60)])
+    portnn_command(*train)
+    assert predicted() == [["to, be"], *([kinds[i % 3]] for i in range(60))]
+    assert predicted("--outputs")[0] == sorted(kinds)
+    written([(i % 2, kinds[i % 2]) for i in range(60)])
+    portnn_command(*train, "--loss", "binary_cross_entropy")
+    head, *rows = predicted("--outputs")
+    assert head == [sorted(kinds[:2])[1]]
+    assert np.mean([(float(row[0]) > 0.5) == (i % 2 == 1) for i, row in enumerate(rows)]) > 0.95
+    written([(i % 2, i % 2 + 0.25 + i / 100) for i in range(60)])
+    portnn_command(*train)
+    assert predicted()[0] == ["to, be"]
+    assert len(predicted()) == 61
+
+
+def test_check_says_what_runs_as_it_goes(monkeypatch):
+    """The title of what is compared stands there before it is."""
+    pytest.importorskip("array_api_strict")
+    seen = []
+
+    def compared(*arguments, **options):
+        seen.append(capture.getvalue())
+        raise KeyboardInterrupt
+
+    capture = io.StringIO()
+    monkeypatch.setattr(sys.modules["portnn.cli.check"], "compare", compared)
+    monkeypatch.setattr(click, "echo", lambda message="", **_: capture.write(f"{message}\n"))
+    portnn_command("check", code=130)
+    assert seen[0].startswith("the deck: 3-4-1")
+
+
 def test_what_could_not_be_written_is_refused_before_the_training(tmp_path, iris):
     for option in ("--save", "--plot"):
         result = portnn_command("train", iris, "--target", "kind", option, tmp_path / "absent" / "file.png", code=2)
@@ -238,7 +329,7 @@ BAD_FILES = {
     "nan": ("a,b,y\n1,nan,3\n4,5,6\n", "y", "line 2, column 'b': expected a finite number; got nan"),
     "infinity": ("a,b,y\n1,inf,3\n4,5,6\n", "y", "line 2, column 'b': expected a finite number; got inf"),
     "unknown column": ("a,b,y\n1,2,3\n4,5,6\n", "z", "expected one of the columns a, b, y; got 'z'"),
-    "ragged": ("a,b,y\n1,2,3\n4,5\n", "y", "row 3: expected 3 cells; got 2"),
+    "ragged": ("a,b,y\n1,2,3\n4,5\n", "y", "line 3: expected 3 cells; got 2"),
     "empty": ("", "y", "got an empty file"),
     "header only": ("a,b,y\n", "y", "got an empty file"),
     "two names alike": ("a,a,y\n1,2,3\n", "y", "'a' twice"),
@@ -283,7 +374,7 @@ def test_other_bad_calls(tmp_path, iris):
     portnn_command("train", tmp_path / "absent.csv", "--target", "kind", code=2)
     portnn_command("train", iris, "--target", "kind", "--optimizer", "admm", code=2)
     assert "expected one of" in portnn_command("train", iris, "--target", "kind", "--backend", "nmpy", code=2).stderr
-    message = portnn_command("train", iris, "--target", "kind", "--loss", "mse", "--save", model, code=2).stderr
+    message = portnn_command("train", iris, "--target", "kind", "--loss", "mse", code=2).stderr
     assert "cross_entropy" in message
     portnn_command("train", iris, "--target", "kind", "--task", "regression", code=2)
     assert "one of the columns" in portnn_command("predict", model, DIGITS, code=2).stderr

@@ -2,8 +2,15 @@
 
 import csv
 import gzip
+import math
 import os
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -13,40 +20,74 @@ from portnn.errors import DataError, SerializationError
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
+@contextmanager
+def _text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
+    """Open a text file, gzipped or not; DataError for what is no text."""
+    try:
+        opened = gzip.open if str(path).endswith(".gz") else open
+        with opened(path, "rt", newline="", encoding="utf-8-sig") as file:
+            yield file
+    except (UnicodeDecodeError, csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: expected a CSV file of UTF-8 text; {error}") from error
+
+
 def read_csv(path: str | os.PathLike[str], header: bool | None = None) -> Table:
-    """Read a CSV file, separated by comma, semicolon or tab, whichever its first line has most of.
+    """Read a CSV file (.gz too), separated by comma, semicolon or tab, whichever its first line has most of.
 
     ``header=None``: the first row is one if none of its cells is a number.
 
     A column of numbers becomes float64; a column that holds anything else stays text.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-            file.seek(0)
-            delimiter = max(",;\t", key=first.count)
-            rows = [row for row in csv.reader(file, delimiter=delimiter, skipinitialspace=True) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: expected a CSV file of UTF-8 text; {error}") from error
-    if rows and header is None:
-        header = all(number(cell) is None for cell in rows[0])
-    if len(rows) <= bool(header):
-        raise DataError(f"{path}: expected rows of data; got an empty file")
-    names = [cell.strip() for cell in rows[0]] if header else [str(i) for i in range(len(rows[0]))]
+    with _text(path) as file:
+        delimiter = max(",;\t", key=file.readline().count)
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        with _text(path) as file:
+            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+            yield from ((reader.line_num, row) for row in reader if row)
+
+    first = next(rows(), (0, []))[1]
+    if header is None:
+        header = bool(first) and all(number(cell) is None for cell in first)
+    names = [cell.strip() for cell in first] if header else [str(i) for i in range(len(first))]
     if len(set(names)) < len(names):
         raise DataError(f"{path}: expected different column names; got {max(names, key=names.count)!r} twice")
-    body = rows[bool(header) :]
-    for i, row in enumerate(body):
-        if len(row) != len(names):
-            raise DataError(f"{path}, row {i + 1 + bool(header)}: expected {len(names)} cells; got {len(row)}")
-    columns = {}
-    for name, cells in zip(names, zip(*body, strict=True), strict=True):
-        text = np.array(cells)
+    body = partial(_body, rows, bool(header))
+    if next(body(), None) is None:
+        raise DataError(f"{path}: expected rows of data; got an empty file")
+    columns = _numbers(path, delimiter, next(body())[0] - 1, names) or _columns(path, body(), names)
+    return Table(str(path), columns, bool(header), body)
+
+
+def _body(rows: Callable[[], Iterator[tuple[int, list[str]]]], header: bool) -> Iterator[tuple[int, list[str]]]:
+    return islice(rows(), int(header), None)
+
+
+def _numbers(path: str | os.PathLike[str], delimiter: str, skip: int, names: list[str]) -> dict[str, np.ndarray] | None:
+    """Return the columns of a file of numbers alone, by NumPy's reader, which is in C; None for any other."""
+    with _text(path) as file:
         try:
-            columns[name] = text.astype(np.float64)
+            values = np.loadtxt(file, delimiter=delimiter, skiprows=skip, comments=None, quotechar='"', ndmin=2)
         except ValueError:
-            columns[name] = text
-    return Table(str(path), columns, bool(header))
+            return None
+    return dict(zip(names, values.T, strict=True)) if values.shape[1] == len(names) else None
+
+
+def _columns(
+    path: str | os.PathLike[str], body: Iterator[tuple[int, list[str]]], names: list[str]
+) -> dict[str, np.ndarray]:
+    """Return the columns of a file that holds texts, or that NumPy cannot read."""
+    cells = []
+    for line, row in body:
+        if len(row) != len(names):
+            raise DataError(f"{path}, line {line}: expected {len(names)} cells; got {len(row)}")
+        cells.append(row)
+    columns = {}
+    for name, column in zip(names, zip(*cells, strict=True), strict=True):
+        text = np.array(column)
+        whole = all(number(cell) is not None for cell in column)
+        columns[name] = text.astype(np.float64) if whole else text
+    return columns
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
@@ -54,14 +95,14 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     try:
         with gzip.open(path) if str(path).endswith(".gz") else open(path, "rb") as file:
             content = file.read()
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: expected a gzipped IDX file; {error}") from error
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in _IDX_TYPES:
         raise DataError(f"{path}: expected an IDX file; got another format")
     start = 4 + 4 * content[3]
     shape = tuple(int(n) for n in np.frombuffer(content[4:start], ">u4"))
     dtype = np.dtype(_IDX_TYPES[content[2]])
-    if len(shape) != content[3] or len(content) != start + dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
+    if len(shape) != content[3] or len(content) != start + dtype.itemsize * math.prod(shape):
         raise DataError(f"{path}: expected {shape} values of {dtype.name}; got a truncated or longer file")
     return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
 
@@ -71,8 +112,11 @@ def read_array(path: str | os.PathLike[str]) -> np.ndarray:
     if not str(path).endswith(".npy"):
         return read_idx(path)
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (ValueError, EOFError) as error:
+        with open(path, "rb") as file:
+            return np.asarray(np.load(file, allow_pickle=False))
+    except Exception as error:  # a damaged header may raise nearly anything
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise DataError(f"{path}: expected an array without pickled objects; {error}") from error
 
 
@@ -98,13 +142,12 @@ def read_table(path: str | os.PathLike[str], header: bool | None = None) -> Tabl
 
 
 def _read_npz(path: str | os.PathLike[str]) -> Table:
-    import zipfile
-
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: NumPy leaves a damaged one open.
+        with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
             arrays = {key: np.asarray(file[key]) for key in file.files}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        if isinstance(error, FileNotFoundError):
+    except Exception as error:  # a damaged archive may raise nearly anything
+        if isinstance(error, FileNotFoundError | PermissionError):
             raise
         raise SerializationError(f"{path}: expected arrays without pickled objects; {error}") from error
     columns: dict[str, np.ndarray] = {}

@@ -1,6 +1,9 @@
 """Tables of named columns, and what a target column says of the task: classes and their codes."""
 
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -11,11 +14,15 @@ FEW_CLASSES = 20
 
 
 def number(cell: str) -> float | None:
-    """Return the number that a cell of text holds, or None."""
+    """Return the number that a cell of text holds, or None: ``1_0``, which Python takes for ten, is text."""
     try:
-        return float(cell)
+        return None if "_" in cell else float(cell)
     except ValueError:
         return None
+
+
+_PADDED = re.compile(r"[+-]?0\d")
+"""Digits that are a name rather than a number: 007."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,16 @@ class Table:
     columns: dict[str, np.ndarray]
     header: bool
     """Whether the names come from the file; otherwise they are "0", "1" ..."""
+    cells: Callable[[], Iterator[tuple[int, list[str]]]] | None = None
+    """Reads a CSV again: each row of data as text, with its line in the file."""
+
+    @property
+    def rows(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def line(self, row: int) -> int:
+        """Return the line in the file of a row, counted from 0."""
+        return row + 1 + self.header if self.cells is None else next(islice(self.cells(), row, None))[0]
 
     def column(self, name: str) -> str:
         """Return the name of a column; without a header, negative numbers count from the end."""
@@ -44,16 +61,13 @@ class Table:
             if values.dtype.kind == "U":
                 row = next(i for i, cell in enumerate(values) if number(cell) is None)
                 cell = "a missing cell" if not values[row].strip() else repr(str(values[row]))
-                line = row + 1 + self.header
-                raise DataError(f"{self.source}, line {line}, column {name!r}: expected a number; got {cell}")
+                raise DataError(f"{self.source}, line {self.line(row)}, column {name!r}: expected a number; got {cell}")
             if values.dtype.kind not in "biuf":
                 raise DataError(f"{self.source}, column {name!r}: expected real numbers; got dtype {values.dtype}")
             if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
                 row = int(np.argmin(np.isfinite(values)))
-                line = row + 1 + self.header
-                raise DataError(
-                    f"{self.source}, line {line}, column {name!r}: expected a finite number; got {values[row]}"
-                )
+                place = f"{self.source}, line {self.line(row)}, column {name!r}"
+                raise DataError(f"{place}: expected a finite number; got {values[row]}")
         return np.stack([self.columns[self.column(name)] for name in names], axis=1)
 
     def features(self, names: list[str]) -> np.ndarray:
@@ -62,11 +76,19 @@ class Table:
         return x / np.float32(255) if x.dtype == np.uint8 else x
 
     def target(self, name: str) -> np.ndarray:
-        """Return a column of numbers without gaps, or of texts that are all names of classes."""
+        """Return a column of numbers without gaps, or of texts that are all names of classes.
+
+        Classes that are named by digits with zeros before them (007) stay texts.
+        """
         column = self.column(name)
         values = self.columns[column]
         if values.dtype.kind != "U":
             self.numbers([column])
+            if self.cells is not None and looks_like_classes(values)[0]:
+                index = list(self.columns).index(column)
+                texts = [row[index].strip() for _, row in self.cells()]
+                if any(map(_PADDED.match, texts)):
+                    return np.array(texts)
             return values
         numeric = sum(number(cell) is not None for cell in values)
         if numeric > len(values) / 2 or any(not cell.strip() for cell in values):

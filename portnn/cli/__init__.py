@@ -1,0 +1,39 @@
+"""The command line: one file per command. Results go to stdout, messages to stderr."""
+
+import sys
+from typing import Any
+
+import click
+
+from portnn import __version__
+from portnn.cli.backends import backends
+from portnn.cli.check import check
+from portnn.cli.common import say
+from portnn.cli.evaluate import evaluate
+from portnn.cli.predict import predict
+from portnn.cli.train import train
+from portnn.errors import PortnnError
+
+
+class _Group(click.Group):
+    """Turns portnn's errors into one line and exit code 2; Ctrl-C into 130."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (PortnnError, OSError) as error:
+            say(f"Error: {error}")
+            sys.exit(2)
+        except KeyboardInterrupt:
+            say("Interrupted")
+            sys.exit(130)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="portnn")
+def main() -> None:
+    """Train and run neural networks on NumPy, CuPy, PyTorch or JAX arrays."""
+
+
+for command in (train, predict, evaluate, check, backends):
+    main.add_command(command)

@@ -1,0 +1,90 @@
+"""portnn check: do the backends give NumPy's numbers?"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from portnn.cli.common import FILE, OUTPUT, check_outputs, header, model_and_data, model_target, say
+from portnn.data.task import target_values, truth
+from portnn.equivalence.compare import compare
+from portnn.equivalence.networks import built_in, sample
+from portnn.equivalence.report import PICTURES, save_reports
+from portnn.errors import ArgumentError
+from portnn.network import NeuralNetwork
+
+DTYPES = ("float32", "float64")
+
+
+@click.command()
+@click.argument("model", type=FILE, required=False)
+@click.argument("data", type=FILE, required=False)
+@click.option("--backends", "names", help="numpy,cupy,torch:cuda:0 ...; default: every one that is available.")
+@click.option("--target", help="Column or file of the true values; default: the column that the model was trained on.")
+@header
+@click.option("--steps", type=click.IntRange(min=1), default=3, show_default=True, help="Training steps to compare.")
+@click.option(
+    "--dtype",
+    type=click.Choice([*DTYPES, "both"]),
+    default="both",
+    show_default=True,
+    help="Of the built-in networks.",
+)
+@click.option(
+    "--output",
+    "outputs",
+    type=OUTPUT,
+    multiple=True,
+    help="Write the report to .json or .md, or the drift to .png; may be repeated.",
+)
+def check(
+    model: Path | None,
+    data: Path | None,
+    names: str | None,
+    target: str | None,
+    header: bool | None,
+    steps: int,
+    dtype: str,
+    outputs: tuple[Path, ...],
+) -> None:
+    """Check that the backends give NumPy's numbers, within derived bounds: on MODEL and DATA, or on built-in networks.
+
+    Without DATA, data are drawn. Exit code 1 where a bound is broken.
+    """
+    for path in outputs:
+        if path.suffix not in (".json", ".md", *PICTURES):
+            raise ArgumentError(f"output: expected a name ending in .json, .md, {', '.join(PICTURES)}; got {path}")
+    drawn = [f"output {path}" for path in outputs if path.suffix in PICTURES]
+    check_outputs({f"output {path}": path for path in outputs}, [model, data], drawn)
+    chosen = None if names is None else [name.strip() for name in names.split(",")]
+    reports = {}
+    for title, network, x, y in _networks(model, data, target, header, dtype):
+        click.echo(title)  # before the work: what runs can be seen as it goes
+        reports[title] = compare(network, x, y, backends=chosen, steps=steps)
+        click.echo(f"{reports[title] if model else reports[title].verdict()}\n")
+    for path in outputs:
+        save_reports(reports, path)
+        say(f"wrote {path}")
+    holds = all(report.holds for report in reports.values())
+    click.echo("every bound holds" if holds else "BROKEN: " + ", ".join(t for t, r in reports.items() if not r.holds))
+    if not holds:
+        sys.exit(1)
+
+
+def _networks(
+    model: Path | None, data: Path | None, target: str | None, header: bool | None, dtype: str
+) -> Iterator[tuple[str, NeuralNetwork, Any, Any]]:
+    if model is None:
+        for kind in DTYPES if dtype == "both" else (dtype,):
+            for title, network in built_in(kind):
+                yield f"{title}, {kind}", network, *sample(network)
+    elif data is None:
+        network = NeuralNetwork.load(model, backend="numpy")
+        yield str(model), network, *sample(network)
+    else:
+        network, table, x = model_and_data(model, "numpy", data, header)
+        named = model_target(network, target)
+        values, _ = target_values(table, named, len(x))
+        yield f"{model} on {data}", network, x, truth(network.metadata, network.loss, values, named)

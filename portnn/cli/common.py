@@ -1,0 +1,99 @@
+"""What several commands share: options, messages, a model with its data, and what is refused before any work."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from portnn.data import readers
+from portnn.data.tables import Table
+from portnn.equivalence.report import PICTURES
+from portnn.errors import ArgumentError
+from portnn.network import NeuralNetwork
+from portnn.plot import pyplot
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+OUTPUT = click.Path(dir_okay=False, path_type=Path)
+
+header = click.option(
+    "--header/--no-header", default=None, help="Whether a CSV has a header; default: told from its first row."
+)
+backend = click.option("--backend", help="numpy, cupy, torch:cuda:0, jax, auto ...; default: PORTNN_BACKEND or numpy.")
+
+
+def on_model(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command MODEL and DATA, --backend and --header."""
+    for decorate in (header, backend, click.argument("data", type=FILE), click.argument("model", type=FILE)):
+        function = decorate(function)
+    return function
+
+
+def say(message: str) -> None:
+    """Print a message that is no result."""
+    click.echo(message, err=True)
+
+
+def check_outputs(
+    outputs: dict[str, Path | None], inputs: Iterable[Path | str | None], pictures: Iterable[str]
+) -> None:
+    """Refuse before the work what could not be written after it, and what would destroy a file that is read.
+
+    ``outputs``: paths by option; those of the options in ``pictures`` are drawn.
+    """
+    read = {os.path.realpath(path) for path in inputs if path is not None and Path(path).exists()}
+    written: dict[str, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        real = os.path.realpath(path)
+        if real in read:
+            raise ArgumentError(f"{option}: expected another file than those that are read; got {path}")
+        if real in written:
+            raise ArgumentError(f"{option}: expected another file than {written[real]}'s; got {path} for both")
+        written[real] = option
+        if not os.access(path.parent, os.W_OK):
+            raise ArgumentError(f"{path}: expected a folder that exists and can be written; got {path.parent}")
+        if option in pictures:
+            if path.suffix not in PICTURES:
+                raise ArgumentError(f"{option}: expected a name ending in {', '.join(PICTURES)}; got {path}")
+            pyplot()
+
+
+def loss_picture(save: Path | None, plot: Path | None) -> Path | None:
+    """Return where the loss is drawn: as asked, or beside the model where nothing lies there yet."""
+    if plot is not None or save is None:
+        return plot
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        say("no loss curve: matplotlib is not installed; pip install 'portnn[plot]'")
+        return None
+    beside = save.with_suffix(".png")
+    if beside == save:
+        raise ArgumentError(f"save: the loss curve would be drawn over {save}; name it otherwise, or --plot")
+    if beside.exists():
+        raise ArgumentError(f"plot: {beside} exists; --plot {beside} draws the loss over it, or name another")
+    return beside
+
+
+def model_and_data(
+    model: Path, backend: str | None, data: Path, header: bool | None
+) -> tuple[NeuralNetwork, Table, np.ndarray]:
+    """Return a model, a table and the table's features in the model's order."""
+    network = NeuralNetwork.load(model, backend=backend)
+    table = readers.read_table(data, header)
+    names = network.metadata.get("columns")
+    if names is None or (not table.header and len(table.columns) == len(names)):
+        names = list(table.columns)  # saved from Python: every column is a feature, in order
+    return network, table, table.features(names)
+
+
+def model_target(network: NeuralNetwork, target: str | None) -> str:
+    """Return the target that is asked for, or else the one that the model was trained on."""
+    target = target or network.metadata.get("target")
+    if target is None:
+        raise ArgumentError("target: the model does not name one; expected --target")
+    return target

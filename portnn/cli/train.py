@@ -1,0 +1,143 @@
+"""portnn train: from a data file to a tested, saved network."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from portnn.backend import get_backend
+from portnn.cli.common import FILE, OUTPUT, backend, check_outputs, header, loss_picture, say
+from portnn.data.task import read_task
+from portnn.errors import ArgumentError
+from portnn.network import NeuralNetwork
+from portnn.nn.activations import ACTIVATIONS
+from portnn.nn.initializers import INITIALIZERS
+from portnn.nn.losses import LOSSES
+from portnn.nn.optimizers import OPTIMIZERS
+
+HOLDOUT = 0.2
+
+
+def _widths(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
+    try:
+        return [int(width) for width in value.split(",") if width.strip()]
+    except ValueError:
+        raise click.BadParameter(f"expected widths such as 64,32; got {value!r}") from None
+
+
+@click.command()
+@click.argument("data", type=FILE)
+@click.option(
+    "--target", required=True, help="Column to predict (name, or number without a header), or a .npy/IDX file."
+)
+@click.option("--hidden", default="100", callback=_widths, show_default=True, help="Widths of hidden layers: 64,32.")
+@click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True)
+@click.option("--loss", type=click.Choice(list(LOSSES)), help="Default: cross_entropy for classes, mse for numbers.")
+@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adam", show_default=True)
+@click.option("--learning-rate", type=float, help="Default: the optimizer's own.")
+@click.option("--initializer", type=click.Choice(["auto", *INITIALIZERS]), default="auto", show_default=True)
+@click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=0), default=32, show_default=True, help="0: the full batch.")
+@click.option("--task", type=click.Choice(["classification", "regression"]), help="Default: told from the target.")
+@click.option("--test", type=FILE, help="File to test on; otherwise rows are held out of DATA.")
+@click.option("--test-target", type=FILE, help="Targets of --test, where --target is a file.")
+@click.option(
+    "--holdout",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help=f"Share of the rows to hold out, at random; default: {HOLDOUT}, without --test.",
+)
+@click.option(
+    "--standardize/--no-standardize",
+    default=None,
+    help="Features, and the target of a regression; default: all but images of bytes, scaled to [0, 1].",
+)
+@header
+@backend
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--save", type=OUTPUT, help="Where to write the model.")
+@click.option("--plot", type=OUTPUT, help="Where to draw the loss; default: beside the model, with matplotlib.")
+@click.option("--progress/--no-progress", default=None, help="Default: on a terminal.")
+def train(
+    data: Path,
+    target: str,
+    hidden: list[int],
+    activation: str,
+    loss: str | None,
+    optimizer: str,
+    learning_rate: float | None,
+    initializer: str,
+    epochs: int,
+    batch_size: int,
+    task: str | None,
+    test: Path | None,
+    test_target: Path | None,
+    holdout: float | None,
+    standardize: bool | None,
+    header: bool | None,
+    backend: str | None,
+    dtype: str,
+    seed: int,
+    save: Path | None,
+    plot: Path | None,
+    progress: bool | None,
+) -> None:
+    """Train a network on DATA (CSV, .npz, .npy, IDX) and test it on rows that it has not seen."""
+    where = get_backend(backend)
+    if test is not None and holdout is not None:
+        raise ArgumentError("holdout: --test names the rows to test on already; expected one of the two")
+    check_outputs({"save": save, "plot": plot}, [data, target, test, test_target], ["plot"])
+    picture = loss_picture(save, plot)
+    learnt, rows = read_task(
+        data,
+        target,
+        kind=task,
+        test=test,
+        test_target=test_target,
+        header=header,
+        holdout=HOLDOUT if holdout is None else holdout,
+        seed=seed,
+    )
+    say(f"{learnt.kind}: {learnt.why}")
+    seen = test is not None and os.path.realpath(test) == os.path.realpath(data)
+    if seen:
+        say(f"test: {test} is the training file; the figures are of rows that were trained on")
+    layers, loss, output = learnt.network(hidden, loss, standardize)
+    network = NeuralNetwork(
+        *layers,
+        loss=loss,
+        output=output,
+        activation=activation,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        initializer=initializer,
+        backend=f"{where.name}:{where.device}",
+        dtype=dtype,
+        seed=seed,
+    )
+    network.metadata = learnt.metadata()
+    started = time.perf_counter()
+    history = None
+    try:
+        history = network.fit(rows.x, rows.y, epochs=epochs, batch_size=batch_size or None, progress=progress)
+    except KeyboardInterrupt:
+        say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); the network is kept")
+    seconds = time.perf_counter() - started
+    report = network.evaluate(rows.x_test, rows.y_test, metrics=[learnt.metric])
+    click.echo(f"backend      {network.backend}")
+    click.echo(
+        f"{learnt.metric:<12} {report[learnt.metric]:.4f} on {len(rows.x_test)} rows {'' if seen else 'not '}trained on"
+    )
+    click.echo(f"loss         {report['loss']:.6g}")
+    click.echo(f"time         {seconds:.2f} s for {network.epoch_count} epochs")
+    click.echo(f"fingerprint  {network.fingerprint()}")
+    if save is not None:
+        network.save(save)
+        say(f"wrote {save}")
+    if history is None:
+        sys.exit(130)
+    if picture is not None:
+        history.plot(picture)
+        say(f"wrote {picture}")
