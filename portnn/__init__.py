@@ -1,5 +1,11 @@
 """Neural networks on the arrays you already have, with the same numbers on every array library."""
 
+from pathlib import Path
+
+# In a checkout the adapters lie beside the package, not inside, and whoever starts Python there finds this one first.
+if not (Path(__file__).parent / "backends").is_dir():
+    __path__.append(str(Path(__file__).parents[1]))
+
 from portnn.backend import BackendInfo, available_backends, get_backend
 from portnn.data.files import read_pickled_weights
 from portnn.equivalence.compare import compare

@@ -2,4 +2,5 @@
 
 from portnn.cli import main
 
-main(prog_name="portnn")
+if __name__ == "__main__":
+    main(prog_name="portnn")

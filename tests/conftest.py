@@ -7,13 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import portnn
 from portnn.pytest_plugin import header
 
 ROOT = Path(__file__).parents[1]
-
-# With a plain install, `python -m pytest` in the root finds ./portnn; its backends/ lies beside it, not inside.
-portnn.__path__.append(str(ROOT))
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

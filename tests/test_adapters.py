@@ -64,7 +64,7 @@ def found(tmp_path_factory):
     lines = [f"{name} = {module}:Mine" for name, module in POINTS.items()]
     (scratch / "entry_points.txt").write_text("\n".join(["[portnn.backends]", *lines, ""]))
     root = str(Path(__file__).parents[1])
-    code = f"import sys; sys.path[:0] = [{str(folder)!r}, {root!r}]; import portnn; portnn.__path__.append({root!r})"
+    code = f"import sys; sys.path[:0] = [{str(folder)!r}, {root!r}]"
     code += SCRIPT
     result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

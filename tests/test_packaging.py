@@ -5,9 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import portnn
@@ -31,7 +34,6 @@ def test_public_names():
     assert sorted(portnn.__all__) == sorted(set(portnn.__all__))
     assert all(hasattr(portnn, name) for name in portnn.__all__)
     assert all((getattr(portnn, name).__doc__ or "").strip() for name in portnn.__all__)
-    assert f'version = "{portnn.__version__}"' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_import_loads_no_array_library_but_numpy(tmp_path):
@@ -71,6 +73,67 @@ def test_wheel_contents(tmp_path):
     assert "portnn/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("backends/", "tests/", "examples/"))]
+
+
+def test_the_version_is_in_one_place(tmp_path):
+    """A build takes it from portnn/__init__.py; pyproject.toml has none."""
+    copy_code(tmp_path)
+    init = tmp_path / "portnn" / "__init__.py"
+    init.write_text(init.read_text().replace(f'"{portnn.__version__}"', '"7.8.9"'))
+    for name in ("README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    code = f"from setuptools.build_meta import build_wheel; print(build_wheel({str(tmp_path)!r}))"
+    assert python(code, cwd=tmp_path).splitlines()[-1].startswith("portnn-7.8.9-")
+    assert portnn.__version__ not in (ROOT / "pyproject.toml").read_text()
+
+
+def test_a_source_distribution_has_what_its_tests_need(tmp_path):
+    pytest.importorskip("setuptools")
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns(".git", ".*cache", "__pycache__", "*.egg-info", "build", "dist", ".venv")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    code = f"from setuptools.build_meta import build_sdist; print(build_sdist({str(tmp_path)!r}))"
+    archive = tmp_path / python(code, cwd=source).splitlines()[-1]
+    with tarfile.open(archive) as file:
+        file.extractall(tmp_path, filter="data")
+    unpacked = tmp_path / archive.name.removesuffix(".tar.gz")
+    for folder in ("portnn", "backends", "tests", "examples", "benchmarks"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".py", ".csv", ".md") and "__pycache__" not in path.parts:
+                assert (unpacked / path.relative_to(ROOT)).is_file(), path
+    assert (unpacked / "CHANGELOG.md").is_file()
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", "tests"]
+    result = subprocess.run(command, cwd=unpacked, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_checkout_finds_its_adapters_without_an_installation(tmp_path):
+    """Python started in the root, with no portnn installed or another one: `-S` hides what is installed."""
+    copy_code(tmp_path)
+    numpy_home = str(Path(np.__file__).parents[1])
+    code = f"import sys; sys.path.append({numpy_home!r}); import portnn; "
+    code += "print(portnn.__file__, portnn.NeuralNetwork(2, 1))"
+    result = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert str(tmp_path) in result.stdout
+    assert "backend='numpy:cpu'" in result.stdout
+
+
+def test_the_oldest_versions_are_those_that_are_allowed():
+    if not (ROOT / ".ci" / "lowest.txt").is_file():
+        pytest.skip(".ci is not here: an unpacked distribution")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    allowed = dict(line.split(">=") for line in [*project["dependencies"], *project["optional-dependencies"]["test"]])
+    lines = (ROOT / ".ci" / "lowest.txt").read_text().splitlines()
+    assert dict(line.split("==") for line in lines if not line.startswith("#")) == allowed
+
+
+def test_the_module_can_be_imported_and_run(tmp_path):
+    assert python("import portnn.__main__; print('imported')", cwd=tmp_path) == "imported"
+    result = subprocess.run([sys.executable, "-m", "portnn", "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert portnn.__version__ in result.stdout
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
