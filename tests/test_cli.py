@@ -207,6 +207,15 @@ def test_no_file_is_destroyed(tmp_path, iris):
     portnn_command(*train, "--save", model, "--plot", tmp_path / "m.png")  # as asked
 
 
+def test_small_tables_get_steps_enough(iris, tmp_path):
+    """72 rows make 3 steps an epoch, and one in the full batch; 30 epochs are enough where they make 1,000 steps."""
+    train = ("train", iris, "--target", "kind")
+    assert results(portnn_command(*train).stdout)["time"].endswith("for 334 epochs")
+    assert results(portnn_command(*train, "--batch-size", "0").stdout)["time"].endswith("for 1000 epochs")
+    assert results(portnn_command(*train, "--batch-size", "2").stdout)["time"].endswith("for 30 epochs")
+    assert results(portnn_command(*train, "--epochs", "2").stdout)["time"].endswith("for 2 epochs")
+
+
 def test_what_is_tested_on_is_said(tmp_path, iris):
     train = ("train", iris, "--target", "kind", "--epochs", "1")
     result = portnn_command(*train, "--test", iris)

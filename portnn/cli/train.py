@@ -18,6 +18,8 @@ from portnn.nn.losses import LOSSES
 from portnn.nn.optimizers import OPTIMIZERS
 
 HOLDOUT = 0.2
+EPOCHS, STEPS = 30, 1000
+"""At least so many of either: a few epochs of a small table are too few steps (benchmarks/small_data.py)."""
 
 
 def _widths(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
@@ -38,7 +40,7 @@ def _widths(context: click.Context, parameter: click.Parameter, value: str) -> l
 @click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adam", show_default=True)
 @click.option("--learning-rate", type=float, help="Default: the optimizer's own.")
 @click.option("--initializer", type=click.Choice(["auto", *INITIALIZERS]), default="auto", show_default=True)
-@click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True)
+@click.option("--epochs", type=click.IntRange(min=1), help=f"Default: {EPOCHS}, or as many as make {STEPS} steps.")
 @click.option("--batch-size", type=click.IntRange(min=0), default=32, show_default=True, help="0: the full batch.")
 @click.option("--task", type=click.Choice(["classification", "regression"]), help="Default: told from the target.")
 @click.option("--test", type=FILE, help="File to test on; otherwise rows are held out of DATA.")
@@ -69,7 +71,7 @@ def train(
     optimizer: str,
     learning_rate: float | None,
     initializer: str,
-    epochs: int,
+    epochs: int | None,
     batch_size: int,
     task: str | None,
     test: Path | None,
@@ -118,6 +120,8 @@ def train(
         seed=seed,
     )
     network.metadata = learnt.metadata()
+    steps = -(-len(rows.x) // (batch_size or len(rows.x)))
+    epochs = epochs or max(EPOCHS, -(-STEPS // steps))
     started = time.perf_counter()
     history = None
     try:

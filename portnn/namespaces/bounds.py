@@ -139,6 +139,12 @@ class BoundingNamespace:
         """Take LAMBDA of the probabilistic bound; ``math.inf`` gives the worst case."""
         self._factor = factor
 
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"bounds: no bound is known for xp.{name}: add it to portnn/namespaces/bounds.py, and to the functions "
+            f"that the core may use in tests/austere.py"
+        )
+
     def arange(self, *arguments: Any, dtype: Any) -> Bounded:
         return Bounded(np.arange(*arguments, dtype=dtype))
 
