@@ -105,7 +105,10 @@ class AustereNamespace:
 
     def __getattr__(self, name: str) -> Any:
         if name not in FUNCTIONS:
-            raise AttributeError(f"{name} is not among the functions that the core uses")
+            raise AttributeError(
+                f"xp.{name} is not among the functions that the core uses: add it to tests/austere.py and, "
+                f"with a bound on its error, to portnn/namespaces/bounds.py"
+            )
 
         def call(*arguments: Any, **options: Any) -> Austere:
             import array_api_compat.numpy as xp

@@ -6,6 +6,7 @@ from austere import Austere, AustereNamespace
 
 from portnn import Dense, NeuralNetwork, Standardize, Unstandardize
 from portnn.core.step import State
+from portnn.namespaces.bounds import BoundingNamespace
 from portnn.nn import initializers, metrics, random
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.losses import LOSSES
@@ -56,8 +57,10 @@ def test_the_austere_array_refuses():
             bad()
     with pytest.raises(TypeError, match="promoted"):
         a * Austere(np.float64(2))
-    with pytest.raises(AttributeError):
-        _ = XP.where
+    for namespace in (XP, BoundingNamespace()):
+        with pytest.raises(AttributeError, match=r"xp\.where .*portnn/namespaces/bounds\.py") as caught:
+            _ = namespace.where
+        assert "tests/austere.py" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", initializers.INITIALIZERS)

@@ -141,7 +141,7 @@ class BoundingNamespace:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"bounds: no bound is known for xp.{name}: add it to portnn/namespaces/bounds.py, and to the functions "
+            f"bounds: xp.{name} has no bound yet: add it to portnn/namespaces/bounds.py, and to the functions "
             f"that the core may use in tests/austere.py"
         )
 
