@@ -33,6 +33,18 @@ def test_python_blocks_run(tmp_path, document, number, block):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_the_transcript_is_what_the_example_prints(tmp_path):
+    """One seed, one start: of the libraries that are here."""
+    shown = re.findall(r"^(\w+) +start (\w+), loss ([\d.]+), ", (ROOT / "README.md").read_text(), re.MULTILINE)
+    command = [sys.executable, str(ROOT / "examples" / "every_backend.py")]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    printed = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    assert {name for name, _, _ in shown} == {"numpy", "jax", "torch"}
+    for name, start, loss in shown:
+        # The start is the seed's, to the bit; the loss is each library's and machine's own in its last digits.
+        assert printed[name].startswith((f"start {start}, loss {loss[:5]}", "not run:"))
+
+
 def test_there_is_something_to_run():
     assert any(document == "README.md" for document, _, _ in BLOCKS)
 
