@@ -16,13 +16,13 @@ from portnn.core.step import Core
 from portnn.data import files
 from portnn.data.dataset import Dataset
 from portnn.data.schema import Schema
-from portnn.errors import ArgumentError, DivergenceError, NotFittedError, SerializationError
+from portnn.errors import ArgumentError, DivergenceError, NotFittedError
 from portnn.nn import losses, optimizers, random, registry
 from portnn.nn.layers import Dense, Layer
 from portnn.nn.losses import Loss
 from portnn.nn.metrics import check_metrics, classes
 from portnn.nn.optimizers import OPTIMIZERS, Optimizer
-from portnn.options import plain, positive
+from portnn.options import positive, whole
 from portnn.training import History
 from portnn.types import Array
 
@@ -78,9 +78,7 @@ class NeuralNetwork:
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
-        seed = random.draw_seed() if seed is None else plain(seed)
-        if type(seed) is not int or seed < 0:
-            raise ArgumentError(f"seed: expected an int of at least 0; got {seed!r}")
+        seed = random.draw_seed() if seed is None else whole("seed", seed, 0)
         self._parse = partial(
             Architecture.parse, activation=activation, output=output, bias=bias, initializer=initializer
         )
@@ -385,9 +383,8 @@ class NeuralNetwork:
         """Read a network that ``save`` wrote. Raises SerializationError for any other file."""
         arrays, description = files.read_model(path)
         home = requested_backend(backend, device) or get_backend("numpy")  # a mistyped one is not the file's fault
-        if description.get("dtype") == "float64":
-            with_dtype(home, "float64")
-        try:
+        with_dtype(home, "float64" if description.get("dtype") == "float64" else "float32")
+        with files.contradictions(path):
             architecture = Architecture.from_description(description["architecture"])
             network = cls(
                 *architecture.layers,
@@ -405,8 +402,4 @@ class NeuralNetwork:
             network._schema, network._runtime = network._sized(schema, architecture, network._backend)
             with network._backend.scope():
                 network._runtime.set_all(arrays, description)
-        except SerializationError as error:
-            raise SerializationError(f"{path}: {error}") from None
-        except (KeyError, TypeError, ValueError, AssertionError, AttributeError) as error:
-            raise SerializationError(f"{path}: the file contradicts itself ({error!r})") from error
         return network

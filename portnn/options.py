@@ -49,12 +49,18 @@ def choose(argument: str, value: object, options: Mapping[str, T]) -> T:
     raise ArgumentError(f"{argument}: expected one of {', '.join(options)}; got {value!r}")
 
 
+def whole(argument: str, value: Any, least: int) -> int:
+    """Return a whole number, ``least`` or more. Raises ArgumentError."""
+    value = plain(value)
+    if type(value) is not int or value < least:
+        expected = "a positive int" if least == 1 else f"an int of at least {least}"
+        raise ArgumentError(f"{argument}: expected {expected}; got {value!r}")
+    return value
+
+
 def positive(argument: str, value: Any) -> int:
     """Return a whole number above zero. Raises ArgumentError."""
-    value = plain(value)
-    if type(value) is not int or value < 1:
-        raise ArgumentError(f"{argument}: expected a positive int; got {value!r}")
-    return value
+    return whole(argument, value, 1)
 
 
 def between(argument: str, value: Any, low: float = 0.0, high: float = math.inf) -> None:

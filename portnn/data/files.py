@@ -4,7 +4,8 @@ import json
 import os
 import pickle
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,17 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dic
     if version != FORMAT:
         raise SerializationError(f"{path}: expected format {FORMAT}; got {version!r}: written by another portnn")
     return arrays, description
+
+
+@contextmanager
+def contradictions(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in what its description raises, where it does not fit together."""
+    try:
+        yield
+    except SerializationError as error:
+        raise SerializationError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError, AssertionError, AttributeError) as error:
+        raise SerializationError(f"{path}: the file contradicts itself ({error!r})") from error
 
 
 # What pickles of plain arrays refer to, by every NumPy and protocol; nothing here runs code of the file's choice.
