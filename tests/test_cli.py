@@ -207,6 +207,16 @@ def test_no_file_is_destroyed(tmp_path, iris):
     portnn_command(*train, "--save", model, "--plot", tmp_path / "m.png")  # as asked
 
 
+def test_digits_with_zeros_are_numbers_where_numbers_are_asked_for(tmp_path):
+    path = tmp_path / "months.csv"
+    path.write_text("x,month\n" + "".join(f"{i},{i % 12 + 1:02}\n" for i in range(60)))
+    train = ("train", path, "--target", "month", "--epochs", "1")
+    asked = portnn_command(*train, "--task", "regression", "--save", tmp_path / "m", "--plot", tmp_path / "l.png")
+    assert "r2" in asked.stdout
+    assert "r2" in portnn_command("evaluate", tmp_path / "m", path).stdout
+    assert "accuracy" in portnn_command(*train).stdout
+
+
 def test_small_tables_get_steps_enough(iris, tmp_path):
     """72 rows make 3 steps an epoch, and one in the full batch; 30 epochs are enough where they make 1,000 steps."""
     train = ("train", iris, "--target", "kind")

@@ -238,8 +238,8 @@ def test_read_only_and_strided_data(backend):
     packed = np.zeros(20, np.dtype([("a", "i1"), ("x", "<f4", (3,))]))  # rows of 13 bytes
     packed["x"] = x
     views = np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2], x[::-1][::-1], x.astype(">f4"), packed["x"]
-    for view in views:
-        view.flags.writeable = False
+    for view, writeable in ((view, writeable) for view in views for writeable in (True, False)):
+        view.flags.writeable = writeable
         net = NeuralNetwork(3, 4, 1, backend=backend, seed=0)
         net.fit(view, y)
         assert net.fingerprint() == reference.fingerprint()

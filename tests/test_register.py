@@ -123,7 +123,6 @@ def test_optimizers_and_losses(tmp_path):
     for options in ({"optimizer": Mine(0.1)}, {"loss": Loss(LOSSES["sse"].function)}):
         net = network(4, **options)
         net.fit(X, X[:, :2])
-        assert ":" in (net.loss or ":")
         with pytest.raises(SerializationError, match="a file cannot name"):
             net.save(tmp_path / "m")
     assert network(4, loss=LOSSES["sse"]).fit(X, X[:, :2]).loss == network(4, loss="sse").fit(X, X[:, :2]).loss

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from portnn.data import readers
-from portnn.data.tables import Table, class_codes, class_names, looks_like_classes
+from portnn.data.tables import Table, class_codes, class_names, looks_like_classes, number
 from portnn.errors import ArgumentError, DataError
 from portnn.nn import random
 from portnn.nn.layers import Layer, Standardize, Unstandardize
@@ -43,7 +43,7 @@ class Task:
         classes = class_names(values) if chosen == "classification" else []
         if chosen == "classification" and len(classes) < 2:
             raise DataError(f"{target or table.source}: expected at least two classes; got {classes}")
-        if chosen == "regression" and values.dtype.kind == "U":
+        if chosen == "regression" and values.dtype.kind == "U" and any(number(str(value)) is None for value in values):
             raise DataError(f"{table.source}, column {target!r}: expected numbers for a regression; got text")
         why = "as asked" if kind else f"the target has {why}"
         return cls(chosen, why, classes, columns, target, bool(table.columns[columns[0]].dtype == np.uint8))
