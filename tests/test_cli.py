@@ -47,6 +47,24 @@ def iris(tmp_path):
     return path
 
 
+def test_data_from_standard_input(tmp_path, iris):
+    """As from the file, to the bit; errors name it."""
+    model = tmp_path / "model.safetensors"
+    for data, content in ((iris, None), ("-", iris.read_bytes())):
+        options = ["train", str(data), "--target", "kind", "--epochs", "2", "--no-progress"]
+        result = CliRunner().invoke(main, [*options, "--save", str(model)], input=content)
+        assert result.exit_code == 0, result.output
+        (tmp_path / "model.png").unlink(missing_ok=True)
+        fingerprint = results(result.stdout)["fingerprint"]
+        assert fingerprint == portnn.NeuralNetwork.load(model).fingerprint()
+        predicted = CliRunner().invoke(main, ["predict", str(model), str(data)], input=content).stdout
+        first = (fingerprint, predicted) if content is None else first
+    assert (fingerprint, predicted) == first
+    result = CliRunner().invoke(main, ["predict", str(model), "-"], input="length,width\n1,x\n")
+    assert result.exit_code == 2
+    assert "standard input, line 2, column 'width': expected a number; got 'x'" in result.stderr
+
+
 def test_train_digits_twice_evaluate_predict(tmp_path):
     pytest.importorskip("matplotlib")
     model = tmp_path / "digits.safetensors"

@@ -122,3 +122,21 @@ def test_damaged_files(tmp_path, kind):
             refused.append(str(error))
     assert all(name in message for message in refused)
     assert len(refused) > 50 or name == "a.csv"
+
+
+def test_decimal_comma(tmp_path):
+    """Where something else separates the cells; texts keep their commas."""
+    read = table(tmp_path, "a;b;c\n1,5;7;Paris, France\n-2,25e1;8;x\n")
+    np.testing.assert_array_equal(read.columns["a"], [1.5, -22.5])
+    np.testing.assert_array_equal(read.columns["b"], [7, 8])
+    assert read.columns["c"][0] == "Paris, France"
+    np.testing.assert_array_equal(table(tmp_path, "1,5\t,25\n2,5\t3\n").numbers(["0", "1"]), [[1.5, 0.25], [2.5, 3]])
+    # Separated by commas, a quoted one is no number: it may mean thousands.
+    with pytest.raises(DataError, match="expected a number; got '1,5'"):
+        table(tmp_path, 'a,b\n"1,5",2\n').numbers(["a"])
+
+
+@pytest.mark.parametrize("text", ["a;b\n1,234;1.5\n", "a;b\n1.5;2\n3;1,234\n"])
+def test_two_decimal_marks_are_refused(tmp_path, text):
+    with pytest.raises(DataError, match=r"line \d: expected one decimal mark; got both 1,234 and 1.5"):
+        table(tmp_path, text)

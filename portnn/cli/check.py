@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from portnn.cli.common import FILE, OUTPUT, check_outputs, header, model_and_data, model_target, say
+from portnn.cli.common import DATA, FILE, OUTPUT, check_outputs, header, model_and_data, model_target, say
 from portnn.data.task import target_values, truth
 from portnn.equivalence.compare import compare
 from portnn.equivalence.networks import built_in, sample
@@ -20,7 +20,7 @@ DTYPES = ("float32", "float64")
 
 @click.command()
 @click.argument("model", type=FILE, required=False)
-@click.argument("data", type=FILE, required=False)
+@click.argument("data", type=DATA, required=False)
 @click.option("--backends", "names", help="numpy,cupy,torch:cuda:0 ...; default: every one that is available.")
 @click.option("--target", help="Column or file of the true values; default: the column that the model was trained on.")
 @header

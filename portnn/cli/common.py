@@ -1,8 +1,10 @@
 """What several commands share: options, messages, a model with its data, and what is refused before any work."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -16,6 +18,21 @@ from portnn.network import NeuralNetwork
 from portnn.plot import pyplot
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class _Data(click.Path):
+    """A data file; ``-`` is standard input, laid down in a file for as long as the command runs: readers read twice."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value != "-" or ctx is None:
+            return super().convert(value, param, ctx)
+        folder = ctx.with_resource(TemporaryDirectory())
+        path = Path(folder, "standard input")
+        path.write_bytes(sys.stdin.buffer.read())
+        return path
+
+
+DATA = _Data(exists=True, dir_okay=False, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
 
 header = click.option(
@@ -26,7 +43,7 @@ backend = click.option("--backend", help="numpy, cupy, torch:cuda:0, jax, auto .
 
 def on_model(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command MODEL and DATA, --backend and --header."""
-    for decorate in (header, backend, click.argument("data", type=FILE), click.argument("model", type=FILE)):
+    for decorate in (header, backend, click.argument("data", type=DATA), click.argument("model", type=FILE)):
         function = decorate(function)
     return function
 

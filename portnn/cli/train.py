@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from portnn.backend import get_backend
-from portnn.cli.common import FILE, OUTPUT, backend, check_outputs, header, loss_picture, say
+from portnn.cli.common import DATA, FILE, OUTPUT, backend, check_outputs, header, loss_picture, say
 from portnn.data.task import read_task
 from portnn.errors import ArgumentError
 from portnn.network import NeuralNetwork
@@ -30,7 +30,7 @@ def _widths(context: click.Context, parameter: click.Parameter, value: str) -> l
 
 
 @click.command()
-@click.argument("data", type=FILE)
+@click.argument("data", type=DATA)
 @click.option(
     "--target", required=True, help="Column to predict (name, or number without a header), or a .npy/IDX file."
 )
@@ -86,7 +86,7 @@ def train(
     plot: Path | None,
     progress: bool | None,
 ) -> None:
-    """Train a network on DATA (CSV, .npz, .npy, IDX) and test it on rows that it has not seen."""
+    """Train a network on DATA (CSV, .npz, .npy, IDX; -: a CSV on standard input) and test it on rows that it has not seen."""
     where = get_backend(backend)
     if test is not None and holdout is not None:
         raise ArgumentError("holdout: --test names the rows to test on already; expected one of the two")

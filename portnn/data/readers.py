@@ -4,6 +4,7 @@ import csv
 import gzip
 import math
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ import numpy as np
 from portnn.data.tables import Table, number
 from portnn.errors import DataError, SerializationError
 
+_COMMA = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
+"""A number with a decimal comma."""
+_POINT = re.compile(r"\s*[+-]?(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -32,19 +36,25 @@ def _text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
 
 
 def read_csv(path: str | os.PathLike[str], header: bool | None = None) -> Table:
-    """Read a CSV file (.gz too), separated by comma, semicolon or tab, whichever its first line has most of.
+    """Read a CSV file (.gz too), separated by comma, semicolon or tab, as its first line tells.
 
     ``header=None``: the first row is one if none of its cells is a number.
 
-    A column of numbers becomes float64; a column that holds anything else stays text.
+    A column of numbers becomes float64; a column that holds anything else stays text. In a file that is separated by
+    semicolons or tabs ``1,5`` is 1.5; a file that has both 1,5 and 1.5 is refused: it may mean thousands.
     """
     with _text(path) as file:
-        delimiter = max(",;\t", key=file.readline().count)
+        delimiter = _delimiter(file.readline())
 
     def rows() -> Iterator[tuple[int, list[str]]]:
+        marks = {",": "", ".": ""}
         with _text(path) as file:
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-            yield from ((reader.line_num, row) for row in reader if row)
+            for row in filter(None, reader):
+                if delimiter != ",":
+                    _note_marks(marks, row, f"{path}, line {reader.line_num}")
+                    row = [cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell for cell in row]
+                yield reader.line_num, row
 
     first = next(rows(), (0, []))[1]
     if header is None:
@@ -59,12 +69,32 @@ def read_csv(path: str | os.PathLike[str], header: bool | None = None) -> Table:
     return Table(str(path), columns, bool(header), body)
 
 
+def _delimiter(line: str) -> str:
+    """Return what a file's first line is separated by: 1,5;2,5 has two numbers, whatever it has most of."""
+    for mark in ";\t":
+        cells = line.split(mark)
+        if len(cells) > 1 and all(number(cell) is not None or _COMMA.fullmatch(cell) for cell in cells):
+            return mark
+    return max(",;\t", key=line.count)
+
+
+def _note_marks(marks: dict[str, str], row: list[str], place: str) -> None:
+    """Keep the first number with a decimal comma and the first with a point in ``marks``; refuse a file of both."""
+    for mark, form in ((",", _COMMA), (".", _POINT)):
+        marks[mark] = marks[mark] or next(filter(form.fullmatch, row), "")
+    if all(marks.values()):
+        raise DataError(f"{place}: expected one decimal mark; got both {marks[',']} and {marks['.']}")
+
+
 def _body(rows: Callable[[], Iterator[tuple[int, list[str]]]], header: bool) -> Iterator[tuple[int, list[str]]]:
     return islice(rows(), int(header), None)
 
 
 def _numbers(path: str | os.PathLike[str], delimiter: str, skip: int, names: list[str]) -> dict[str, np.ndarray] | None:
-    """Return the columns of a file of numbers alone, by NumPy's reader, which is in C; None for any other."""
+    """Return the columns of a file of numbers alone, by NumPy's reader, which is in C; None for any other.
+
+    It takes no decimal comma: such a file is read as one of texts.
+    """
     with _text(path) as file:
         try:
             values = np.loadtxt(file, delimiter=delimiter, skiprows=skip, comments=None, quotechar='"', ndmin=2)
