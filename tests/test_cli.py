@@ -50,6 +50,7 @@ def iris(tmp_path):
 def test_data_from_standard_input(tmp_path, iris):
     """As from the file, to the bit; errors name it."""
     model = tmp_path / "model.safetensors"
+    found = []
     for data, content in ((iris, None), ("-", iris.read_bytes())):
         options = ["train", str(data), "--target", "kind", "--epochs", "2", "--no-progress"]
         result = CliRunner().invoke(main, [*options, "--save", str(model)], input=content)
@@ -58,8 +59,8 @@ def test_data_from_standard_input(tmp_path, iris):
         fingerprint = results(result.stdout)["fingerprint"]
         assert fingerprint == portnn.NeuralNetwork.load(model).fingerprint()
         predicted = CliRunner().invoke(main, ["predict", str(model), str(data)], input=content).stdout
-        first = (fingerprint, predicted) if content is None else first
-    assert (fingerprint, predicted) == first
+        found.append((fingerprint, predicted))
+    assert found[0] == found[1]
     result = CliRunner().invoke(main, ["predict", str(model), "-"], input="length,width\n1,x\n")
     assert result.exit_code == 2
     assert "standard input, line 2, column 'width': expected a number; got 'x'" in result.stderr

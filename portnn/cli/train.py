@@ -86,7 +86,10 @@ def train(
     plot: Path | None,
     progress: bool | None,
 ) -> None:
-    """Train a network on DATA (CSV, .npz, .npy, IDX; -: a CSV on standard input) and test it on rows that it has not seen."""
+    """Train a network on DATA and test it on rows that it has not seen.
+
+    DATA: CSV (.gz too), .npz, .npy or IDX; - is a CSV on standard input.
+    """
     where = get_backend(backend)
     if test is not None and holdout is not None:
         raise ArgumentError("holdout: --test names the rows to test on already; expected one of the two")
