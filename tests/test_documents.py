@@ -1,31 +1,48 @@
-"""What the documents say: every block of Python runs, every name is there."""
+"""What the documents say: every block runs."""
 
+import gzip
 import os
 import re
+import runpy
+import shlex
+import struct
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from portnn.nn.activations import ACTIVATIONS
-from portnn.nn.initializers import INITIALIZERS
-from portnn.nn.layers import LAYERS
-from portnn.nn.losses import LOSSES
-from portnn.nn.metrics import METRICS
-from portnn.nn.optimizers import OPTIMIZERS
+import portnn
+from portnn.cli import main
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "examples/README.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "examples/README.md", "docs/options.md")
 BLOCKS = [
-    (document, number, block)
+    (document, language, block)
     for document in DOCUMENTS
-    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S))
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S)
 ]
+PYTHON = [(document, block) for document, language, block in BLOCKS if language == "python"]
+SHELL = [
+    (document, line.split("  #")[0].strip())
+    for document, language, block in BLOCKS
+    if language == "sh"
+    for line in block.replace("\\\n", "").splitlines()
+]
+IN_CI = {
+    "pip install -e . && portnn train examples/data/digits.csv --target label --hidden 128 --epochs 30": "portnn train",
+    "pip install -e '.[test]' && pytest": "pip install -e '.[test]' && pytest",
+    "pip install -e '.[dev]'": "pip install -q torch==2.13.0 jax -e '.[dev]'",
+    "scripts/check": "scripts/check",
+}
+"""Commands that install or run this suite: CI's lines run them."""
 
 
-@pytest.mark.parametrize(("document", "number", "block"), BLOCKS, ids=[f"{d}-{n}" for d, n, _ in BLOCKS])
-def test_python_blocks_run(tmp_path, document, number, block):
+@pytest.mark.parametrize(("document", "block"), PYTHON)
+def test_python_blocks_run(tmp_path, document, block):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     command = [sys.executable, "-W", "error::RuntimeWarning", "-c", block]
     environment = {**os.environ, "MPLBACKEND": "Agg"}
@@ -45,13 +62,72 @@ def test_the_transcript_is_what_the_example_prints(tmp_path):
         assert printed[name].startswith((f"start {start}, loss {loss[:5]}", "not run:"))
 
 
-def test_there_is_something_to_run():
-    assert any(document == "README.md" for document, _, _ in BLOCKS)
+def _light(argument: str) -> str:
+    """Return an argument with the backend that is always here and starts at once for those that may be missing."""
+    return {"torch,jax": "array_api_strict", "numpy,torch,jax": "numpy,array_api_strict"}.get(argument, argument)
 
 
-@pytest.mark.parametrize(
-    "table", [ACTIVATIONS, LOSSES, OPTIMIZERS, INITIALIZERS, METRICS, LAYERS], ids=lambda t: next(iter(t))
-)
-def test_what_there_is_is_listed(table):
+def test_the_transcripts_commands_say_what_it_shows(tmp_path, monkeypatch):
+    """The train and check lines of the README's transcript, with fewer steps."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
     readme = (ROOT / "README.md").read_text()
-    assert [name for name in table if not re.search(rf"\b{name}\b", readme)] == []
+    train, check = re.findall(r"^\$ portnn (.*)$", readme, re.MULTILINE)
+    shown = float(re.search(r"^accuracy +([\d.]+) ", readme, re.MULTILINE)[1])
+    result = CliRunner().invoke(main, [*train.split(), "--plot", "loss.png"])
+    assert result.exit_code == 0, result.output
+    # The last digits are the machine's: its BLAS may put a row or two on the other side.
+    assert float(re.search(r"^accuracy +([\d.]+) ", result.stdout, re.MULTILINE)[1]) == pytest.approx(shown, abs=0.01)
+    words = [_light(word) for word in check.replace("--steps 200", "--steps 3").split()]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.rstrip().endswith("every bound holds")
+    assert (tmp_path / "drift.png").is_file()
+
+
+@pytest.mark.parametrize(("document", "command"), SHELL)
+def test_shell_blocks_run(tmp_path, monkeypatch, document, command):
+    """What portnn is told there, it does; the names of MNIST's files stand for small ones of their format."""
+    if command in IN_CI:
+        if (ROOT / ".ci").is_dir():
+            assert IN_CI[command] in (ROOT / ".ci" / "run").read_text()
+        return
+    program, *arguments = shlex.split(command)
+    assert program == "portnn"
+    for name, header in (("train", (60, 4, 4)), ("t10k", (30, 4, 4))):
+        for kind, shape in (("images-idx3", header), ("labels-idx1", header[:1])):
+            values = np.random.default_rng(0).integers(0, 10, shape, np.uint8)
+            content = struct.pack(f">I{len(shape)}I", 0x800 + len(shape), *shape) + values.tobytes()
+            (tmp_path / f"{name}-{kind}-ubyte.gz").write_bytes(gzip.compress(content))
+    monkeypatch.chdir(tmp_path)
+    words = [_light(argument) for argument in arguments]
+    result = CliRunner().invoke(main, [*words, "--steps", "1"] if "check" in words else words)
+    assert result.exit_code == 0, result.output
+
+
+def test_contributing_names_the_entry_points():
+    (block,) = [block for _, language, block in BLOCKS if language == "toml"]
+    (group,) = tomllib.loads(block)["project"]["entry-points"]
+    assert group == portnn.backend._GROUP
+
+
+def test_contributings_commands_are_cis():
+    """Those within its sentences: with the variables and arguments that CI's own lines give."""
+    text = " ".join((ROOT / "CONTRIBUTING.md").read_text().split())
+    assert "python tests/planted_faults.py" in text
+    standin = re.search(r"`(PYTHONPATH=\$PWD/tests pytest[^`]*)`", text)[1]
+    if (ROOT / ".ci").is_dir():
+        run = (ROOT / ".ci" / "run").read_text()
+        assert standin.split(" --portnn-require")[0].replace("pytest", "pytest -q") in run
+        assert "python tests/planted_faults.py --quick" in run
+
+
+def test_no_block_is_of_another_kind():
+    assert {language for _, language, _ in BLOCKS} == {"python", "sh", "console", "toml"}
+    assert any(document == "README.md" for document, _ in PYTHON)
+
+
+def test_the_page_of_options_is_made_from_the_docstrings():
+    """python scripts/options.py > docs/options.md"""
+    script = runpy.run_path(str(ROOT / "scripts" / "options.py"))
+    assert script["page"]() == (ROOT / "docs" / "options.md").read_text()

@@ -1,0 +1,70 @@
+#!/usr/bin/env python
+"""Print docs/options.md: everything that has a name, from its docstring."""
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+
+from portnn.nn.activations import ACTIVATIONS
+from portnn.nn.initializers import INITIALIZERS
+from portnn.nn.layers import LAYERS
+from portnn.nn.losses import LOSSES
+from portnn.nn.metrics import METRICS
+from portnn.nn.optimizers import OPTIMIZERS
+
+
+def described(thing: object) -> str:
+    """Return the first paragraph of a docstring on one line; a loss is described at its function."""
+    text = inspect.getdoc(getattr(thing, "function", thing)) or ""
+    return " ".join(text.partition("\n\n")[0].split()).replace("|", "\\|")
+
+
+def called(name: str, thing: object) -> str:
+    """Return how a thing is written: layers and optimizers with their arguments."""
+    if not isinstance(thing, type) or not dataclasses.is_dataclass(thing):
+        return f"`{name}`"
+    arguments = [
+        field.name if field.default is dataclasses.MISSING else f"{field.name}={field.default!r}"
+        for field in dataclasses.fields(thing)
+    ]
+    call = f"{thing.__name__}({', '.join(arguments)})"
+    return f"`{call}`" if name == thing.__name__ else f'`"{name}"`, `{call}`'
+
+
+def section(title: str, how: str, table: Mapping[str, object]) -> list[str]:
+    rows = [f"| {called(name, thing)} | {described(thing)} |" for name, thing in table.items()]
+    return [f"## {title}", "", how, "", "| | |", "|---|---|", *rows, ""]
+
+
+def page() -> str:
+    """Return the page."""
+    lines = [
+        "# Options",
+        "",
+        "All that has a name, from its docstring: `python scripts/options.py > docs/options.md` makes this page.",
+        "CONTRIBUTING.md says how to add to each.",
+        "",
+        *section(
+            "Layers", 'Objects among the widths: `NeuralNetwork(64, Standardize(), Dense(128), "tanh", 10)`.', LAYERS
+        ),
+        *section(
+            "Activations",
+            "`activation=` after each hidden width, `output=` at the end, or a name among the layers.",
+            ACTIVATIONS,
+        ),
+        *section("Losses", "`loss=`, by name or as a `portnn.Loss`. Without one: mse.", LOSSES),
+        *section(
+            "Optimizers", "`optimizer=`, by name or as an object; `learning_rate=` goes before its own.", OPTIMIZERS
+        ),
+        *section(
+            "Initializers",
+            '`initializer=`, or that of one `Dense`; "auto" is he before a relu, else glorot.',
+            INITIALIZERS,
+        ),
+        *section("Metrics", "`metrics=[...]` of `fit` and `evaluate`.", METRICS),
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(page(), end="")
