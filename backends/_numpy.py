@@ -1,14 +1,14 @@
 """NumPy: the reference backend, on the CPU."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, host_array, promoted
+from portnn.backend import Backend, Elementwise, Stretch, host_array, promoted
 from portnn.errors import ArgumentError
-from portnn.types import Array
+from portnn.types import Array, Namespace
 
 # Elements of one block of an element-wise kernel: adam's four operands and its temporaries stay in a core's
 # second-level cache (8 vectors of 64 KiB in float32).
@@ -59,15 +59,19 @@ class NumPyBackend(Backend):
         # exp overflows to infinity by design (see activations.sigmoid); no other library warns of it.
         return np.errstate(all="ignore")
 
-    def elementwise(self, kernel: Callable[..., tuple[Array, ...]], donate: tuple[int, ...] = ()) -> Any:
-        """Run the kernel in cache-sized blocks, in place where an argument is donated."""
+    def elementwise(self, stretches: Sequence[Stretch], donate: tuple[int, ...] = ()) -> Elementwise:
+        """Run the kernels in cache-sized blocks, in place where a vector is donated."""
+        blocks = []
+        start = 0
+        for stop, kernel in stretches:
+            blocks += [(slice(i, min(i + BLOCK, stop)), kernel) for i in range(start, stop, BLOCK)]
+            start = stop
 
-        def run(*arguments: Any) -> tuple[Array, ...]:
-            results: list[np.ndarray] = [arguments[i] for i in donate]
-            for start in range(0, arguments[0].size, BLOCK):
-                block = slice(start, start + BLOCK)
-                parts = kernel(self.xp, *[a[block] if isinstance(a, np.ndarray) else a for a in arguments])
-                results = results or [np.empty_like(arguments[0], dtype=part.dtype) for part in parts]
+        def run(xp: Namespace, vectors: Sequence[Array], numbers: Any) -> tuple[Array, ...]:
+            results: list[np.ndarray] = [vectors[i] for i in donate]
+            for block, kernel in blocks:
+                parts = kernel(xp, [vector[block] for vector in vectors], numbers)
+                results = results or [np.empty_like(vectors[0], dtype=part.dtype) for part in parts]
                 for result, part in zip(results, parts, strict=True):
                     if part.dtype != result.dtype:  # an assignment would cast in silence
                         raise promoted(part.dtype, result.dtype)

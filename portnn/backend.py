@@ -12,13 +12,19 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from portnn.errors import ArgumentError, BackendUnavailableError, DataError, DTypeError
 from portnn.options import plain
 from portnn.types import Array, Namespace
+
+Stretch: TypeAlias = tuple[int, Callable[..., tuple[Array, ...]]]
+"""Where a stretch of vectors ends, and the kernel that is run on it."""
+
+Elementwise: TypeAlias = Callable[[Namespace, Sequence[Array], Any], tuple[Array, ...]]
+"""``run(xp, vectors, numbers) -> vectors``."""
 
 _log = logging.getLogger("portnn")
 
@@ -106,16 +112,21 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until everything that was asked of the device is done."""
 
-    def elementwise(self, kernel: Callable[..., tuple[Array, ...]], donate: tuple[int, ...] = ()) -> Any:
-        """Return ``kernel`` bound to the namespace, run the best way the library has.
+    def elementwise(self, stretches: Sequence[Stretch], donate: tuple[int, ...] = ()) -> Elementwise:
+        """Return kernels over stretches of vectors as one function, run the best way the library has.
 
-        ``kernel(xp, *arrays, *scalars) -> tuple``, arrays of one shape; output i may take the memory of
-        argument ``donate[i]``, so callers use only what it returns.
+        ``stretches``: (stop, kernel) of consecutive ones, ``kernel(xp, vectors, numbers) -> vectors``, element by
+        element. Output i may take the memory of vector ``donate[i]``, so callers use only what it returns.
         """
-        return partial(kernel, self.xp)
+        return partial(by_stretches, stretches)
 
-    def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """Return a pure function, compiled if the library can; it may consume the arguments in ``donate``."""
+    def compile(
+        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = ()
+    ) -> Callable[..., Any]:
+        """Return a pure function, compiled if the library can; it may consume the arguments in ``donate``.
+
+        The first ``static`` arguments are no data (a namespace, functions), and the same at each call.
+        """
         return function
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -123,6 +134,19 @@ class Backend:
 
     def __repr__(self) -> str:
         return f"{self.name}:{self.device}"
+
+
+def by_stretches(
+    stretches: Sequence[Stretch], xp: Namespace, vectors: Sequence[Array], numbers: Any
+) -> tuple[Array, ...]:
+    """Run the kernel of each stretch on its part of the vectors, in any namespace."""
+    if len(stretches) == 1:
+        return stretches[0][1](xp, vectors, numbers)
+    parts, start = [], 0
+    for stop, kernel in stretches:
+        parts.append(kernel(xp, [vector[start:stop] for vector in vectors], numbers))
+        start = stop
+    return tuple(xp.concat(list(pieces)) for pieces in zip(*parts, strict=True))
 
 
 def host_array(obj: object, dtype: str | None = None, argument: str = "data") -> np.ndarray:

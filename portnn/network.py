@@ -293,8 +293,9 @@ class NeuralNetwork:
     @optimizer.setter
     def optimizer(self, optimizer: str | Optimizer) -> None:
         chosen = optimizers.make(optimizer, None)
-        runtime = None if self._runtime is None else self._runtime.optimized_by(chosen)
-        self._optimizer, self._runtime = chosen, runtime
+        if self._runtime is not None:
+            self._runtime.optimize_by(chosen)
+        self._optimizer = chosen
 
     @property
     def learning_rate(self) -> float:
@@ -323,7 +324,7 @@ class NeuralNetwork:
         Raises ArgumentError for an unknown name, ShapeError, DTypeError, DataError; then nothing is changed.
         """
         with self._backend.scope():
-            self._built().assign(parameters)
+            self._built().set_parameters(parameters)
 
     def to(self, backend: str | None = None, *, device: str | None = None, dtype: str | None = None) -> "NeuralNetwork":
         """Return a copy, optimizer state included, on another backend, a device of its own, or of another dtype."""

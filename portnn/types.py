@@ -18,8 +18,15 @@ Closure: TypeAlias = Callable[[Array], Array]
 Backward: TypeAlias = Callable[[Array], tuple[Array, Mapping[str, Array]]]
 """From the gradient of a layer's output to that of its input and those of its parameters."""
 
+Forward: TypeAlias = tuple[Array, Backward] | tuple[Array, Backward, Mapping[str, Array]]
+"""A layer's output, its backward closure and, if training changes its buffers, their new values by name."""
+
 LossFunction: TypeAlias = Callable[[Namespace, Array, Array, Any], tuple[Array, Array]]
 """``loss(xp, z, y, weight) -> (loss, dz)``; ``weight`` is a number, or one number per row, (batch, 1)."""
+
+
+Batch: TypeAlias = tuple[Array, Array, Any]
+"""(x, y, weight): the weight is a number, or one per row, (batch, 1)."""
 
 
 class Mode(NamedTuple):
@@ -32,3 +39,9 @@ class Mode(NamedTuple):
     """Which layer of the network it is."""
     key: tuple[int, int] = (0, 0)
     """The step's key of random bits (portnn/nn/random.py)."""
+    row: int = 0
+    """Place of the first row in the global batch, where a batch comes in parts."""
+    rows: int = 0
+    """Rows of the global batch; 0: those that there are."""
+    reduce: Callable[[Array], Array] | None = None
+    """Adds an array up over the parts of the batch; None: there is one part."""

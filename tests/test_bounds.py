@@ -106,9 +106,11 @@ def test_a_kink_is_in_doubt_only_near_it():
 
 def test_integers_are_exact_and_wrap():
     from portnn.nn import random
+    from portnn.types import Mode
 
-    got = random.bits(XP, (1, -2), 3, (9, 7))
+    mode = Mode(key=(1, -2), layer=3)
+    got = random.bits(XP, mode, (9, 7))
     import array_api_compat.numpy as xp
 
-    np.testing.assert_array_equal(got.value, random.bits(xp, (1, -2), 3, (9, 7)))
+    np.testing.assert_array_equal(got.value, random.bits(xp, mode, (9, 7)))
     assert not got.error.any()

@@ -148,8 +148,9 @@ def test_a_fault_of_the_compiled_step_alone_is_seen(monkeypatch):
     pytest.importorskip("array_api_strict")
     adapter = get_backend("array_api_strict")
 
-    def wrong(function, donate=()):
-        return lambda *a: function(*a[:-1], a[-1] * 1.001) if len(a) > 4 else function(*a)
+    def wrong(function, static=1, donate=()):
+        off = lambda dials: tuple((*first, last * 1.001) for *first, last in dials)  # noqa: E731
+        return lambda *a: function(*a[:-1], off(a[-1])) if static == 2 else function(*a)
 
     monkeypatch.setattr(adapter, "compile", wrong)
     report = compare(classifier(), X, LABELS, backends=["array_api_strict"], steps=2)

@@ -70,7 +70,7 @@ def test_layers(layer):
     xp, mode, layer = get_backend("numpy").xp, Mode(training=True, input_gradient=True), REGISTERED[layer]
     shapes = layer.shapes((4,))
     rng = np.random.default_rng(3)
-    weights = {key: rng.random(shape) + 0.5 for key, (shape, _) in {**shapes.parameters, **shapes.buffers}.items()}
+    weights = {key: rng.random(spec[0]) + 0.5 for key, spec in {**shapes.parameters, **shapes.buffers}.items()}
     y, backward = layer.forward(xp, weights, X, mode)
     c = rng.standard_normal(y.shape)
     dx, gradients = backward(c)

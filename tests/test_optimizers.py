@@ -14,12 +14,17 @@ CASES = {
 
 def run(backend, optimizer, start, gradients):
     adapter = get_backend(backend)
-    update = adapter.elementwise(optimizer.kernel, donate=(0, *range(2, 2 + optimizer.slots)))
-    state = [adapter.asarray(np.array(a), "float64") for a in (start, *[np.zeros_like(start)] * optimizer.slots)]
+    chain = optimizer.chain()
+    size = len(start)
+    run = adapter.elementwise(chain.stretches(size, size), donate=(0, *range(2, 2 + len(chain.slots))))
+    parameters, *slots = (
+        adapter.asarray(np.array(a), "float64") for a in (start, *[np.zeros_like(start)] * len(chain.slots))
+    )
     with adapter.scope():
         for step, gradient in enumerate(gradients, start=1):
-            state = list(update(state[0], adapter.asarray(gradient, "float64"), *state[1:], *optimizer.dials(step)))
-    return adapter.to_numpy(state[0])
+            gradient = adapter.asarray(gradient, "float64")
+            parameters, slots = chain.update(run, adapter.xp, parameters, gradient, slots, chain.dials(step))
+    return adapter.to_numpy(parameters)
 
 
 @pytest.mark.parametrize("case", CASES)

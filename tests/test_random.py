@@ -1,5 +1,7 @@
 """One seed: the same start, batches and masks, bit for bit, on every backend; and they look random."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -20,10 +22,10 @@ def mixed(x: int) -> int:
     return x ^ (x >> 15)
 
 
-def drawn(backend, function, *arguments):
+def drawn(backend, function, key, layer, *arguments, row=0):
     adapter = get_backend(backend)
     with adapter.scope():
-        return adapter.to_numpy(function(adapter.xp, *arguments))
+        return adapter.to_numpy(function(adapter.xp, Mode(key=key, layer=layer, row=row), *arguments))
 
 
 @pytest.mark.parametrize("key", [(0, 0), (-1, 2**31 - 1), random.key(7, 3)])
@@ -82,6 +84,17 @@ def test_uniform_is_exact_in_either_dtype(backend):
     assert 0 <= double.min() < double.max() < 1
 
 
+def test_parts_of_a_batch_have_the_bits_of_the_whole(backend):
+    whole = drawn(backend, random.bits, (3, 4), 1, (23, 5))
+    for parts in (2, 3, 7):
+        edges = [round(23 * i / parts) for i in range(parts + 1)]
+        pieces = [
+            drawn(backend, random.bits, (3, 4), 1, (stop - start, 5), row=start)
+            for start, stop in itertools.pairwise(edges)
+        ]
+        np.testing.assert_array_equal(np.concatenate(pieces), whole)
+
+
 def test_bits_look_random():
     """Each statistic within five standard errors of its value for independent fair bits."""
     bits = drawn("numpy", random.bits, random.key(0, 0), 0, (400, 300))
@@ -113,11 +126,13 @@ def test_bernoulli(probability):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_masks_are_equal(backend, dtype):
-    def dropped(xp, x):
-        return Dropout(0.3).forward(xp, {}, x, Mode(training=True, layer=2, key=random.key(5, 9)))[0]
+    def dropped(xp, mode, x):
+        return Dropout(0.3).forward(xp, {}, x, mode._replace(training=True))[0]
 
     x = np.linspace(1, 2, 60).reshape(12, 5)
-    one, other = (drawn(name, dropped, get_backend(name).asarray(x, dtype)) for name in ("numpy", backend))
+    one, other = (
+        drawn(name, dropped, random.key(5, 9), 2, get_backend(name).asarray(x, dtype)) for name in ("numpy", backend)
+    )
     np.testing.assert_array_equal(one, other)
     assert 0 < np.mean(one == 0) < 1
     np.testing.assert_allclose(one[one != 0], x[one != 0] / 0.7, rtol=1e-6)

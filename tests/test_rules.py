@@ -1,10 +1,13 @@
 """The core uses nothing but the rules allow: it runs on an array that has nothing else."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from austere import Austere, AustereNamespace
 
 from portnn import Dense, NeuralNetwork, Standardize, Unstandardize
+from portnn.backend import by_stretches
 from portnn.core.step import State
 from portnn.namespaces.bounds import BoundingNamespace
 from portnn.nn import initializers, metrics, random
@@ -39,10 +42,10 @@ def test_a_step_and_a_forward_pass(activation, loss, optimizer):
     y = LABELS if LOSSES[loss].labels else np.eye(3, dtype=np.float32)[LABELS]
     core, state = net._runtime.core, net._runtime.state
     mine = State(Austere(state.parameters), Austere(state.buffers), tuple(map(Austere, state.slots)))
-    update = lambda *arguments: net.optimizer.kernel(XP, *arguments)  # noqa: E731
-    new, loss_value = core.step(
-        XP, update, mine, Austere(X), Austere(y), 1.0 / 6, random.key(0, 0), *net.optimizer.dials(1)
-    )
+    chain, size = net._runtime.chain, core.parameters.size
+    update = partial(chain.update, partial(by_stretches, chain.stretches(core.parameters.decayed, size)))
+    batch = Austere(X), Austere(y), 1.0 / 6
+    new, loss_value = core.step(XP, update, mine, batch, random.key(0, 0), chain.dials(1))
     expected = net._runtime.step((X, y, 1.0 / 6))
     assert new.parameters.dtype == np.float32
     np.testing.assert_array_equal(new.parameters.value, net._runtime.state.parameters)
@@ -67,7 +70,7 @@ def test_the_austere_array_refuses():
 def test_initializers(name):
     """Moments of 100,000 draws within five standard errors, from the definitions."""
     shape = (500, 200)
-    values = initializers.INITIALIZERS[name](np.random.default_rng(0), shape)
+    values = initializers.INITIALIZERS[name](np.random.default_rng(0), shape, *shape)
     mean, variance = {
         "zeros": (0, 0),
         "ones": (1, 0),

@@ -106,7 +106,7 @@ def test_foreign(tmp_path):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [(b'"format": 2', b'"format": 9'), (b'"units": 5', b'"units": 6'), (b"tanh", b"tanj"), (b"adam", b"adom")],
+    [(b'"format": 3', b'"format": 9'), (b'"units": 5', b'"units": 6'), (b"tanh", b"tanj"), (b"adam", b"adom")],
 )
 def test_files_that_contradict_themselves(tmp_path, old, new):
     trained().save(tmp_path / "m")

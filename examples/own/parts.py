@@ -23,11 +23,11 @@ class RMSProp(portnn.Optimizer):
     """v = decay v + (1 - decay) g²; p = p - learning_rate g / (sqrt(v) + 1e-8) (Tieleman and Hinton 2012)."""
 
     decay: float = 0.9
-    slots = 1
+    slots = ("v",)
 
-    def kernel(self, xp, parameters, gradients, v, rate):
-        v = v * self.decay + gradients * gradients * (1.0 - self.decay)
-        return parameters - rate * (gradients / (xp.sqrt(v) + 1e-8)), v
+    def kernel(self, xp, parameters, gradients, slots, dials):
+        v = slots[0] * self.decay + gradients * gradients * (1.0 - self.decay)
+        return parameters - dials[0] * (gradients / (xp.sqrt(v) + 1e-8)), (v,)
 
 
 def pseudo_huber(xp, a, y, weight):

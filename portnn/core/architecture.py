@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from portnn.errors import ArgumentError
 from portnn.nn import random, registry
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import resolve
-from portnn.nn.layers import LAYERS, Activation, Dense, Features, Layer, Standardize, Unstandardize
+from portnn.nn.layers import LAYERS, Activation, Dense, Features, Layer, Spec, Standardize, Unstandardize
 from portnn.options import choose, plain
 from portnn.types import Array, Namespace
 
@@ -23,10 +24,17 @@ class Entry:
     name: str
     key: str
     layer: int
-    shape: Features
+    spec: Spec
     start: int
     stop: int
-    initializer: str
+    order: int
+    """Place among all parameters and buffers, in depth order."""
+    parameter: bool
+    """Whether it is a parameter, trained or not, rather than a buffer."""
+
+    @property
+    def shape(self) -> Features:
+        return self.spec.shape
 
 
 @dataclass(frozen=True)
@@ -34,32 +42,40 @@ class Layout:
     """What lies where in a flat vector."""
 
     entries: tuple[Entry, ...]
+    """In depth order."""
     layers: int
+    packed: tuple[Entry, ...]
+    """In the order of the vector: what decays lies first, so that the optimizer treats it as one stretch."""
+    decayed: int
+    """Length of that stretch."""
 
     @classmethod
-    def of(cls, specs: Sequence[Mapping[str, tuple[Features, str]]]) -> "Layout":
-        """Lay out each layer's specs in depth order; numbers count per name: W1, b1, W2, b2."""
-        entries: list[Entry] = []
-        counts: Counter[str] = Counter()
-        for layer, named in enumerate(specs):
-            for key, (shape, initializer) in named.items():
-                counts[key] += 1
-                start = entries[-1].stop if entries else 0
-                stop = start + int(np.prod(shape))
-                entries.append(Entry(f"{key}{counts[key]}", key, layer, shape, start, stop, initializer))
-        return cls(tuple(entries), len(specs))
+    def of(cls, entries: Iterable[Entry], layers: int) -> "Layout":
+        """Give each entry its place."""
+        placed, stop, decayed = {}, 0, 0
+        for entry in sorted(entries, key=lambda e: not e.spec.decays):
+            start, stop = stop, stop + int(np.prod(entry.shape))
+            placed[entry.name] = replace(entry, start=start, stop=stop)
+            decayed = stop if entry.spec.decays else decayed
+        packed = tuple(placed.values())
+        return cls(tuple(sorted(packed, key=lambda e: e.order)), layers, packed, decayed)
 
     @property
     def size(self) -> int:
         """Length of the vector."""
-        return self.entries[-1].stop if self.entries else 0
+        return self.packed[-1].stop if self.packed else 0
 
     def views(self, xp: Namespace, vector: Array) -> list[dict[str, Array]]:
         """Return the shaped views of the vector, one mapping per layer."""
         views: list[dict[str, Array]] = [{} for _ in range(self.layers)]
-        for e in self.entries:
-            views[e.layer][e.key] = xp.reshape(vector[e.start : e.stop], e.shape)
+        for layer, key, place, shape in self._places:
+            views[layer][key] = xp.reshape(vector[place], shape)
         return views
+
+    @cached_property
+    def _places(self) -> list[tuple[int, str, slice, Features]]:
+        """Layer, key, place and shape in the order of the vector: read at every step."""
+        return [(e.layer, e.key, slice(e.start, e.stop), e.shape) for e in self.packed]
 
     def named(self, xp: Namespace, vector: Array) -> dict[str, Array]:
         """Return the shaped views of the vector by name."""
@@ -67,7 +83,7 @@ class Layout:
 
     def flatten(self, xp: Namespace, arrays: Sequence[Mapping[str, Array]]) -> Array:
         """Return one vector of each layer's arrays: the inverse of ``views``."""
-        return xp.concat([xp.reshape(arrays[e.layer][e.key], (-1,)) for e in self.entries])
+        return xp.concat([xp.reshape(arrays[layer][key], (-1,)) for layer, key, *_ in self._places])
 
 
 @dataclass(frozen=True)
@@ -138,17 +154,35 @@ class Architecture:
         return int(self.shapes()[-1][1].output[0])
 
     def layouts(self) -> tuple[Layout, Layout]:
-        """Return the layouts of the parameters and of the buffers."""
-        shapes = [s for _, s in self.shapes()]
-        return Layout.of([s.parameters for s in shapes]), Layout.of([s.buffers for s in shapes])
+        """Return the layouts of what is trained and of what is not: buffers, and parameters of frozen layers.
 
-    def initial(self, layout: Layout, seed: int) -> np.ndarray:
-        """Draw the initial values of a layout, in float64, on the host."""
+        Numbers count per name in depth order: W1, b1, W2, b2.
+        """
+        trained: list[Entry] = []
+        kept: list[Entry] = []
+        counts: Counter[str] = Counter()
+        for index, (layer, shapes) in enumerate(self.shapes()):
+            for parameter, specs in ((True, shapes.parameters), (False, shapes.buffers)):
+                for key, spec in specs.items():
+                    counts[key] += 1
+                    moves = parameter and layer.trainable
+                    spec = Spec(*spec) if moves else Spec(*spec)._replace(decays=False)
+                    order = len(trained) + len(kept)
+                    entry = Entry(f"{key}{counts[key]}", key, index, spec, 0, 0, order, parameter)
+                    (trained if moves else kept).append(entry)
+        return Layout.of(trained, len(self.layers)), Layout.of(kept, len(self.layers))
+
+    def initial(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the initial values of the vectors of parameters and buffers, in float64, on the host."""
         rng = random.generator(seed, random.WEIGHTS)
-        values = [
-            np.ravel(resolve(e.initializer, self._activation_after(e.layer))(rng, e.shape)) for e in layout.entries
-        ]
-        return np.concatenate([np.zeros(0), *values])
+        layouts = self.layouts()
+        vectors = np.zeros(layouts[0].size), np.zeros(layouts[1].size)
+        drawn = [(e, vector) for layout, vector in zip(layouts, vectors, strict=True) for e in layout.entries]
+        # In depth order, whether trained or not: a frozen layer starts as it would otherwise.
+        for e, vector in sorted(drawn, key=lambda pair: pair[0].order):
+            draw = resolve(e.spec.initializer, self._activation_after(e.layer))
+            vector[e.start : e.stop] = np.ravel(draw(rng, e.shape, *e.spec.fans))
+        return vectors
 
     def _activation_after(self, index: int) -> str:
         following = self.layers[index + 1 :]
@@ -158,7 +192,7 @@ class Architecture:
         """Return (layer, shape of the output, number of parameters) of each layer, "?" where not known yet."""
         if self.features is None:
             return [(str(layer), "?", "?") for layer in self.layers]
-        counts = [sum(int(np.prod(shape)) for shape, _ in s.parameters.values()) for _, s in self.shapes()]
+        counts = [sum(int(np.prod(spec[0])) for spec in s.parameters.values()) for _, s in self.shapes()]
         rows = [
             (str(layer), f"(batch, {', '.join(map(str, shapes.output))})", f"{count:,}")
             for (layer, shapes), count in zip(self.shapes(), counts, strict=True)

@@ -5,24 +5,27 @@ It takes arrays that were checked (portnn/data/arrays.py), on its backend, and i
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from portnn.backend import Backend, host_array, promoted
+from portnn.core.architecture import Entry as LayoutEntry
 from portnn.core.architecture import Layout
 from portnn.core.entry import Entry, learnt
 from portnn.core.step import Core, State
 from portnn.data.arrays import check_finite
-from portnn.data.dataset import Batch, Checked, Dataset
+from portnn.data.dataset import Checked, Dataset
 from portnn.data.frames import Names
 from portnn.errors import DataError, DTypeError, ShapeError
 from portnn.nn import random, registry
+from portnn.nn.chain import Numbers
 from portnn.nn.metrics import METRICS
 from portnn.nn.optimizers import OPTIMIZERS, Optimizer
 from portnn.options import choose
-from portnn.types import Array
+from portnn.types import Array, Batch, Mode, Namespace
 
 PREDICT_ROWS = 8192
 """Rows of one batch at prediction: bounds the memory of the hidden layers."""
@@ -64,29 +67,37 @@ class Runtime:
         adapted: bool = False,
     ) -> None:
         """Take owned copies of the state's arrays, of any library, to the backend."""
-
-        def owned(array: object) -> Array:
-            with backend.scope():
-                return backend.xp.asarray(backend.asarray(array, dtype), copy=True)
-
         self.backend, self.core, self.optimizer, self.dtype, self.seed = backend, core, optimizer, dtype, seed
-        self.state = State(owned(state.parameters), owned(state.buffers), tuple(map(owned, state.slots)))
+        self.state = State(
+            self._owned(state.parameters), self._owned(state.buffers), tuple(map(self._owned, state.slots))
+        )
         self._kind = getattr(backend.xp, dtype)
         self.counters = counters
         self.adapted = adapted
         """Whether layers such as Standardize have learnt what they need of the training data."""
-        xp = backend.xp
-        self._update = backend.elementwise(optimizer.kernel, donate=(0, *range(2, 2 + optimizer.slots)))
-        self._consuming = backend.compile(partial(core.step, xp, self._update), donate=(0,))
-        self._keeping = backend.compile(partial(core.step, xp, backend.elementwise(optimizer.kernel)))
-        self._forward = backend.compile(partial(core.forward, xp))
+        self.xp = backend.xp
+        """The namespace that layers, loss and optimizer compute with."""
+        self._forward = backend.compile(core.forward)
+        self._bind()
         self._entry = self._opened()
+
+    def _bind(self) -> None:
+        """Prepare the step for the optimizer: one that consumes the state, and one that keeps it."""
+        chain, parameters, backend = self.optimizer.chain(), self.core.parameters, self.backend
+        stretches = chain.stretches(parameters.decayed, parameters.size)
+        donate = 0, *range(2, 2 + len(chain.slots))
+        self.chain = chain
+        self._updates = tuple(partial(chain.update, backend.elementwise(stretches, given)) for given in (donate, ()))
+        self._steps = tuple(backend.compile(self.core.step, 2, given) for given in ((2,), ()))
+
+    def _owned(self, array: object) -> Array:
+        with self.backend.scope():
+            return self.backend.xp.asarray(self.backend.asarray(array, self.dtype), copy=True)
 
     @classmethod
     def initial(cls, backend: Backend, core: Core, optimizer: Optimizer, dtype: str, seed: int) -> "Runtime":
         """Return a runtime with freshly drawn parameters."""
-        draw = core.architecture.initial
-        state = State(draw(core.parameters, seed), draw(core.buffers, seed), _started(core, optimizer))
+        state = State(*core.architecture.initial(seed), _started(core, optimizer))
         adapted = not any(layer.fitted_to for layer in core.architecture.layers)
         return cls(backend, core, optimizer, dtype, seed, state, adapted=adapted)
 
@@ -98,13 +109,16 @@ class Runtime:
         """Return this runtime if it is there, else a copy there."""
         return self if self.backend is backend else self.to(backend, self.dtype)
 
-    def optimized_by(self, optimizer: Optimizer) -> "Runtime":
-        """Return a copy with another optimizer; its vectors are kept where they fit, else started anew."""
-        state, counters = self.state, self.counters
-        if type(optimizer) is not type(self.optimizer) or optimizer.slots != self.optimizer.slots:
-            state = state._replace(slots=_started(self.core, optimizer))
-            counters = counters._replace(update=0)
-        return self._but(optimizer=optimizer, state=state, counters=counters)
+    def optimize_by(self, optimizer: Optimizer) -> None:
+        """Take another optimizer; its vectors are kept where they fit, else started anew."""
+        before, self.optimizer = self.optimizer, optimizer
+        if replace(before, learning_rate=0) == replace(optimizer, learning_rate=0):
+            self.chain = optimizer.chain()  # the rate is a dial: what is compiled stays
+            return
+        if type(optimizer) is not type(before) or optimizer.chain().slots != self.chain.slots:
+            slots = tuple(self._owned(vector) for vector in _started(self.core, optimizer))
+            self.state, self.counters = self.state._replace(slots=slots), self.counters._replace(update=0)
+        self._bind()
 
     def _but(self, **changes: Any) -> "Runtime":
         """Return a copy with other parts."""
@@ -126,7 +140,7 @@ class Runtime:
         if self.adapted:
             return self
         copy = self._but(adapted=True)
-        copy.assign({}, learnt(self.core, self.backend, data))
+        copy.assign(learnt(self.core, self.backend, data), "buffers")
         return copy
 
     def inputs(self, x: Array, check: bool = False, name: str = "x", columns: Names = None) -> Array:
@@ -160,9 +174,9 @@ class Runtime:
         return random.key(self.seed, self.counters.step)
 
     @property
-    def dials(self) -> tuple[float, ...]:
+    def dials(self) -> Numbers:
         """The optimizer's numbers for the step to come."""
-        return self.optimizer.dials(self.counters.update + 1)
+        return self.chain.dials(self.counters.update + 1)
 
     def step(self, batch: Batch, keep: bool = False) -> Array:
         """Take one training step; return the loss before it, unread.
@@ -170,8 +184,8 @@ class Runtime:
         It consumes the state, which is faster; whoever holds no snapshot to go back to keeps it: then nothing is
         changed by a step that fails.
         """
-        step = self._keeping if keep else self._consuming
-        state, loss = step(self.state, *batch, self.key, *self.dials)
+        step, update = self._steps[keep], self._updates[keep]
+        state, loss = step(self.xp, update, self.state, batch, self.key, self.dials)
         if state.parameters.dtype != self._kind:
             raise promoted(state.parameters.dtype, self._kind)
         done = self.counters
@@ -192,25 +206,25 @@ class Runtime:
             finite = finite & xp.all(xp.isfinite(vector))
         return xp.astype(finite, self._kind)
 
-    def updated(self, parameters: Array, gradient: Array, *rest: Any) -> tuple[Array, ...]:
-        """Return the optimizer's (parameters, \\*slots) for a gradient; nothing is changed.
-
-        ``rest``: the slots, then the dials of the step.
-        """
-        slots = len(self.state.slots)
-        copies = (self.copy(slot) for slot in rest[:slots])
-        return self._update(self.copy(parameters), gradient, *copies, *rest[slots:])  # type: ignore[no-any-return]
+    def updated(
+        self, xp: Namespace, parameters: Array, gradient: Array, slots: Sequence[Array], dials: Numbers
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """Return the optimizer's (parameters, slots) for a gradient, as a fit computes them; nothing is changed."""
+        return self._updates[0](xp, self.copy(parameters), gradient, tuple(map(self.copy, slots)), dials)
 
     def gradients(self, batch: Batch) -> tuple[Array, dict[str, Array]]:
         """Return (loss, {parameter: gradient}), with the random bits of the step to come."""
-        loss, vector = self.core.gradients(self.backend.xp, self.state, *batch, self.key)
-        return loss, self.core.parameters.named(self.backend.xp, vector)
+        loss, vector, _ = self.core.gradients(self.xp, self.state, batch, Mode(training=True, key=self.key))
+        return loss, self.core.parameters.named(self.xp, vector)
 
     def forward(self, x: Array, rows: int | None = None) -> Array:
         """Return the outputs, in batches of at most ``rows`` rows; None: in one."""
         if rows is None or x.shape[0] <= rows:
-            return self._forward(self.state, x)
-        parts = [self._forward(self.state, x[i : min(i + rows, x.shape[0]), ...]) for i in range(0, x.shape[0], rows)]
+            return self._forward(self.xp, self.state, x)
+        parts = [
+            self._forward(self.xp, self.state, x[i : min(i + rows, x.shape[0]), ...])
+            for i in range(0, x.shape[0], rows)
+        ]
         return self.backend.xp.concat(parts)
 
     def evaluate(self, dataset: Dataset, metrics: Sequence[str]) -> dict[str, float]:
@@ -218,11 +232,11 @@ class Runtime:
         xp = self.backend.xp
         losses, outputs = [], []
         for batch in dataset.batches(xp, PREDICT_ROWS, None, mean=False):
-            loss, output = self.core.evaluate(xp, self.state, *batch)
+            loss, output = self.core.evaluate(self.xp, self.state, batch)
             losses.append(loss)
             outputs.append(output)
         whole = xp.concat(outputs)
-        measured = [METRICS[name](xp, whole, dataset.y) for name in metrics]
+        measured = [METRICS[name](self.xp, whole, dataset.y) for name in metrics]
         values = self.backend.read([*losses, *measured])
         loss = sum(values[: len(losses)]) / (dataset.rows if self.core.loss.mean else 1)
         return {"loss": loss, **dict(zip(metrics, values[len(losses) :], strict=True))}
@@ -245,27 +259,45 @@ class Runtime:
         self.state, self.counters = snapshot
 
     def parameters(self) -> dict[str, Array]:
-        """Return copies of the parameters by name."""
-        return self.core.parameters.named(self.backend.xp, self.copy(self.state.parameters))
+        """Return copies of the parameters by name, in depth order; those of frozen layers too."""
+        named = self._named()
+        return {entry.name: self.copy(named[entry.name]) for entry in self._entries() if entry.parameter}
 
     def buffers(self) -> dict[str, Array]:
         """Return copies of the buffers by name."""
-        return self.core.buffers.named(self.backend.xp, self.copy(self.state.buffers))
+        named = self._named()
+        return {entry.name: self.copy(named[entry.name]) for entry in self._entries() if not entry.parameter}
 
-    def assign(self, parameters: Mapping[str, object], buffers: Mapping[str, object] | None = None) -> None:
-        """Set the named values; those not named stay. On an error nothing is changed."""
+    def _named(self) -> dict[str, Array]:
+        core, xp, state = self.core, self.backend.xp, self.state
+        return core.parameters.named(xp, state.parameters) | core.buffers.named(xp, state.buffers)
+
+    def _entries(self) -> list[LayoutEntry]:
+        return sorted([*self.core.parameters.entries, *self.core.buffers.entries], key=lambda entry: entry.order)
+
+    def set_parameters(self, values: Mapping[str, object]) -> None:
+        """Set the named parameters; those not named stay. On an error nothing is changed."""
+        known = {entry.name: entry for entry in self._entries() if entry.parameter}
+        for name in values:
+            choose("parameters", name, known)
+        self.assign(values)
+
+    def assign(self, values: Mapping[str, object], argument: str = "parameters") -> None:
+        """Set the named parameters and buffers; those not named stay. On an error nothing is changed."""
         core, state = self.core, self.state
         self.state = state._replace(
-            parameters=self._filled("parameters", core.parameters, state.parameters, parameters),
-            buffers=self._filled("buffers", core.buffers, state.buffers, buffers or {}),
+            parameters=self._filled(argument, core.parameters, state.parameters, values),
+            buffers=self._filled(argument, core.buffers, state.buffers, values),
         )
         self._entry = self._opened()
 
     def _filled(self, argument: str, layout: Layout, vector: Array, values: Mapping[str, object]) -> Array:
-        entries = {e.name: e for e in layout.entries}
         flat = np.array(self.backend.to_numpy(vector))
-        for name, value in values.items():
-            entry = choose(argument, name, entries)
+        for entry in layout.entries:
+            name = entry.name
+            if name not in values:
+                continue
+            value = values[name]
             array = host_array(value, argument=f"{argument}[{name!r}]")
             if array.dtype.kind not in "biuf":
                 raise DTypeError(f"{argument}[{name!r}]: expected real numbers; got dtype {array.dtype}")
@@ -281,7 +313,9 @@ class Runtime:
         """Return the whole state on the host, by name: parameters, buffers, optimizer.0 ..."""
         host, core, state = self.backend.to_numpy, self.core, self.state
         named = core.parameters.named(np, host(state.parameters)) | core.buffers.named(np, host(state.buffers))
-        return named | {f"optimizer.{i}": host(slot) for i, slot in enumerate(state.slots)}
+        for slot, vector in zip(self.chain.slots, state.slots, strict=True):
+            named |= {f"{slot}.{name}": value for name, value in core.parameters.named(np, host(vector)).items()}
+        return named
 
     def describe(self) -> dict[str, Any]:
         """Return what is beside the arrays as plain values, for a file."""
@@ -295,17 +329,16 @@ class Runtime:
 
     def set_all(self, arrays: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> None:
         """Take the state from what ``arrays`` and ``describe`` returned; all must be there, and no other array."""
-        parameters, buffers = ({e.name for e in layout.entries} for layout in (self.core.parameters, self.core.buffers))
-        optimizer = [f"optimizer.{i}" for i in range(len(self.state.slots))]
-        expected = {*parameters, *buffers, *optimizer}
-        if set(arrays) != expected:
+        expected = self.arrays()
+        if set(arrays) != set(expected):
             raise ShapeError(f"arrays: expected {sorted(expected)}; got {sorted(arrays)}")
-        for name in optimizer:
-            if arrays[name].shape != (self.core.parameters.size,):
-                raise ShapeError(f"{name}: expected shape ({self.core.parameters.size},); got {arrays[name].shape}")
-        self.assign({name: arrays[name] for name in parameters}, {name: arrays[name] for name in buffers})
-        slots = tuple(self.copy(self.backend.asarray(arrays[name], self.dtype)) for name in optimizer)
-        self.state = self.state._replace(slots=slots)
+        self.assign(arrays, "arrays")
+        layout = self.core.parameters
+        slots = [
+            self._filled("arrays", layout, vector, {e.name: arrays[f"{slot}.{e.name}"] for e in layout.entries})
+            for slot, vector in zip(self.chain.slots, self.state.slots, strict=True)
+        ]
+        self.state = self.state._replace(slots=tuple(slots))
         self.counters, self.adapted = Counters(**description["counters"]), bool(description["adapted"])
 
     def fingerprint(self) -> str:
@@ -315,10 +348,11 @@ class Runtime:
         for layout, vector in ((core.parameters, state.parameters), (core.buffers, state.buffers)):
             digest.update(repr([(e.name, e.shape) for e in layout.entries]).encode())
             host = self.backend.to_numpy(vector)
-            digest.update(host.astype(host.dtype.newbyteorder("<")).tobytes())
+            for e in layout.entries:
+                digest.update(host[e.start : e.stop].astype(host.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
 
 
 def _started(core: Core, optimizer: Optimizer) -> tuple[np.ndarray, ...]:
     """Return the optimizer's vectors before its first step."""
-    return tuple(np.zeros(core.parameters.size) for _ in range(optimizer.slots))
+    return tuple(np.zeros(core.parameters.size) for _ in optimizer.chain().slots)

@@ -4,16 +4,23 @@ Nothing here knows a backend, holds a value or writes into an array: ``xp`` is h
 changes is what it returns.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from portnn.core.architecture import Architecture, Layout
 from portnn.nn.activations import ACTIVATIONS
-from portnn.nn.layers import Layer
 from portnn.nn.losses import Loss
 from portnn.nn.random import Key
-from portnn.types import Array, Backward, Mode, Namespace, Weights
+from portnn.types import Array, Backward, Batch, Mode, Namespace, Weights
+
+Look = Callable[[int | str, str, Any], Any]
+"""``look(place, what, array)`` is shown each piece of a step as it is made, by its layer's number or "loss"; the step
+goes on with what it returns. Arrays by name (gradients, new buffers) come as a mapping, and ``what`` is to stand before
+the names."""
+
+Update = Callable[..., tuple[Array, tuple[Array, ...]]]
+"""``update(xp, parameters, gradient, slots, dials) -> (parameters, slots)``."""
 
 
 class State(NamedTuple):
@@ -22,9 +29,14 @@ class State(NamedTuple):
     parameters: Array
     """Every trainable parameter, (parameters,)."""
     buffers: Array
-    """Values that are not trained, (buffers,)."""
+    """Values that no gradient changes, (buffers,)."""
     slots: tuple[Array, ...]
     """The optimizer's vectors, each (parameters,)."""
+
+
+def unseen(place: int | str, what: str, array: Any) -> Any:
+    """Go on with each piece as it is."""
+    return array
 
 
 @dataclass(frozen=True)
@@ -36,22 +48,23 @@ class Core:
     parameters: Layout
     buffers: Layout
 
-    def bound_layers(self, xp: Namespace, state: State, mode: Mode) -> list[tuple[Layer, Weights, Mode]]:
-        """Return each layer with its parameters and buffers, and how it is to be run."""
+    def _run(
+        self, xp: Namespace, state: State, x: Array, mode: Mode, look: Look = unseen
+    ) -> tuple[Array, list[Backward], Array]:
+        """Return what enters the output activation, the backward closures that training needs, and the new buffers."""
         views, kept = self.parameters.views(xp, state.parameters), self.buffers.views(xp, state.buffers)
-        first = self.first_trainable
-        return [
-            (layer, {**views[i], **kept[i]}, mode._replace(input_gradient=i > first, layer=i))
-            for i, layer in enumerate(self.architecture.layers)
-        ]
-
-    def _run(self, xp: Namespace, state: State, x: Array, mode: Mode) -> tuple[Array, list[Backward]]:
-        """Return what enters the output activation, and the backward closures that training needs."""
-        closures = []
-        for layer, weights, how in self.bound_layers(xp, state, mode):
-            x, backward = layer.forward(xp, weights, x, how)
+        closures: list[Backward] = []
+        first, changed = self.first_trainable, False
+        for i, layer in enumerate(self.architecture.layers):
+            weights: Weights = views[i] | kept[i]
+            how = Mode(mode.training, i > first, i, mode.key, mode.row, mode.rows, mode.reduce)
+            x, backward, *new = layer.forward(xp, weights, x, how)
+            x = look(i, "output", x)
             closures.append(backward)
-        return x, closures
+            if new:
+                changed = True
+                kept[i] |= look(i, "", new[0])
+        return x, closures, self.buffers.flatten(xp, kept) if changed else state.buffers
 
     @property
     def first_trainable(self) -> int:
@@ -60,39 +73,47 @@ class Core:
 
     def forward(self, xp: Namespace, state: State, x: Array) -> Array:
         """Return the network's output, (batch, outputs), in inference mode."""
-        z, _ = self._run(xp, state, x, Mode(training=False))
+        z, *_ = self._run(xp, state, x, Mode(training=False))
         return ACTIVATIONS[self.architecture.output](xp, z)[0]
 
-    def evaluate(self, xp: Namespace, state: State, x: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+    def evaluate(self, xp: Namespace, state: State, batch: Batch) -> tuple[Array, Array]:
         """Return (loss, output) in inference mode."""
-        z, _ = self._run(xp, state, x, Mode(training=False))
+        x, y, weight = batch
+        z, *_ = self._run(xp, state, x, Mode(training=False))
         loss, _ = self.loss.function(xp, z, y, weight)
         return loss, ACTIVATIONS[self.architecture.output](xp, z)[0]
 
-    def gradients(self, xp: Namespace, state: State, x: Array, y: Array, weight: Any, key: Key) -> tuple[Array, Array]:
-        """Return (loss, gradient of the flat parameters), in training mode, with the key's random bits."""
-        z, closures = self._run(xp, state, x, Mode(training=True, key=key))
+    def gradients(
+        self, xp: Namespace, state: State, batch: Batch, mode: Mode, look: Look = unseen
+    ) -> tuple[Array, Array, Array]:
+        """Return (loss, gradient of the flat parameters, new buffers); ``mode`` is one of training.
+
+        A batch may come in parts (``Mode.row``, ``Mode.rows``, ``Mode.reduce``) whose losses and gradients add up to
+        the whole's: ``weight`` is that of the whole.
+        """
+        x, y, weight = batch
+        z, closures, buffers = self._run(xp, state, x, mode, look)
         loss, dx = self.loss.function(xp, z, y, weight)
-        gradients: list[Any] = [{}] * len(closures)
+        look("loss", "loss", loss)
+        dx = look("loss", "gradient", dx)
+        gradients: list[Mapping[str, Array]] = [{}] * len(closures)
         for i in reversed(range(self.first_trainable, len(closures))):
-            dx, gradients[i] = closures[i](dx)
-        return loss, self.parameters.flatten(xp, gradients)
+            dx, given = closures[i](dx)
+            dx = dx if dx is None else look(i, "dx", dx)
+            gradients[i] = look(i, "d", given)
+        return loss, self.parameters.flatten(xp, gradients), buffers
 
     def step(
         self,
         xp: Namespace,
-        update: Callable[..., tuple[Array, ...]],
+        update: Update,
         state: State,
-        x: Array,
-        y: Array,
-        weight: Any,
+        batch: Batch,
         key: Key,
-        *dials: float,
+        dials: Any,
+        look: Look = unseen,
     ) -> tuple[State, Array]:
-        """Take one training step: return (new state, loss before the step). Consumes ``state``.
-
-        ``update(parameters, gradient, *slots, *dials)`` is the optimizer's kernel.
-        """
-        loss, gradient = self.gradients(xp, state, x, y, weight, key)
-        parameters, *slots = update(state.parameters, gradient, *state.slots, *dials)
-        return State(parameters, state.buffers, tuple(slots)), loss
+        """Take one training step: return (new state, loss before the step). Consumes ``state``."""
+        loss, gradient, buffers = self.gradients(xp, state, batch, Mode(training=True, key=key), look)
+        parameters, slots = update(xp, state.parameters, gradient, state.slots, dials)
+        return State(parameters, buffers, slots), loss

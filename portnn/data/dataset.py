@@ -2,17 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 
 from portnn.backend import Backend
 from portnn.data.frames import Names
 from portnn.errors import DataError
-from portnn.types import Array, Namespace
-
-Batch: TypeAlias = tuple[Array, Array, Any]
-"""(x, y, weight): the weight is a number, or one per row, (batch, 1)."""
+from portnn.types import Array, Batch, Namespace
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from portnn.errors import SerializationError
 
-FORMAT = 2
+FORMAT = 3
 _KEY = "portnn"
 
 

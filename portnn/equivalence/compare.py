@@ -6,23 +6,23 @@ as the backend runs it (compiled, fused), from the reference's state. Trajectori
 """
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, available_backends, get_backend
+from portnn.backend import Backend, available_backends, by_stretches, get_backend
 from portnn.core.runtime import Runtime, Snapshot
-from portnn.core.step import Core, State
-from portnn.data.dataset import Batch, Dataset
+from portnn.core.step import State, Update
+from portnn.data.dataset import Dataset
 from portnn.equivalence.report import Piece, Report, environment
 from portnn.errors import ArgumentError, BackendUnavailableError, DTypeError
 from portnn.namespaces.bounds import LAMBDA, Bounded, BoundingNamespace
 from portnn.network import NeuralNetwork
 from portnn.nn import random
 from portnn.options import positive
-from portnn.types import Array, Mode, Namespace
+from portnn.types import Array, Batch, Namespace
 
 Name = tuple[str, str]
 """Where ("1 Dense", "loss", "update", "whole step") and what ("output", "dW", "W1")."""
@@ -54,21 +54,20 @@ def compare(
     for number, batch in enumerate(_batches(reference, dataset, steps, batch_size), start=1):
         with home.scope():
             before = reference.snapshot()
-            record: dict[Hashable, np.ndarray] = {}
-            expected = _walk(reference, home.xp, before.state, batch, lambda name, a: record.setdefault(name, a))  # noqa: B023
-            bounds = [_bounds(reference, before.state, batch, record, factor) for factor in (LAMBDA, math.inf)]
+            expected = _walk(reference, home.xp, reference.updated, before.state, batch, lambda name, a: a)
+            bounds = [_bounds(reference, before.state, batch, expected, factor) for factor in (LAMBDA, math.inf)]
             reference.step(batch)
         for run, stepper in zip(runs, steppers, strict=True):
             backend = run.backend
             with backend.scope():
                 move = partial(_moved, backend, reference.dtype)
                 state, there = _mapped(move, before.state), tuple(map(move, batch))
-                got = _walk(run, backend.xp, state, there, lambda name, a: move(record[name]))  # noqa: B023
+                got = _walk(run, backend.xp, run.updated, state, there, lambda name, a: move(expected[name]))  # noqa: B023
                 stepper.restore(Snapshot(state, before.counters))
                 refused = None
                 try:
                     stepper.step(there)
-                    got |= _updated(run.core, "whole step", backend.xp, stepper.state)
+                    got |= _updated(run, "whole step", backend.xp, stepper.state)
                     run.step(tuple(map(move, batch)))
                 except DTypeError as error:  # promoted: the piece where it began is in the report
                     refused = error
@@ -122,46 +121,32 @@ def _batches(reference: Runtime, dataset: Dataset, steps: int, size: int) -> Ite
 
 
 def _walk(
-    runtime: Runtime,
-    xp: Namespace,
-    state: State,
-    batch: tuple[Any, ...],
-    given: Callable[[Hashable, Array], Array],
-    update: Callable[..., tuple[Array, ...]] | None = None,
+    runtime: Runtime, xp: Namespace, update: Update, state: State, batch: Batch, given: Callable[[Name, Array], Array]
 ) -> dict[Name, Array]:
-    """Take one step piece by piece; ``given(name, array)`` returns what the next piece starts from."""
-    core = runtime.core
-    x, y, weight = batch
+    """Take the core's own step, seen piece by piece; ``given(name, array)`` returns what the next piece starts from."""
     results: dict[Name, Array] = {}
-    closures = []
-    mode = Mode(training=True, key=runtime.key)
-    places = [f"{i} {type(layer).__name__}" for i, layer in enumerate(core.architecture.layers, start=1)]
-    for i, (layer, weights, how) in enumerate(core.bound_layers(xp, state, mode)):
-        x, backward = layer.forward(xp, weights, given(("x", i), x), how)
-        results[places[i], "output"] = x
-        closures.append(backward)
-    results["loss", "loss"], dy = core.loss.function(xp, given("z", x), y, weight)
-    results["loss", "gradient"] = dy
-    gradients: list[Any] = [{}] * len(closures)
-    for i in reversed(range(core.first_trainable, len(closures))):
-        dy, gradients[i] = closures[i](given(("dy", i), dy))
-        if dy is not None:
-            results[places[i], "dx"] = dy
-        results |= {(places[i], f"d{key}"): gradient for key, gradient in gradients[i].items()}
-    gradient = given("gradient", core.parameters.flatten(xp, gradients))
-    if update is None:  # the backend's own, which consumes what it is given
-        update = runtime.updated
-    parameters, *slots = update(state.parameters, gradient, *state.slots, *runtime.dials)
-    return results | _updated(core, "update", xp, State(parameters, state.buffers, tuple(slots)))
+    layers = runtime.core.architecture.layers
+
+    def look(place: int | str, what: str, array: Any) -> Any:
+        if isinstance(array, Mapping):
+            return {key: look(place, what + key, value) for key, value in array.items()}
+        name = f"{place + 1} {type(layers[place]).__name__}" if isinstance(place, int) else place, what
+        results[name] = array
+        return given(name, array)
+
+    new, _ = runtime.core.step(xp, update, state, batch, runtime.key, runtime.dials, look)
+    return results | _updated(runtime, "update", xp, new)
 
 
-def _updated(core: Core, place: str, xp: Namespace, state: State) -> dict[Name, Array]:
+def _updated(runtime: Runtime, place: str, xp: Namespace, state: State) -> dict[Name, Array]:
+    core = runtime.core
     named = {(place, name): a for name, a in core.parameters.named(xp, state.parameters).items()}
-    return named | {(place, f"optimizer.{i}"): slot for i, slot in enumerate(state.slots)}
+    named |= {(place, name): a for name, a in core.buffers.named(xp, state.buffers).items()}
+    return named | {(place, name): slot for name, slot in zip(runtime.chain.slots, state.slots, strict=True)}
 
 
 def _bounds(
-    reference: Runtime, state: State, batch: Batch, record: dict[Hashable, np.ndarray], factor: float
+    reference: Runtime, state: State, batch: Batch, record: dict[Name, np.ndarray], factor: float
 ) -> dict[Name, np.ndarray]:
     """Return the bound on the error of each piece, and of the whole step, where errors do compound."""
     xp = BoundingNamespace(factor)
@@ -171,14 +156,10 @@ def _bounds(
             return array
         return Bounded(array.astype(np.float64) if array.dtype.kind == "f" else array, 0.0, array.dtype)
 
-    walk = partial(
-        _walk,
-        reference,
-        xp,
-        _mapped(exact, state),
-        tuple(map(exact, batch)),
-        update=partial(reference.optimizer.kernel, xp),
-    )
+    layout = reference.core.parameters
+    run = partial(by_stretches, reference.chain.stretches(layout.decayed, layout.size))
+    x, y, weight = map(exact, batch)
+    walk = partial(_walk, reference, xp, partial(reference.chain.update, run), _mapped(exact, state), (x, y, weight))
     pieces = walk(lambda name, a: exact(record[name]))
     whole = {("whole step", what): a for (place, what), a in walk(lambda name, a: a).items() if place == "update"}
     return {name: a.error for name, a in (pieces | whole).items()}

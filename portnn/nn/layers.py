@@ -7,18 +7,38 @@ To add a layer, write a frozen dataclass with ``shapes`` and ``forward`` and ent
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from portnn.errors import ShapeError
 from portnn.nn import random
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import check
 from portnn.options import Plain, between, choose, positive
-from portnn.types import Array, Backward, Mode, Namespace, Weights
+from portnn.types import Array, Backward, Forward, Mode, Namespace, Weights
 
 Features = tuple[int, ...]
-Spec = tuple[Features, str]
-"""Shape and initializer of one parameter or buffer."""
+
+
+class Spec(NamedTuple):
+    """One parameter or buffer; a plain tuple of the first members will do."""
+
+    shape: Features
+    initializer: str
+    decays: bool = False
+    """Whether weight decay and penalties are for it: for weights, not for biases, scales and embeddings."""
+    fan_in: int = 0
+    """Inputs of one unit, for the initializer; 0: the first axis."""
+    fan_out: int = 0
+    """Units that one input goes to; 0: the last axis."""
+
+    @property
+    def fans(self) -> tuple[int, int]:
+        """(fan_in, fan_out)."""
+        shape = self.shape or (1,)
+        return self.fan_in or shape[0], self.fan_out or shape[-1]
+
+
+SpecLike = Spec | tuple[Features, str]
 
 
 @dataclass(frozen=True)
@@ -26,8 +46,8 @@ class Shapes:
     """What a layer holds and gives for one shape of input, the batch axis left out."""
 
     output: Features
-    parameters: Mapping[str, Spec] = field(default_factory=dict)
-    buffers: Mapping[str, Spec] = field(default_factory=dict)
+    parameters: Mapping[str, SpecLike] = field(default_factory=dict)
+    buffers: Mapping[str, SpecLike] = field(default_factory=dict)
 
 
 class Layer(metaclass=Plain):
@@ -35,6 +55,8 @@ class Layer(metaclass=Plain):
 
     fitted_to: ClassVar[str] = ""
     """What the buffers are fitted to, in the first data to train on: "x", "y" or nothing."""
+    trainable: bool = True
+    """Whether training changes the parameters; a layer may have it as an option."""
 
     def shapes(self, features: Features) -> Shapes:
         """Return the shapes for an input of (batch, \\*features)."""
@@ -47,8 +69,11 @@ class Layer(metaclass=Plain):
         """
         return x
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> tuple[Array, Backward]:
-        """Return (output, backward); ``backward(dy)`` returns (dx, {parameter: gradient})."""
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+        """Return (output, backward); ``backward(dy)`` returns (dx, {parameter: gradient}).
+
+        A third member gives new values of buffers by name, in training.
+        """
         raise NotImplementedError
 
     def fitted(self, mean: Array, rest: Array, std: Array) -> dict[str, Array]:
@@ -77,9 +102,9 @@ class Dense(Layer):
     def shapes(self, features: Features) -> Shapes:
         if len(features) != 1:
             raise ShapeError(f"Dense: expected an input of (batch, features); got (batch, {features})")
-        parameters: dict[str, Spec] = {"W": ((features[0], self.units), self.initializer)}
+        parameters = {"W": Spec((features[0], self.units), self.initializer, decays=True)}
         if self.bias:
-            parameters["b"] = ((self.units,), "zeros")
+            parameters["b"] = Spec((self.units,), "zeros")
         return Shapes((self.units,), parameters)
 
     def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> tuple[Array, Backward]:
@@ -136,7 +161,7 @@ class Dropout(Layer):
             return x, lambda dy: (dy, {})
         keep = 1.0 - self.rate
         matrix = (x.shape[0], math.prod(x.shape[1:]))
-        mask = random.bernoulli(xp, mode.key, mode.layer, matrix, keep, x.dtype) * (1.0 / keep)
+        mask = random.bernoulli(xp, mode, matrix, keep, x.dtype) * (1.0 / keep)
         mask = xp.reshape(mask, x.shape)
         return x * mask, lambda dy: (dy * mask, {})
 

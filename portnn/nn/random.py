@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from portnn.types import Array, Namespace
+from portnn.types import Array, Mode, Namespace
 
 WEIGHTS, SHUFFLE, SPLIT, STEP = range(4)
 
@@ -58,22 +58,24 @@ def _mix(x: Array) -> Array:
     return x ^ ((x >> 15) & 0x1FFFF)
 
 
-def bits(xp: Namespace, key: Key, layer: int, shape: tuple[int, int]) -> Array:
+def bits(xp: Namespace, mode: Mode, shape: tuple[int, int]) -> Array:
     """Return 32 random bits per element, int32, (rows, columns): a function of key, layer, row and column alone.
 
+    Rows are counted in the global batch: its parts, of whatever size, get the bits of the whole.
     Rows and columns are hashed on their own, each with a word of the key, so that only one hash per element is left.
     """
-    rows = _mix(_mix(xp.arange(shape[0], dtype=xp.int32)) ^ key[0])
-    columns = _mix(_mix(_mix(xp.arange(shape[1], dtype=xp.int32)) ^ layer) ^ key[1])
+    first, second = mode.key
+    rows = _mix(_mix(xp.arange(mode.row, mode.row + shape[0], dtype=xp.int32)) ^ first)
+    columns = _mix(_mix(_mix(xp.arange(shape[1], dtype=xp.int32)) ^ mode.layer) ^ second)
     return _mix(xp.expand_dims(rows, axis=1) + columns)
 
 
-def uniform(xp: Namespace, key: Key, layer: int, shape: tuple[int, int], dtype: object) -> Array:
+def uniform(xp: Namespace, mode: Mode, shape: tuple[int, int], dtype: object) -> Array:
     """Return numbers in [0, 1), multiples of 2^-24: exact in float32 and float64 alike."""
-    return xp.astype((bits(xp, key, layer, shape) >> 8) & 0xFFFFFF, dtype) * 2.0**-24
+    return xp.astype((bits(xp, mode, shape) >> 8) & 0xFFFFFF, dtype) * 2.0**-24
 
 
-def bernoulli(xp: Namespace, key: Key, layer: int, shape: tuple[int, int], probability: float, dtype: object) -> Array:
+def bernoulli(xp: Namespace, mode: Mode, shape: tuple[int, int], probability: float, dtype: object) -> Array:
     """Return 1 with the given probability, in (0, 1) and rounded to a multiple of 2^-32, else 0."""
     threshold = min(max(round(probability * 2**32), 1), 2**32 - 1) - 2**31
-    return xp.astype(bits(xp, key, layer, shape) < threshold, dtype)
+    return xp.astype(bits(xp, mode, shape) < threshold, dtype)
