@@ -22,10 +22,15 @@ from portnn.errors import (
     ShapeError,
 )
 from portnn.network import NeuralNetwork
-from portnn.nn.layers import Activation, Dense, Dropout, Layer, Shapes, Standardize, Unstandardize
+from portnn.nn import schedules
+from portnn.nn.layer import Layer, Shapes, Spec
+from portnn.nn.layers import Activation, Dense, Embedding, Flatten, Residual
 from portnn.nn.losses import Loss
-from portnn.nn.optimizers import SGD, Adam, Optimizer
+from portnn.nn.noise import Dropout, GaussianNoise
+from portnn.nn.normalization import BatchNorm, LayerNorm, Standardize, Unstandardize
+from portnn.nn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 from portnn.nn.registry import register
+from portnn.nn.schedules import Schedule
 from portnn.training import History
 
 __version__ = "0.1.0"
@@ -33,26 +38,38 @@ __version__ = "0.1.0"
 __all__ = [
     "SGD",
     "Activation",
+    "Adagrad",
     "Adam",
+    "AdamW",
     "ArgumentError",
     "BackendInfo",
     "BackendUnavailableError",
+    "BatchNorm",
     "DTypeError",
     "DataError",
     "Dense",
     "DivergenceError",
     "Dropout",
+    "Embedding",
+    "Flatten",
+    "GaussianNoise",
     "History",
     "Layer",
+    "LayerNorm",
+    "Lion",
     "Loss",
     "NeuralNetwork",
     "NotFittedError",
     "Optimizer",
     "PortnnError",
+    "RMSprop",
     "Report",
+    "Residual",
+    "Schedule",
     "SerializationError",
     "ShapeError",
     "Shapes",
+    "Spec",
     "Standardize",
     "Unstandardize",
     "available_backends",
@@ -60,4 +77,5 @@ __all__ = [
     "get_backend",
     "read_pickled_weights",
     "register",
+    "schedules",
 ]

@@ -18,10 +18,12 @@ from portnn.data.dataset import Dataset
 from portnn.data.schema import Schema
 from portnn.errors import ArgumentError, DivergenceError, NotFittedError
 from portnn.nn import losses, optimizers, random, registry
-from portnn.nn.layers import Dense, Layer
+from portnn.nn.layer import Layer
+from portnn.nn.layers import Dense
 from portnn.nn.losses import Loss
 from portnn.nn.metrics import check_metrics, classes
-from portnn.nn.optimizers import OPTIMIZERS, Optimizer
+from portnn.nn.optimizers import Optimizer
+from portnn.nn.schedules import Schedule
 from portnn.options import positive, whole
 from portnn.training import History
 from portnn.types import Array
@@ -32,11 +34,11 @@ class NeuralNetwork:
 
     Parameters
     ----------
-    *layers : int, str or Layer
-        Ints are widths: the first argument, if an int, is the input's; each later one a ``Dense``, followed by
-        ``activation`` unless another is named next or it is the output's. Layer objects are taken as they are;
-        strings are activations, a trailing one the output's. Without any, widths are inferred at the first fit,
-        with one hidden layer of 100.
+    *layers : int, str, Layer or tuple of int
+        Ints are widths: the first argument, if an int, is the input's, if a tuple the shape of one row, such as
+        (channels, height, width); each later one a ``Dense``, followed by ``activation`` unless another is named next
+        or it is the output's. Layer objects are taken as they are; strings are activations, a trailing one the
+        output's. Without any, widths are inferred at the first fit, with one hidden layer of 100.
     activation, output : str
         Names of activations: identity, sigmoid, tanh, relu, softmax.
     loss : str or Loss, optional
@@ -44,7 +46,7 @@ class NeuralNetwork:
         own. None: mse, for floating targets only.
     optimizer : str or Optimizer
         "sgd", "adam", or an object such as ``SGD(0.1, momentum=0.9)``.
-    learning_rate : float, optional
+    learning_rate : float or Schedule, optional
         None: the optimizer's own.
     initializer : str
         zeros, uniform, normal, glorot, he, or "auto": he before relu, else glorot.
@@ -65,12 +67,12 @@ class NeuralNetwork:
 
     def __init__(
         self,
-        *layers: int | str | Layer,
+        *layers: int | str | Layer | tuple[int, ...],
         activation: str = "relu",
         output: str = "identity",
         loss: str | Loss | None = None,
         optimizer: str | Optimizer = "adam",
-        learning_rate: float | None = None,
+        learning_rate: float | Schedule | None = None,
         initializer: str = "auto",
         bias: bool = True,
         backend: str | None = None,
@@ -299,11 +301,11 @@ class NeuralNetwork:
 
     @property
     def learning_rate(self) -> float:
-        """The optimizer's learning rate; it may be set."""
-        return self._optimizer.learning_rate
+        """The learning rate of the step to come; a number or a schedule may be set."""
+        return self._optimizer.rate(self._runtime.counters.update if self._runtime else 0)
 
     @learning_rate.setter
-    def learning_rate(self, learning_rate: float) -> None:
+    def learning_rate(self, learning_rate: float | Schedule) -> None:
         self.optimizer = optimizers.make(self._optimizer, learning_rate)
 
     @property
@@ -363,6 +365,18 @@ class NeuralNetwork:
         shape = "-".join(map(str, (*features, *units)))
         return f"NeuralNetwork({shape}, backend={self.backend!r}, dtype={self.dtype!r}, seed={self.seed})"
 
+    def averaged(self) -> "NeuralNetwork":
+        """Return a copy whose parameters are the moving average that the optimizer's option ``average`` keeps.
+
+        Raises ArgumentError where none is kept, or no step was taken since.
+        """
+        if self._optimizer.average is None:
+            raise ArgumentError("averaged: expected an optimizer with average=, such as Adam(average=0.999)")
+        other = self.to()
+        with other._backend.scope():
+            other._built().take_average()
+        return other
+
     # ---- files
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -391,7 +405,7 @@ class NeuralNetwork:
                 *architecture.layers,
                 output=architecture.output,
                 loss=description["loss"],
-                optimizer=registry.rebuilt("optimizer", description["optimizer"], OPTIMIZERS),
+                optimizer=registry.rebuilt("optimizer", description["optimizer"]),
                 dtype=description["dtype"],
                 seed=description["seed"],
                 backend=backend,

@@ -88,6 +88,7 @@ def fit(
     history = History()
     xp, mean = runtime.backend.xp, runtime.core.loss.mean
     size = min(batch_size or data.rows, data.rows)
+    runtime.check_rows(data.rows % size or size, "batch_size")
     started = time.perf_counter()
     steps = -(-data.rows // size)
     with interrupt_held() as release, _bar(progress, epochs * steps) as bar:
@@ -116,7 +117,7 @@ def fit(
                 runtime.restore(backup)
                 raise DivergenceError(
                     f"{found}. The network is as it was at the start of the epoch (step {runtime.counters.step}); a "
-                    f"smaller learning_rate than {runtime.optimizer.learning_rate:g} may help"
+                    f"smaller learning_rate than {runtime.optimizer.rate(runtime.counters.update):g} may help"
                 )
             weights = rows if mean else [1] * steps
             history.loss.append(sum(map(operator.mul, values[:-1], weights)) / (data.rows if mean else 1))

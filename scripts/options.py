@@ -11,6 +11,13 @@ from portnn.nn.layers import LAYERS
 from portnn.nn.losses import LOSSES
 from portnn.nn.metrics import METRICS
 from portnn.nn.optimizers import OPTIMIZERS
+from portnn.nn.schedules import SCHEDULES
+
+OF_ALL = (
+    "`optimizer=`, by name or as an object; `learning_rate=` goes before its own. Each takes, by name: `weight_decay` "
+    "(decoupled), `l1` and `l2` (penalties' gradients), all three for weights alone; `clip_norm` or `clip_value`; "
+    "`average` (an exponential moving average of the parameters, for `net.averaged()`)."
+)
 
 
 def described(thing: object) -> str:
@@ -26,6 +33,7 @@ def called(name: str, thing: object) -> str:
     arguments = [
         field.name if field.default is dataclasses.MISSING else f"{field.name}={field.default!r}"
         for field in dataclasses.fields(thing)
+        if not field.kw_only or (field.name == "weight_decay" and field.default)
     ]
     call = f"{thing.__name__}({', '.join(arguments)})"
     return f"`{call}`" if name == thing.__name__ else f'`"{name}"`, `{call}`'
@@ -52,13 +60,20 @@ def page() -> str:
             "`activation=` after each hidden width, `output=` at the end, or a name among the layers.",
             ACTIVATIONS,
         ),
-        *section("Losses", "`loss=`, by name or as a `portnn.Loss`. Without one: mse.", LOSSES),
         *section(
-            "Optimizers", "`optimizer=`, by name or as an object; `learning_rate=` goes before its own.", OPTIMIZERS
+            "Losses",
+            "`loss=`, by name (without one: mse), as `Loss.named('huber', delta=2.0)`, or a `Loss` of your own.",
+            LOSSES,
+        ),
+        *section("Optimizers", OF_ALL, OPTIMIZERS),
+        *section(
+            "Schedules",
+            "`learning_rate=portnn.schedules.Cosine(0.1, steps=1000)`: the rate of each step, counted from 0.",
+            SCHEDULES,
         ),
         *section(
             "Initializers",
-            '`initializer=`, or that of one `Dense`; "auto" is he before a relu, else glorot.',
+            '`initializer=`, or that of one `Dense`; "auto" suits the activation that follows.',
             INITIALIZERS,
         ),
         *section("Metrics", "`metrics=[...]` of `fit` and `evaluate`.", METRICS),

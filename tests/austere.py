@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 FUNCTIONS = frozenset(
-    "abs arange asarray astype concat exp expand_dims finfo log log1p matmul matrix_transpose max maximum negative "
-    "reshape sqrt sum tanh".split()
+    "abs arange asarray astype concat cos exp expand_dims expm1 finfo log log1p matmul matrix_transpose max maximum "
+    "minimum negative reshape sign sqrt sum take tanh".split()
 )
 
 

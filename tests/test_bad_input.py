@@ -148,7 +148,7 @@ def test_labels_out_of_range_in_a_step():
         ((3, 4, 1), {"activation": "rleu"}, ArgumentError, "activation: expected one of .*relu.* got 'rleu'"),
         ((3, 4, 1), {"output": "max"}, ArgumentError, "output: expected"),
         ((3, 4, 1), {"loss": "mae2"}, ArgumentError, "loss: expected one of"),
-        ((3, 4, 1), {"optimizer": "admm"}, ArgumentError, "optimizer: expected one of sgd, adam"),
+        ((3, 4, 1), {"optimizer": "admm"}, ArgumentError, "optimizer: expected one of sgd, adagrad"),
         ((3, 4, 1), {"learning_rate": -1.0}, ArgumentError, "learning_rate: expected"),
         ((3, 4, 1), {"initializer": "hee"}, ArgumentError, "initializer: expected"),
         ((3, 4, 1), {"dtype": "float16"}, DTypeError, "dtype: expected 'float32'"),

@@ -35,7 +35,7 @@ SHELL = [
 IN_CI = {
     "pip install -e . && portnn train examples/data/digits.csv --target label --hidden 128 --epochs 30": "portnn train",
     "pip install -e '.[test]' && pytest": "pip install -e '.[test]' && pytest",
-    "pip install -e '.[dev]'": "pip install -q torch==2.13.0 jax -e '.[dev]'",
+    "pip install -e '.[dev]'": "pip install -q torch==2.13.0 jax optax -e '.[dev]'",
     "scripts/check": "scripts/check",
 }
 """Commands that install or run this suite: CI's lines run them."""

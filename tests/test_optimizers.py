@@ -2,29 +2,30 @@
 
 import numpy as np
 import pytest
+import registered
 
-from portnn import SGD, Adam, ArgumentError, get_backend
+from portnn import SGD, Adam, ArgumentError, Embedding, Flatten, LayerNorm, NeuralNetwork, get_backend, schedules
+from portnn.backend import host_array
+from portnn.nn.transforms import ClipNorm
 
-CASES = {
-    "sgd": (SGD(0.1), lambda t, p: t.optim.SGD(p, lr=0.1)),
-    "momentum": (SGD(0.1, momentum=0.9), lambda t, p: t.optim.SGD(p, lr=0.1, momentum=0.9)),
-    "adam": (Adam(0.01), lambda t, p: t.optim.Adam(p, lr=0.01)),
-}
+CASES = {name: pair for name, pair in registered.OPTIMIZERS.items() if pair[1] is not None}
 
 
-def run(backend, optimizer, start, gradients):
+def run(backend, optimizer, start, gradients, decayed=None, slots=False):
     adapter = get_backend(backend)
     chain = optimizer.chain()
     size = len(start)
-    run = adapter.elementwise(chain.stretches(size, size), donate=(0, *range(2, 2 + len(chain.slots))))
-    parameters, *slots = (
+    stretches = chain.stretches(size if decayed is None else decayed, size)
+    run = adapter.elementwise(stretches, donate=(0, *range(2, 2 + len(chain.slots))))
+    parameters, *vectors = (
         adapter.asarray(np.array(a), "float64") for a in (start, *[np.zeros_like(start)] * len(chain.slots))
     )
     with adapter.scope():
         for step, gradient in enumerate(gradients, start=1):
             gradient = adapter.asarray(gradient, "float64")
-            parameters, slots = chain.update(run, adapter.xp, parameters, gradient, slots, chain.dials(step))
-    return adapter.to_numpy(parameters)
+            parameters, vectors = chain.update(run, adapter.xp, parameters, gradient, vectors, chain.dials(step))
+    found = adapter.to_numpy(parameters)
+    return (found, *map(adapter.to_numpy, vectors)) if slots else found
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -34,12 +35,143 @@ def test_against_torch(case):
     rng = np.random.default_rng(0)
     start, gradients = rng.standard_normal(50), rng.standard_normal((200, 50))
     p = torch.tensor(start.copy(), requires_grad=True)
-    theirs = make(torch, [p])
+    theirs = make(torch.optim, [p])
     for gradient in gradients:
         p.grad = torch.tensor(gradient)
         theirs.step()
     # 200 steps of about ten roundings each, on values of order ten.
     np.testing.assert_allclose(run("numpy", optimizer, start, gradients), p.detach().numpy(), rtol=0, atol=1e-12)
+
+
+def stages_by_hand(start, gradients, decayed, rates, decay, l1, l2, clip, average):
+    """SGD with all that may stand around it, as one would write it down."""
+    p, mean, total = np.array(start), 0.0, 0.0
+    for rate, g in zip(rates, gradients, strict=True):
+        g = g * min(1.0, clip / np.linalg.norm(g))
+        w = np.where(np.arange(p.size) < decayed, 1.0, 0.0)
+        p = p - rate * (g + w * (l2 * p + l1 * np.sign(p))) - w * rate * decay * p
+        mean, total = average * mean + p, average * total + 1.0
+    return p, mean / total
+
+
+def test_what_stands_around_the_rule(backend):
+    """Clipping, penalties and decay of the weights alone, a schedule, and the average, against a plain loop."""
+    rng = np.random.default_rng(0)
+    start, gradients = rng.standard_normal(50), rng.standard_normal((40, 50)) * np.linspace(0.02, 0.6, 40)[:, None]
+    schedule = schedules.Cosine(0.3, 30, 0.05)
+    optimizer = SGD(schedule, weight_decay=0.2, l1=0.01, l2=0.03, clip_norm=1.5, average=0.9)
+    rates = [0.05 + 0.25 * (1 + np.cos(np.pi * min(t, 30) / 30)) / 2 for t in range(40)]
+    for decayed in (0, 30, 50):
+        expected, mean = stages_by_hand(start, gradients, decayed, rates, 0.2, 0.01, 0.03, 1.5, 0.9)
+        got, average = run(backend, optimizer, start, gradients, decayed, slots=True)
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(average, mean, rtol=0, atol=1e-12)
+    sizes = np.linalg.norm(gradients, axis=1)
+    assert sizes.min() < 1.5 < sizes.max()
+
+
+def test_clipping_by_value(backend):
+    start, gradient = np.zeros(4), np.array([[-3.0, -0.1, 0.2, 9.0]])
+    got = run(backend, SGD(1.0, clip_value=0.5), start, gradient)
+    np.testing.assert_allclose(got, [0.5, 0.1, -0.2, -0.5], rtol=1e-15)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_the_norm_neither_overflows_nor_vanishes(backend, size):
+    """In float32, where squares of 1e30 are infinite: clipped to 1, not to nothing."""
+    adapter = get_backend(backend)
+    with adapter.scope():
+        gradient = adapter.asarray(np.full(16, size), "float32")
+        (scale,) = ClipNorm(1.0).scales(adapter.xp, gradient)
+        zero = ClipNorm(1.0).scales(adapter.xp, gradient * 0.0)[0]
+    assert float(adapter.to_numpy(scale)) == pytest.approx(min(1.0, 1 / (4 * size)), rel=1e-6, abs=0)
+    assert float(adapter.to_numpy(zero)) == 1.0
+
+
+def test_lion_against_optax():
+    optax = pytest.importorskip("optax")
+    import jax
+
+    rng = np.random.default_rng(0)
+    start, gradients = rng.standard_normal(20), rng.standard_normal((200, 20))
+    with jax.enable_x64(True):
+        theirs = optax.lion(0.01, b1=0.9, b2=0.99, weight_decay=0.1)
+        p = jax.numpy.asarray(start)
+        state = theirs.init(p)
+        for gradient in gradients:
+            updates, state = theirs.update(jax.numpy.asarray(gradient), state, p)
+            p = optax.apply_updates(p, updates)
+        expected = np.asarray(p)
+    np.testing.assert_allclose(run("numpy", registered.OPTIMIZERS["lion"][0], start, gradients), expected, atol=1e-12)
+
+
+def test_lion_by_the_paper():
+    """Chen et al. 2023, algorithm 2, as it stands there."""
+    rng = np.random.default_rng(1)
+    start, gradients = rng.standard_normal(20), rng.standard_normal((200, 20))
+    p, m = start, np.zeros(20)
+    for g in gradients:
+        c = 0.9 * m + (1 - 0.9) * g
+        p = p - 0.01 * (np.sign(c) + 0.1 * p)
+        m = 0.99 * m + (1 - 0.99) * g
+    np.testing.assert_allclose(run("numpy", registered.OPTIMIZERS["lion"][0], start, gradients), p, atol=1e-12)
+
+
+def test_a_schedule_in_a_network_counts_steps_and_goes_on(backend, tmp_path):
+    """The rate of each step, after loading too; another rate may be set meanwhile, and compiles nothing anew."""
+    rng = np.random.default_rng(0)
+    x, y = rng.random((8, 3)), rng.random((8, 1))
+    schedule = schedules.Steps(0.5, 2, 0.1)
+    net = NeuralNetwork(3, 1, optimizer=SGD(schedule), seed=0, backend=backend)
+    for step in range(5):
+        assert net.learning_rate == pytest.approx(0.5 * 0.1 ** (step // 2))
+        before = {name: np.array(host_array(value)) for name, value in net.parameters.items()}
+        _, gradients = net.gradients(x, y)
+        net.step(x, y)
+        for name, value in net.parameters.items():
+            moved = (before[name] - host_array(value)) / host_array(gradients[name])
+            np.testing.assert_allclose(moved, 0.5 * 0.1 ** (step // 2), rtol=2e-3)
+    net.save(tmp_path / "m")
+    other = NeuralNetwork.load(tmp_path / "m", backend=backend)
+    assert other.learning_rate == net.learning_rate == pytest.approx(0.005)
+    assert other.optimizer == net.optimizer
+    steps = other._runtime._steps
+    other.learning_rate = 0.25
+    assert other.learning_rate == 0.25
+    assert other._runtime._steps is steps
+
+
+def test_biases_scales_and_embeddings_do_not_decay():
+    net = NeuralNetwork(3, Embedding(5, 4), Flatten(), LayerNorm(), 4, 2, optimizer=SGD(0.1, weight_decay=0.5), seed=0)
+    net.set_parameters({name: np.ones_like(value) for name, value in net.parameters.items()})
+    x, y = np.zeros((2, 3), int), np.zeros((2, 2))
+    still = NeuralNetwork(3, Embedding(5, 4), Flatten(), LayerNorm(), 4, 2, optimizer=SGD(0.1), seed=0)
+    still.set_parameters(net.parameters)
+    net.step(x, y), still.step(x, y)
+    for name, value in net.parameters.items():
+        shrunk = 0.05 if name.startswith("W") else 0.0
+        np.testing.assert_allclose(still.parameters[name] - value, shrunk, rtol=0, atol=1e-5)
+
+
+def test_the_averaged_network(backend):
+    rng = np.random.default_rng(0)
+    x, y = rng.random((20, 3)), rng.random((20, 1))
+    net = NeuralNetwork(3, 4, 1, optimizer=Adam(0.1, average=0.5), seed=0, backend=backend)
+    with pytest.raises(ArgumentError, match="no step"):
+        net.averaged()
+    seen = []
+    for _ in range(4):
+        net.step(x, y)
+        seen.append({name: np.array(host_array(value)) for name, value in net.parameters.items()})
+    averaged = net.averaged()
+    weights = 0.5 ** np.arange(3, -1, -1)
+    for name, value in averaged.parameters.items():
+        expected = sum(w * each[name] for w, each in zip(weights, seen, strict=True)) / weights.sum()
+        np.testing.assert_allclose(host_array(value), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(host_array(net.parameters["W1"]), seen[-1]["W1"])
+    assert averaged.evaluate(x, y) != net.evaluate(x, y)
+    with pytest.raises(ArgumentError, match="average"):
+        NeuralNetwork(3, 1, seed=0).averaged()
 
 
 def by_the_paper(start, gradients, rate, beta1=0.9, beta2=0.999, epsilon=1e-8):
@@ -60,9 +192,9 @@ def test_adam_by_the_paper(backend):
     np.testing.assert_allclose(first, start - 0.01 * np.sign(gradients[0]), rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["momentum", "adamw", "lion"])
 def test_backends_and_blocks(backend, case):
-    optimizer, _ = CASES[case]
+    optimizer, _ = registered.OPTIMIZERS[case]
     rng = np.random.default_rng(0)
     size = 40_001  # NumPy's blocks: two whole and one begun
     start, gradients = rng.standard_normal(size), rng.standard_normal((5, size))
@@ -73,8 +205,21 @@ def test_backends_and_blocks(backend, case):
 
 
 @pytest.mark.parametrize(
-    "bad", [lambda: SGD(-1), lambda: SGD(0.1, momentum=1), lambda: Adam(beta2=2), lambda: Adam("x")]
+    "bad",
+    [
+        lambda: SGD(-1),
+        lambda: SGD(0.1, momentum=1),
+        lambda: Adam(beta2=2),
+        lambda: Adam("x"),
+        lambda: SGD(0.1, nesterov=True),
+        lambda: Adam(clip_norm=0.0),
+        lambda: Adam(clip_norm=1.0, clip_value=1.0),
+        lambda: Adam(average=1.0),
+        lambda: Adam(weight_decay=-0.1),
+        lambda: schedules.Cosine(0.1, 0),
+        lambda: schedules.OneCycle(0.1, 10, warm=1.0),
+    ],
 )
 def test_bad_settings(bad):
-    with pytest.raises(ArgumentError, match="expected a number"):
+    with pytest.raises(ArgumentError, match=r": expected "):
         bad()

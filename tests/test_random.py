@@ -1,6 +1,7 @@
 """One seed: the same start, batches and masks, bit for bit, on every backend; and they look random."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -82,6 +83,18 @@ def test_uniform_is_exact_in_either_dtype(backend):
     np.testing.assert_array_equal(single, double)
     np.testing.assert_array_equal(double * 2**24, np.round(double * 2**24))
     assert 0 <= double.min() < double.max() < 1
+
+
+def test_normal_numbers():
+    """Their distribution function within the bound of Dvoretzky, Kiefer and Wolfowitz at one in a thousand."""
+    values = drawn("numpy", random.normal, random.key(0, 0), 0, (200, 100), np.float64)
+    expected = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in np.sort(values.ravel())])
+    steps = np.arange(values.size + 1) / values.size
+    distance = max(np.abs(expected - steps[1:]).max(), np.abs(expected - steps[:-1]).max())
+    assert distance < math.sqrt(math.log(2 / 0.001) / (2 * values.size))
+    # Neither rows nor columns repeat each other: correlations of 100 and of 200 pairs, five standard errors.
+    assert np.abs(np.corrcoef(values) - np.eye(200)).max() < 5 / math.sqrt(100)
+    assert np.abs(np.corrcoef(values.T) - np.eye(100)).max() < 5 / math.sqrt(200)
 
 
 def test_parts_of_a_batch_have_the_bits_of_the_whole(backend):

@@ -134,8 +134,8 @@ def test_what_cannot_be_registered():
         factor: float = 2.0
 
     for thing, message in (
-        (Plain, "expected a layer or optimizer that is a dataclass, or a Loss"),
-        ("Dense", "expected a layer or optimizer"),
+        (Plain, "expected a layer, optimizer or schedule that is a dataclass, or a Loss"),
+        ("Dense", "expected a layer, optimizer or schedule"),
         (Local, r"expected something that a module holds by its name; got .*<locals>"),
         (Loss(lambda xp, a, y, w: (a, y)), "a module holds by its name; got .*<lambda>"),
     ):

@@ -8,7 +8,7 @@ import pytest
 
 from portnn import ArgumentError, BackendUnavailableError, Dense, Dropout, Layer, NeuralNetwork, available_backends
 from portnn.nn.activations import ACTIVATIONS
-from portnn.nn.layers import Shapes
+from portnn.nn.layer import Shapes
 from portnn.testing import assert_backends_agree, check_gradients
 
 RNG = np.random.default_rng(0)

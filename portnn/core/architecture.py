@@ -4,16 +4,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from portnn.errors import ArgumentError
+from portnn.errors import ArgumentError, ShapeError
 from portnn.nn import random, registry
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import resolve
-from portnn.nn.layers import LAYERS, Activation, Dense, Features, Layer, Spec, Standardize, Unstandardize
-from portnn.options import choose, plain
+from portnn.nn.layer import Features, Layer, Spec
+from portnn.nn.layers import Activation, Dense, Residual
+from portnn.nn.normalization import BatchNorm, Standardize, Unstandardize
+from portnn.options import choose, plain, positive
 from portnn.types import Array, Namespace
 
 
@@ -97,16 +100,22 @@ class Architecture:
 
     @classmethod
     def parse(
-        cls, items: Iterable[int | str | Layer], *, activation: str, output: str, bias: bool, initializer: str
+        cls,
+        items: Iterable[int | str | Layer | Features],
+        *,
+        activation: str,
+        output: str,
+        bias: bool,
+        initializer: str,
     ) -> "Architecture":
         """Read the widths, names and layers that a user typed."""
         choose("activation", activation, ACTIVATIONS)
         choose("output", output, ACTIVATIONS)
         rest = [plain(item) for item in items]
         features: Features | None = None
-        if rest and isinstance(rest[0], int):
-            features = (Dense(rest[0]).units,)
-            del rest[0]
+        if rest and isinstance(rest[0], int | tuple):
+            first = rest.pop(0)
+            features = tuple(positive("units", width) for width in (first if isinstance(first, tuple) else (first,)))
         if rest and isinstance(rest[-1], str):
             name = str(rest.pop())
             choose("layers", name, ACTIVATIONS)
@@ -123,15 +132,21 @@ class Architecture:
             elif isinstance(item, int):
                 layers.append(Dense(item, bias, initializer))
                 following = rest[position + 1 :]
-                hidden = any(isinstance(later, int | Dense) for later in following)
+                hidden = any(isinstance(later, int | Dense | Residual) for later in following)
                 if hidden and not isinstance(following[0], str | Activation):
                     layers.append(Activation(activation))
             else:
                 raise ArgumentError(f"layers: expected an int, a layer or the name of an activation; got {item!r}")
+        for i, (layer, after) in enumerate(pairwise(layers)):
+            if isinstance(layer, Dense) and isinstance(after, BatchNorm):
+                # The mean takes it away again: its gradient is rounding noise, which adam would blow up to full size.
+                layers[i] = replace(layer, bias=False)
         if not any(isinstance(layer, Dense) for layer in layers):
             raise ArgumentError(f"layers: expected at least an input and an output width; got {tuple(items)!r}")
         if any(isinstance(layer, Standardize) for layer in layers[1:]):
             raise ArgumentError("layers: Standardize must be the first layer")
+        if late := next((layer for layer in layers[1:] if layer.codes), None):
+            raise ArgumentError(f"layers: {type(late).__name__} takes whole numbers: it must be the first layer")
         misplaced = any(isinstance(layer, Unstandardize) for layer in layers[:-1])
         if misplaced or (isinstance(layers[-1], Unstandardize) and output != "identity"):
             raise ArgumentError(f'layers: Unstandardize must be the last, before output="identity"; got {output!r}')
@@ -151,7 +166,15 @@ class Architecture:
     @property
     def outputs(self) -> int:
         """How many outputs one row has. The width of the input must be known."""
-        return int(self.shapes()[-1][1].output[0])
+        output = self.shapes()[-1][1].output
+        if len(output) != 1:
+            raise ShapeError(f"layers: expected one axis of outputs; got {output}: Flatten() lays them flat")
+        return int(output[0])
+
+    @property
+    def least_rows(self) -> int:
+        """Rows that a batch to train on must have."""
+        return max(layer.least_rows for layer in self.layers)
 
     def layouts(self) -> tuple[Layout, Layout]:
         """Return the layouts of what is trained and of what is not: buffers, and parameters of frozen layers.
@@ -164,11 +187,12 @@ class Architecture:
         for index, (layer, shapes) in enumerate(self.shapes()):
             for parameter, specs in ((True, shapes.parameters), (False, shapes.buffers)):
                 for key, spec in specs.items():
-                    counts[key] += 1
+                    base = key.rpartition(".")[2]  # of a layer within a layer: "0.W"
+                    counts[base] += 1
                     moves = parameter and layer.trainable
                     spec = Spec(*spec) if moves else Spec(*spec)._replace(decays=False)
                     order = len(trained) + len(kept)
-                    entry = Entry(f"{key}{counts[key]}", key, index, spec, 0, 0, order, parameter)
+                    entry = Entry(f"{base}{counts[base]}", key, index, spec, 0, 0, order, parameter)
                     (trained if moves else kept).append(entry)
         return Layout.of(trained, len(self.layers)), Layout.of(kept, len(self.layers))
 
@@ -201,13 +225,13 @@ class Architecture:
 
     def describe(self) -> dict[str, Any]:
         """Return the architecture as plain values, for a file."""
-        layers = [registry.describe("layer", layer, LAYERS) for layer in self.layers]
+        layers = [registry.describe(layer) for layer in self.layers]
         return {"layers": layers, "output": self.output, "features": self.features}
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> "Architecture":
         """Return the architecture that ``describe`` described."""
-        layers = [registry.rebuilt("layer", options, LAYERS) for options in description["layers"]]
+        layers = [registry.rebuilt("layer", options) for options in description["layers"]]
         choose("output", description["output"], ACTIVATIONS)
         features = description["features"]
         return cls(tuple(layers), description["output"], None if features is None else tuple(features))

@@ -8,8 +8,9 @@ from portnn.backend import Backend, get_backend
 from portnn.core.step import Core
 from portnn.data.arrays import check_finite, to_host
 from portnn.data.dataset import Checked, column_statistics
+from portnn.data.frames import Names
 from portnn.errors import DataError
-from portnn.nn.layers import Layer
+from portnn.nn.layer import Layer
 from portnn.types import Array
 
 ROWS = 4096
@@ -29,8 +30,30 @@ class Entry:
         self._host = get_backend("numpy")
         self._wide = backend if "float64" in backend.dtypes() else self._host
 
-    def __call__(self, x: Array) -> Array:
-        """Return x, (rows, \\*features) of the backend or of NumPy, on the backend in the network's dtype."""
+    def __call__(self, x: Array, name: str = "x", check: bool = False, columns: Names = None) -> Array:
+        """Return x, (rows, \\*features) of the backend or of NumPy, on the backend, as the first layer takes it.
+
+        ``check`` refuses what is not finite; whole numbers out of range are refused wherever looking waits for no
+        device.
+        """
+        if self._layer.codes:
+            if check or isinstance(x, np.ndarray):
+                self._check_codes(name, to_host(self._backend, x))
+            return self._backend.asarray(x, "int32")
+        entered = self._numbers(x)
+        if check:
+            check_finite(self._backend, name, entered, self._dtype, columns)
+        return entered
+
+    def _check_codes(self, name: str, x: np.ndarray) -> None:
+        unknown = ~((x >= 0) & (x < self._layer.codes) & (x == np.floor(x)))
+        if unknown.any():
+            place = tuple(int(i) for i in np.argwhere(unknown)[0])
+            raise DataError(
+                f"{name}: expected whole numbers below {self._layer.codes} for {self._layer}; got {x[place]} at {place}"
+            )
+
+    def _numbers(self, x: Array) -> Array:
         if self._passes:
             return self._backend.asarray(x, self._dtype)
         place = self._wide if self._backend.owns(x) else self._host

@@ -16,14 +16,13 @@ from portnn.core.architecture import Entry as LayoutEntry
 from portnn.core.architecture import Layout
 from portnn.core.entry import Entry, learnt
 from portnn.core.step import Core, State
-from portnn.data.arrays import check_finite
 from portnn.data.dataset import Checked, Dataset
 from portnn.data.frames import Names
-from portnn.errors import DataError, DTypeError, ShapeError
+from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.nn import random, registry
 from portnn.nn.chain import Numbers
 from portnn.nn.metrics import METRICS
-from portnn.nn.optimizers import OPTIMIZERS, Optimizer
+from portnn.nn.optimizers import Optimizer
 from portnn.options import choose
 from portnn.types import Array, Batch, Mode, Namespace
 
@@ -78,6 +77,7 @@ class Runtime:
         self.xp = backend.xp
         """The namespace that layers, loss and optimizer compute with."""
         self._forward = backend.compile(core.forward)
+        self._least_rows = core.architecture.least_rows
         self._bind()
         self._entry = self._opened()
 
@@ -145,10 +145,7 @@ class Runtime:
 
     def inputs(self, x: Array, check: bool = False, name: str = "x", columns: Names = None) -> Array:
         """Return x, of the backend or of NumPy, as the core takes it; ``check`` refuses NaN and infinity."""
-        entered = self._entry(x)
-        if check:
-            check_finite(self.backend, name, entered, self.dtype, columns)
-        return entered
+        return self._entry(x, name, check, columns)
 
     def dataset(self, data: Checked) -> Dataset:
         """Return checked data as the core takes them. Raises DataError for what is not finite."""
@@ -184,6 +181,7 @@ class Runtime:
         It consumes the state, which is faster; whoever holds no snapshot to go back to keeps it: then nothing is
         changed by a step that fails.
         """
+        self.check_rows(int(batch[0].shape[0]), "x")
         step, update = self._steps[keep], self._updates[keep]
         state, loss = step(self.xp, update, self.state, batch, self.key, self.dials)
         if state.parameters.dtype != self._kind:
@@ -193,6 +191,14 @@ class Runtime:
         # Nothing is called between the two: an interrupt comes before both or after both.
         self.state, self.counters = state, done
         return loss
+
+    def check_rows(self, rows: int, argument: str) -> None:
+        """Refuse a last batch that has too few rows for a layer (BatchNorm: 2)."""
+        if rows < self._least_rows:
+            raise ShapeError(
+                f"{argument}: expected batches of at least {self._least_rows} rows to train on; got a last batch of "
+                f"{rows}"
+            )
 
     def end_epoch(self) -> None:
         """Count an epoch."""
@@ -309,6 +315,13 @@ class Runtime:
             raise DataError(f"{argument}: expected finite numbers within {self.dtype}'s range; got NaN or infinity")
         return self.copy(self.backend.asarray(flat, self.dtype))
 
+    def take_average(self) -> None:
+        """Put the optimizer's average of the parameters in their place."""
+        if not self.counters.update:
+            raise ArgumentError("averaged: there is no average yet; no step was taken")
+        vector = dict(zip(self.chain.slots, self.state.slots, strict=True))["average"]
+        self.state = self.state._replace(parameters=self.copy(vector))
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the whole state on the host, by name: parameters, buffers, optimizer.0 ..."""
         host, core, state = self.backend.to_numpy, self.core, self.state
@@ -320,7 +333,7 @@ class Runtime:
     def describe(self) -> dict[str, Any]:
         """Return what is beside the arrays as plain values, for a file."""
         return {
-            "optimizer": registry.describe("optimizer", self.optimizer, OPTIMIZERS),
+            "optimizer": registry.describe(self.optimizer),
             "dtype": self.dtype,
             "seed": self.seed,
             "counters": self.counters._asdict(),

@@ -11,8 +11,9 @@ from portnn.data import readers
 from portnn.data.tables import Table, class_codes, class_names, looks_like_classes, number
 from portnn.errors import ArgumentError, DataError
 from portnn.nn import random
-from portnn.nn.layers import Layer, Standardize, Unstandardize
+from portnn.nn.layer import Layer
 from portnn.nn.losses import LOSSES, find
+from portnn.nn.normalization import Standardize, Unstandardize
 
 
 @dataclass(frozen=True)

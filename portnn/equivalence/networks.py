@@ -7,9 +7,11 @@ import numpy as np
 
 from portnn.network import NeuralNetwork
 from portnn.nn.activations import ACTIVATIONS
-from portnn.nn.layers import Dropout, Standardize, Unstandardize
+from portnn.nn.layers import Activation, Dense, Embedding, Flatten, Residual
 from portnn.nn.losses import LOSSES, find
-from portnn.nn.optimizers import SGD
+from portnn.nn.noise import Dropout, GaussianNoise
+from portnn.nn.normalization import BatchNorm, LayerNorm, Standardize, Unstandardize
+from portnn.nn.optimizers import OPTIMIZERS, SGD, AdamW
 
 ROWS = 200
 
@@ -20,7 +22,8 @@ def sample(net: NeuralNetwork, rows: int = ROWS, seed: int = 0) -> tuple[np.ndar
     features = net.architecture.features
     assert features is not None
     width, loss = net.architecture.outputs, find(net.loss)
-    x = rng.standard_normal((rows, *features))
+    codes = net.architecture.layers[0].codes
+    x = rng.integers(0, codes, (rows, *features)) if codes else rng.standard_normal((rows, *features))
     if loss.labels:
         return x, rng.integers(0, width, rows)
     y = rng.random((rows, width))
@@ -43,7 +46,25 @@ def built_in(dtype: str) -> Iterator[tuple[str, NeuralNetwork]]:
         "regression: 13-64-64-2, standardised, tanh, mse, momentum",
         network(13, Standardize(), 64, 64, 2, Unstandardize(), activation="tanh", optimizer=momentum),
     )
-    for name in ACTIVATIONS:
-        yield f"activation {name}", network(20, 32, 5, activation=name)
+    names = list(ACTIVATIONS)
+    for part in (names[: len(names) // 2], names[len(names) // 2 :]):
+        layers = [layer for name in part for layer in (Dense(16), Activation(name))]
+        yield f"activations {', '.join(part)}", network(20, *layers, 5)
+    block = Residual((BatchNorm(), "relu", 16))
+    yield (
+        "batch and layer normalisation, noise, a residual block, adamw with clipping and averaging",
+        network(
+            20,
+            GaussianNoise(0.1),
+            Dense(16),
+            block,
+            LayerNorm(),
+            5,
+            optimizer=AdamW(clip_norm=1.0, l1=1e-4, l2=1e-3, average=0.9, weight_decay=0.1),
+        ),
+    )
+    yield "an embedding", network(3, Embedding(11, 4), Flatten(), 5, output="softmax", loss="cross_entropy")
     for name, loss in LOSSES.items():
         yield f"loss {name}", network(20, 5, output=loss.pair or "tanh", loss=name)
+    for name in OPTIMIZERS:
+        yield f"optimizer {name}", network(20, 5, output="tanh", optimizer=name)

@@ -29,10 +29,11 @@ their standard deviations, once in a million elements; partial sums are smaller,
 It cannot be much larger: a product in TF32 must break the bound at k = 4096.
 """
 
-ULPS = {"exp": 4.0, "log": 4.0, "log1p": 4.0, "tanh": 8.0, "sqrt": 1.0, "divide": 1.0}
+ULPS = {"exp": 4.0, "expm1": 4.0, "log": 4.0, "log1p": 4.0, "tanh": 8.0, "cos": 4.0, "sqrt": 1.0, "divide": 1.0}
 """Largest error of elementary functions in units in the last place, over NumPy's SIMD loops, SLEEF (PyTorch), XLA's
 approximations (JAX) and CUDA (Programming Guide, appendix on mathematical functions: 2 for expf, 1 for logf, 1 for
-log1pf, 2 for tanhf). tests/test_bounds.py holds every library that is installed to them."""
+log1pf, 2 for expm1f, cosf and tanhf); of cos as if it were 1, near its zeros too. tests/test_bounds.py holds every
+library that is installed to them."""
 
 
 class Bounded:
@@ -88,7 +89,11 @@ class Bounded:
         other = self._of(other)
         if self.dtype.kind in "iu":
             return Bounded(self.value * other.value)
-        error = np.abs(self.value) * other.error + self.error * np.abs(other.value) + self.error * other.error
+        sizes = np.abs(self.value), np.abs(other.value)
+        error = sizes[0] * other.error + self.error * sizes[1] + self.error * other.error
+        if np.isnan(error).any():  # an unbounded error times an exact 0 is 0
+            pairs = (sizes[0], other.error), (self.error, sizes[1]), (self.error, other.error)
+            error = sum(np.where((a == 0) | (b == 0), 0.0, a * b) for a, b in pairs)
         return self._rounded(self.value * other.value, error)
 
     __rmul__ = __mul__
@@ -173,7 +178,7 @@ class BoundingNamespace:
     def abs(self, x: Bounded) -> Bounded:
         return Bounded(np.abs(x.value), x.error, x.dtype)
 
-    def max(self, x: Bounded, *, axis: int, keepdims: bool = False) -> Bounded:
+    def max(self, x: Bounded, *, axis: int | None = None, keepdims: bool = False) -> Bounded:
         # The maximum moves by no more than the element that moves most.
         value, error = (np.max(a, axis=axis, keepdims=keepdims) for a in (x.value, x.error))
         return Bounded(value, error, x.dtype)
@@ -183,10 +188,24 @@ class BoundingNamespace:
         other = x.dtype.type(other)
         return Bounded(np.maximum(x.value, other), np.where(x.value + x.error < other, 0.0, x.error), x.dtype)
 
+    def minimum(self, x: Bounded, other: float) -> Bounded:
+        return self.negative(self.maximum(self.negative(x), -other))
+
+    def sign(self, x: Bounded) -> Bounded:
+        # In doubt it may be anything from -1 to 1.
+        return Bounded(np.sign(x.value), np.where((x.error > 0) & (np.abs(x.value) <= x.error), 2.0, 0.0), x.dtype)
+
+    def asarray(self, values: Sequence[float], *, dtype: Any) -> Bounded:
+        exact = np.asarray(values, np.float64)
+        return Bounded(exact, np.abs(exact - exact.astype(dtype)), dtype)
+
+    def take(self, x: Bounded, indices: Bounded, *, axis: int) -> Bounded:
+        return Bounded(np.take(x.value, indices.value, axis), np.take(x.error, indices.value, axis), x.dtype)
+
     def finfo(self, dtype: Any) -> Any:
         return np.finfo(dtype)
 
-    def sum(self, x: Bounded, *, axis: int | None = None, keepdims: bool = False) -> Bounded:
+    def sum(self, x: Bounded, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Bounded:
         value, size, error = (
             np.sum(a, axis=axis, keepdims=keepdims) for a in (x.value, np.abs(x.value) + x.error, x.error)
         )
@@ -205,6 +224,14 @@ class BoundingNamespace:
     def exp(self, x: Bounded) -> Bounded:
         value = np.exp(x.value)
         return x._rounded(value, np.where(np.isinf(value), 0.0, value * np.expm1(x.error)), ULPS["exp"])
+
+    def expm1(self, x: Bounded) -> Bounded:
+        value = np.expm1(x.value)
+        slope = np.where(np.isinf(value), 0.0, value + 1.0)
+        return x._rounded(value, slope * np.expm1(x.error), ULPS["expm1"])
+
+    def cos(self, x: Bounded) -> Bounded:
+        return x._rounded(np.cos(x.value), x.error + ULPS["cos"] * float(np.finfo(x.dtype).eps))  # its slope: 1 at most
 
     def log(self, x: Bounded) -> Bounded:
         room = x.value - x.error

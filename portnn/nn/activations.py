@@ -4,8 +4,10 @@ An activation is a function ``(xp, z) -> (a, backward)``, element by element (so
 ``backward(da)`` returns the gradient of ``z``.
 """
 
+import math
 from collections.abc import Callable
 
+from portnn.nn.special import erfc
 from portnn.types import Array, Closure, Namespace
 
 Activation = Callable[[Namespace, Array], tuple[Array, Closure]]
@@ -37,6 +39,63 @@ def relu(xp: Namespace, z: Array) -> tuple[Array, Closure]:
     return z * mask, lambda da: da * mask
 
 
+def leaky_relu(xp: Namespace, z: Array) -> tuple[Array, Closure]:
+    """a = z where z > 0, else 0.01 z (Maas et al. 2013)."""
+    mask = xp.astype(z > 0, z.dtype)
+    slope = mask + (1.0 - mask) * 0.01
+    return z * slope, lambda da: da * slope
+
+
+def elu(xp: Namespace, z: Array) -> tuple[Array, Closure]:
+    """a = z where z > 0, else exp(z) - 1 (Clevert et al. 2016); da/dz = 1, else exp(z)."""
+    return _elu(xp, z, 1.0, 1.0)
+
+
+def selu(xp: Namespace, z: Array) -> tuple[Array, Closure]:
+    """a = 1.0507 z where z > 0, else 1.0507 1.6733 (exp(z) - 1) (Klambauer et al. 2017)."""
+    return _elu(xp, z, 1.0507009873554804934193349852946, 1.6732632423543772848170429916717)
+
+
+def _elu(xp: Namespace, z: Array, scale: float, alpha: float) -> tuple[Array, Closure]:
+    mask = xp.astype(z > 0, z.dtype)
+    low = xp.expm1(xp.minimum(z, 0.0)) * alpha  # 0 where z > 0
+    slope = mask + (low + alpha) * (1.0 - mask)
+    return (z * mask + low) * scale, lambda da: da * (slope * scale)
+
+
+def silu(xp: Namespace, z: Array) -> tuple[Array, Closure]:
+    """a = z s with s = sigmoid(z), also called swish; da/dz = s + z s (1 - s) (Elfwing et al. 2018)."""
+    s, _ = sigmoid(xp, z)
+    return z * s, lambda da: da * (s + z * (s * (1.0 - s)))
+
+
+def gelu(xp: Namespace, z: Array) -> tuple[Array, Closure]:
+    """a = z P(z), with P the normal distribution function (Hendrycks and Gimpel 2016).
+
+    da/dz = P(z) + z exp(-z²/2) / sqrt(2 pi).
+    """
+    mask = xp.astype(z > 0, z.dtype)
+    tail = 0.5 * erfc(xp, xp.abs(z) * math.sqrt(0.5))
+    p = mask + (1.0 - 2.0 * mask) * tail
+    density = xp.exp(z * z * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
+    return z * p, lambda da: da * (p + z * density)
+
+
+def softplus(xp: Namespace, z: Array) -> tuple[Array, Closure]:
+    """a = log(1 + exp(z)), computed as max(z, 0) + log(1 + exp(-|z|)); da/dz = sigmoid(z)."""
+    s, _ = sigmoid(xp, z)
+    positive = z * xp.astype(z > 0, z.dtype)
+    return positive + xp.log1p(xp.exp(xp.negative(xp.abs(z)))), lambda da: da * s
+
+
+def hard_sigmoid(xp: Namespace, z: Array) -> tuple[Array, Closure]:
+    """a = z / 6 + 1/2, held within [0, 1] (PyTorch's form); da/dz = 1/6 between -3 and 3, else 0."""
+    above = xp.astype(z > -3.0, z.dtype)
+    beyond = 1.0 - xp.astype(z < 3.0, z.dtype)
+    slope = (above - beyond) * (1.0 / 6.0)
+    return z * slope + 0.5 * (above + beyond), lambda da: da * slope
+
+
 def softmax(xp: Namespace, z: Array) -> tuple[Array, Closure]:
     """a_i = exp(z_i) / sum_j exp(z_j) over the last axis; dz = a (da - sum_j da_j a_j).
 
@@ -47,10 +106,25 @@ def softmax(xp: Namespace, z: Array) -> tuple[Array, Closure]:
     return a, lambda da: a * (da - xp.sum(da * a, axis=-1, keepdims=True))
 
 
+def log_softmax(xp: Namespace, z: Array) -> tuple[Array, Closure]:
+    """a_i = z_i - log sum_j exp(z_j) over the last axis; dz = da - softmax(z) sum_j da_j."""
+    shifted = z - xp.max(z, axis=-1, keepdims=True)
+    a = shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+    return a, lambda da: da - xp.exp(a) * xp.sum(da, axis=-1, keepdims=True)
+
+
 ACTIVATIONS: dict[str, Activation] = {
     "identity": identity,
     "sigmoid": sigmoid,
     "tanh": tanh,
     "relu": relu,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "selu": selu,
+    "silu": silu,
+    "gelu": gelu,
+    "softplus": softplus,
+    "hard_sigmoid": hard_sigmoid,
     "softmax": softmax,
+    "log_softmax": log_softmax,
 }

@@ -46,6 +46,35 @@ def he(rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
     return rng.standard_normal(shape) * math.sqrt(2.0 / fan_in)
 
 
+def lecun(rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+    """Normal with variance 1 / in (LeCun et al. 1998, eq. 16): keeps variances for selu."""
+    return rng.standard_normal(shape) * math.sqrt(1.0 / fan_in)
+
+
+def orthogonal(rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+    """A random orthogonal matrix (Saxe et al. 2014): rows or columns, whichever are fewer, are orthonormal.
+
+    Axes after the first count as one. Sums are NumPy's own: LAPACK's differ from machine to machine.
+    """
+    columns = math.prod(shape[1:])
+    tall = rng.standard_normal((max(shape[0], columns), min(shape[0], columns)))
+    basis = _orthonormal(tall)
+    return (basis if shape[0] >= columns else basis.T).reshape(shape)
+
+
+def _orthonormal(a: np.ndarray) -> np.ndarray:
+    """Return orthonormal columns that span those of a (Gram and Schmidt, twice: Giraud et al. 2005)."""
+    q = np.zeros_like(a)
+    for k in range(a.shape[1]):
+        v = a[:, k]
+        for _ in range(2):
+            v = v - np.sum(q[:, :k] * np.sum(q[:, :k] * v[:, None], axis=0), axis=1)
+        q[:, k] = v / math.sqrt(np.sum(v * v))
+    return q
+
+
+_RECTIFIERS = frozenset({"relu", "leaky_relu", "elu", "gelu", "silu"})
+
 INITIALIZERS: dict[str, Initializer] = {
     "zeros": zeros,
     "ones": ones,
@@ -53,6 +82,8 @@ INITIALIZERS: dict[str, Initializer] = {
     "normal": normal,
     "glorot": glorot,
     "he": he,
+    "lecun": lecun,
+    "orthogonal": orthogonal,
 }
 
 
@@ -62,7 +93,12 @@ def check(name: str) -> None:
 
 
 def resolve(name: str, activation: str) -> Initializer:
-    """Return the named initializer; "auto" is he for weights that feed a relu, else glorot."""
-    if name == "auto":
-        name = "he" if activation == "relu" else "glorot"
-    return choose("initializer", name, INITIALIZERS)
+    """Return the named initializer; "auto" suits the activation that the weights feed."""
+    return choose("initializer", automatic(activation) if name == "auto" else name, INITIALIZERS)
+
+
+def automatic(activation: str) -> str:
+    """Return the initializer that suits weights that feed an activation."""
+    if activation == "selu":
+        return "lecun"
+    return "he" if activation in _RECTIFIERS else "glorot"

@@ -1,87 +1,21 @@
-"""Layers: small frozen objects that hold options; parameters live in the network's flat vector.
+"""The layers, and the table of all of them.
 
-``forward(xp, weights, x, mode)`` returns the output and a ``backward`` closure: ``dx, gradients = backward(dy)``.
-To add a layer, write a frozen dataclass with ``shapes`` and ``forward`` and enter it in LAYERS.
+To add one, write a frozen dataclass with ``shapes`` and ``forward`` (portnn/nn/layer.py) and enter it in LAYERS.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
-from portnn.errors import ShapeError
-from portnn.nn import random
+from portnn.errors import ArgumentError, ShapeError
+from portnn.nn import registry
 from portnn.nn.activations import ACTIVATIONS
-from portnn.nn.initializers import check
-from portnn.options import Plain, between, choose, positive
-from portnn.types import Array, Backward, Forward, Mode, Namespace, Weights
-
-Features = tuple[int, ...]
-
-
-class Spec(NamedTuple):
-    """One parameter or buffer; a plain tuple of the first members will do."""
-
-    shape: Features
-    initializer: str
-    decays: bool = False
-    """Whether weight decay and penalties are for it: for weights, not for biases, scales and embeddings."""
-    fan_in: int = 0
-    """Inputs of one unit, for the initializer; 0: the first axis."""
-    fan_out: int = 0
-    """Units that one input goes to; 0: the last axis."""
-
-    @property
-    def fans(self) -> tuple[int, int]:
-        """(fan_in, fan_out)."""
-        shape = self.shape or (1,)
-        return self.fan_in or shape[0], self.fan_out or shape[-1]
-
-
-SpecLike = Spec | tuple[Features, str]
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """What a layer holds and gives for one shape of input, the batch axis left out."""
-
-    output: Features
-    parameters: Mapping[str, SpecLike] = field(default_factory=dict)
-    buffers: Mapping[str, SpecLike] = field(default_factory=dict)
-
-
-class Layer(metaclass=Plain):
-    """Base of all layers. Options are plain Python values: a NumPy scalar becomes one as the layer is made."""
-
-    fitted_to: ClassVar[str] = ""
-    """What the buffers are fitted to, in the first data to train on: "x", "y" or nothing."""
-    trainable: bool = True
-    """Whether training changes the parameters; a layer may have it as an option."""
-
-    def shapes(self, features: Features) -> Shapes:
-        """Return the shapes for an input of (batch, \\*features)."""
-        raise NotImplementedError
-
-    def enter(self, xp: Namespace, weights: Weights, x: Array) -> Array:
-        """Return the data as ``forward`` takes them, for the first layer alone: before the cast to the network's dtype.
-
-        ``x`` and ``weights`` (the buffers) are float64. Must be element by element in each row.
-        """
-        return x
-
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
-        """Return (output, backward); ``backward(dy)`` returns (dx, {parameter: gradient}).
-
-        A third member gives new values of buffers by name, in training.
-        """
-        raise NotImplementedError
-
-    def fitted(self, mean: Array, rest: Array, std: Array) -> dict[str, Array]:
-        """Return the buffers for data whose columns have the mean ``mean + rest`` and that standard deviation.
-
-        ``mean`` has 24 bits: it is exact in float32.
-        """
-        raise NotImplementedError
+from portnn.nn.initializers import automatic, check
+from portnn.nn.layer import Features, Layer, Shapes, Spec
+from portnn.nn.noise import Dropout, GaussianNoise
+from portnn.nn.normalization import BatchNorm, LayerNorm, Standardize, Unstandardize
+from portnn.options import choose, positive
+from portnn.types import Array, Forward, Mode, Namespace, Weights
 
 
 @dataclass(frozen=True)
@@ -94,6 +28,7 @@ class Dense(Layer):
     units: int
     bias: bool = True
     initializer: str = "auto"
+    trainable: bool = True
 
     def __post_init__(self) -> None:
         positive("units", self.units)
@@ -101,13 +36,15 @@ class Dense(Layer):
 
     def shapes(self, features: Features) -> Shapes:
         if len(features) != 1:
-            raise ShapeError(f"Dense: expected an input of (batch, features); got (batch, {features})")
+            raise ShapeError(
+                f"Dense: expected an input of (batch, features); got (batch, {features}): Flatten() lays a row flat"
+            )
         parameters = {"W": Spec((features[0], self.units), self.initializer, decays=True)}
         if self.bias:
             parameters["b"] = Spec((self.units,), "zeros")
         return Shapes((self.units,), parameters)
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> tuple[Array, Backward]:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
         w = weights["W"]
         y = xp.matmul(x, w)
         if self.bias:
@@ -135,87 +72,152 @@ class Activation(Layer):
     def shapes(self, features: Features) -> Shapes:
         return Shapes(features)
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> tuple[Array, Backward]:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
         y, closure = ACTIVATIONS[self.name](xp, x)
         return y, lambda dy: (closure(dy), {})
 
 
 @dataclass(frozen=True)
-class Dropout(Layer):
-    """Inverted dropout (Srivastava et al. 2014): in training each element is 0 with probability ``rate``.
+class Flatten(Layer):
+    """Each row as one axis: (batch, channels, height, width) to (batch, channels height width)."""
 
-    The others are multiplied by 1 / (1 - rate), so that prediction, which drops nothing, sees the same mean. The
-    mask depends on seed, step, layer, row and column alone: it is the same on every backend.
+    def shapes(self, features: Features) -> Shapes:
+        return Shapes((math.prod(features),))
+
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+        shape = x.shape
+        return xp.reshape(x, (shape[0], math.prod(shape[1:]))), lambda dy: (xp.reshape(dy, shape), {})
+
+
+@dataclass(frozen=True)
+class Embedding(Layer):
+    """A trainable vector for each whole number below ``entries``: (batch, columns) of int32 to (batch, columns, units).
+
+    It must be the first layer; ``Flatten`` follows before a ``Dense``. A number out of range is refused where values
+    are checked, and gives infinity or NaN where they are not (``step``). dE = one_hot(x)^T dy: the same sum on every
+    library, where each has a scatter of its own.
     """
 
-    rate: float = 0.5
+    entries: int
+    units: int
+    initializer: str = "normal"
+    trainable: bool = True
 
     def __post_init__(self) -> None:
-        between("rate", self.rate, 0, 1)
+        positive("entries", self.entries)
+        positive("units", self.units)
+        check(self.initializer)
+
+    @property
+    def codes(self) -> int:  # type: ignore[override]
+        return self.entries
 
     def shapes(self, features: Features) -> Shapes:
-        return Shapes(features)
+        return Shapes((*features, self.units), {"E": Spec((self.entries, self.units), self.initializer)})
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> tuple[Array, Backward]:
-        if not mode.training or self.rate == 0:
-            return x, lambda dy: (dy, {})
-        keep = 1.0 - self.rate
-        matrix = (x.shape[0], math.prod(x.shape[1:]))
-        mask = random.bernoulli(xp, mode, matrix, keep, x.dtype) * (1.0 / keep)
-        mask = xp.reshape(mask, x.shape)
-        return x * mask, lambda dy: (dy * mask, {})
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+        table = weights["E"]
+        flat = xp.reshape(x, (-1,))
+        known = (flat > -1) & (flat < self.entries)
+        place = flat * xp.astype(known, flat.dtype)
+        y = xp.take(table, place, axis=0) * xp.expand_dims(1.0 / xp.astype(known, table.dtype), axis=1)
+
+        def backward(dy: Array) -> tuple[None, dict[str, Array]]:
+            entries = xp.arange(self.entries, dtype=flat.dtype)
+            one_hot = xp.astype(xp.expand_dims(place, axis=1) == entries, table.dtype)
+            return None, {"E": xp.matmul(xp.matrix_transpose(one_hot), xp.reshape(dy, (-1, self.units)))}
+
+        return xp.reshape(y, (*x.shape, self.units)), backward
 
 
 @dataclass(frozen=True)
-class Standardize(Layer):
-    """Per-feature standardisation: y = (x - mean) inverse_std. It must be the first layer.
+class Residual(Layer):
+    """A block with a skip: y = x + block(x) (He et al. 2016, eq. 1); dx = dy + the block's.
 
-    It is done in float64 as the data come in, before they are cast to the network's dtype: what varies by 100 around
-    1.7e9 would be gone in float32. Mean and standard deviation, weighted by ``sample_weight``, are learnt from the
-    first data to train on (``fit``, or the batch of a first ``step``) and stored with the model as buffers; a feature
-    that never varies keeps inverse_std = 1. The mean stands in two buffers, ``mean`` of 24 bits and the ``rest``, so
-    that float32 holds it too.
+    ``layers``: layer objects, widths and names of activations, as for a network; the block gives back the shape that
+    it takes.
     """
 
-    fitted_to: ClassVar[str] = "x"
+    layers: tuple[Any, ...]
+    trainable: bool = True
+
+    def __post_init__(self) -> None:
+        layers = tuple(_made(item) for item in self.layers)
+        for layer in layers:
+            if layer.fitted_to or layer.codes:
+                raise ArgumentError(f"layers: {type(layer).__name__} cannot be in a block; got {layer!r}")
+        if not self.trainable:
+            layers = tuple(_frozen(layer) for layer in layers)
+        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "least_rows", max((layer.least_rows for layer in layers), default=1))
 
     def shapes(self, features: Features) -> Shapes:
-        return Shapes(
-            features, {}, {"mean": (features, "zeros"), "rest": (features, "zeros"), "inverse_std": (features, "ones")}
-        )
+        parameters: dict[str, Spec] = {}
+        buffers: dict[str, Spec] = {}
+        inside = features
+        for i, layer in enumerate(self.layers):
+            shapes = layer.shapes(inside)
+            inside = shapes.output
+            for specs, own in ((parameters, shapes.parameters), (buffers, shapes.buffers)):
+                specs |= {f"{i}.{key}": self._resolved(i, Spec(*spec)) for key, spec in own.items()}
+        if inside != features:
+            raise ShapeError(f"Residual: expected a block that keeps the shape {features}; got {inside}")
+        return Shapes(features, parameters, buffers)
 
-    def enter(self, xp: Namespace, weights: Weights, x: Array) -> Array:
-        return ((x - weights["mean"]) - weights["rest"]) * weights["inverse_std"]
+    def _resolved(self, index: int, spec: Spec) -> Spec:
+        """Return a spec whose initializer suits the activation that follows in the block."""
+        names = [layer.name for layer in self.layers[index + 1 :] if isinstance(layer, Activation)]
+        return spec._replace(initializer=automatic(names[0])) if spec.initializer == "auto" and names else spec
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> tuple[Array, Backward]:
-        return x, lambda dy: (dy, {})
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+        y, closures = x, []
+        changed: dict[str, Array] = {}
+        for i, layer in enumerate(self.layers):
+            mine = {key.partition(".")[2]: value for key, value in weights.items() if key.partition(".")[0] == str(i)}
+            # A number of its own for each layer within a layer: random bits must differ.
+            how = mode._replace(input_gradient=True, layer=((mode.layer + 1) * 1024 + i) & 0x7FFFFFFF)
+            y, backward, *new = layer.forward(xp, mine, y, how)
+            closures.append(backward)
+            changed |= {f"{i}.{key}": value for each in new for key, value in each.items()}
 
-    def fitted(self, mean: Array, rest: Array, std: Array) -> dict[str, Array]:
-        return {"mean": mean, "rest": rest, "inverse_std": 1.0 / std}
+        def back(dy: Array) -> tuple[Array, dict[str, Array]]:
+            d = dy
+            gradients: dict[str, Array] = {}
+            for i in reversed(range(len(closures))):
+                d, own = closures[i](d)
+                gradients |= {f"{i}.{key}": value for key, value in own.items()}
+            return dy + d, gradients
+
+        return (x + y, back, changed) if changed else (x + y, back)
 
 
-@dataclass(frozen=True)
-class Unstandardize(Layer):
-    """The way back, for a regression's outputs: y = x std + mean.
+def _frozen(layer: Any) -> Any:
+    return replace(layer, trainable=False) if "trainable" in vars(layer) else layer
 
-    Both are buffers, learnt from the first targets to train on, weighted by ``sample_weight``, and stored with the
-    model: the layers before it work on numbers of size one, whatever the target's unit. It must be the last layer,
-    with the output activation identity; the loss stays in the target's unit.
-    """
 
-    fitted_to: ClassVar[str] = "y"
-
-    def shapes(self, features: Features) -> Shapes:
-        return Shapes(features, {}, {"mean": (features, "zeros"), "std": (features, "ones")})
-
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> tuple[Array, Backward]:
-        scale = weights["std"]
-        return x * scale + weights["mean"], lambda dy: (dy * scale, {})
-
-    def fitted(self, mean: Array, rest: Array, std: Array) -> dict[str, Array]:
-        return {"mean": mean + rest, "std": std}
+def _made(item: Any) -> Layer:
+    """Return the layer that a width, a name or a layer stands for."""
+    if isinstance(item, Layer):
+        return item
+    if isinstance(item, str):
+        return Activation(item)
+    return Dense(item)
 
 
 LAYERS: dict[str, type[Layer]] = {
-    kind.__name__: kind for kind in (Dense, Activation, Dropout, Standardize, Unstandardize)
+    kind.__name__: kind
+    for kind in (
+        Dense,
+        Activation,
+        Flatten,
+        Embedding,
+        Residual,
+        Dropout,
+        GaussianNoise,
+        BatchNorm,
+        LayerNorm,
+        Standardize,
+        Unstandardize,
+    )
 }
+registry.kind("layer", Layer, LAYERS)

@@ -7,6 +7,7 @@ a resumed run needs nothing but its counters.
 """
 
 import hashlib
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -73,6 +74,14 @@ def bits(xp: Namespace, mode: Mode, shape: tuple[int, int]) -> Array:
 def uniform(xp: Namespace, mode: Mode, shape: tuple[int, int], dtype: object) -> Array:
     """Return numbers in [0, 1), multiples of 2^-24: exact in float32 and float64 alike."""
     return xp.astype((bits(xp, mode, shape) >> 8) & 0xFFFFFF, dtype) * 2.0**-24
+
+
+def normal(xp: Namespace, mode: Mode, shape: tuple[int, int], dtype: object) -> Array:
+    """Return normal numbers of mean 0 and variance 1, from two uniform ones each (Box and Muller 1958)."""
+    rows, columns = shape
+    u = uniform(xp, mode, (rows, 2 * columns), dtype)
+    radius = xp.sqrt(xp.log(1.0 - u[:, :columns]) * -2.0)  # 1 - u is exact, and never 0
+    return radius * xp.cos(u[:, columns:] * (2.0 * math.pi))
 
 
 def bernoulli(xp: Namespace, mode: Mode, shape: tuple[int, int], probability: float, dtype: object) -> Array:

@@ -5,7 +5,7 @@ cannot choose what code runs.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from portnn.errors import ArgumentError, SerializationError
 T = TypeVar("T")
 
 _USERS: dict[str, Any] = {}
+_KINDS: dict[str, tuple[type, Mapping[str, Any]]] = {}
 
 
 def full_name(thing: Any) -> str:
@@ -23,7 +24,7 @@ def full_name(thing: Any) -> str:
 
 
 def register(thing: T) -> T:
-    """Make a layer, an optimizer or a loss of your own known to ``load``; return it: a decorator.
+    """Make a layer, optimizer, schedule or loss of your own known to ``load``; return it: a decorator.
 
     ::
 
@@ -38,7 +39,9 @@ def register(thing: T) -> T:
     """
     is_class = isinstance(thing, type)
     if not (is_class and is_dataclass(thing)) and not callable(getattr(thing, "function", None)):
-        raise ArgumentError(f"register: expected a layer or optimizer that is a dataclass, or a Loss; got {thing!r}")
+        raise ArgumentError(
+            f"register: expected a layer, optimizer or schedule that is a dataclass, or a Loss; got {thing!r}"
+        )
     name = full_name(thing)
     if "<" in name:  # <locals>, <lambda>: nobody could import it
         raise ArgumentError(f"register: expected something that a module holds by its name; got {name}")
@@ -68,14 +71,22 @@ def found(argument: str, name: str, ours: Mapping[str, T]) -> T:
     raise SerializationError(f"{argument}: the file needs {name!r}, which is not known here{mend}")
 
 
-def describe(argument: str, thing: Any, ours: Mapping[str, type]) -> dict[str, Any]:
-    """Return a layer or optimizer as plain values. Raises SerializationError for what ``load`` could not rebuild."""
-    kind = type(thing)
-    name = name_in_files(argument, kind, ours)
-    options = {field.name: getattr(thing, field.name) for field in fields(thing) if field.init}
+def kind(name: str, base: type, ours: Mapping[str, Any]) -> None:
+    """Note a kind of part ("layer"), its base class and the table of ours: parts may hold parts of any kind."""
+    _KINDS[name] = base, ours
+
+
+def describe(thing: Any) -> dict[str, Any]:
+    """Return a layer, optimizer or schedule as plain values.
+
+    Raises SerializationError for what ``load`` could not rebuild.
+    """
+    argument = _kind_of(thing)
+    name = name_in_files(argument, type(thing), _KINDS[argument][1])
+    options = {field.name: _described(getattr(thing, field.name)) for field in fields(thing) if field.init}
     description = {argument: name, **options}
     try:
-        again = rebuilt(argument, json.loads(json.dumps(description, allow_nan=False)), ours)
+        again = rebuilt(argument, json.loads(json.dumps(description, allow_nan=False)))
     except (TypeError, ValueError) as error:
         raise SerializationError(f"{argument} {name}: expected options that are plain JSON values; {error}") from error
     if again != thing:
@@ -83,12 +94,26 @@ def describe(argument: str, thing: Any, ours: Mapping[str, type]) -> dict[str, A
     return description
 
 
-def rebuilt(argument: str, description: Mapping[str, Any], ours: Mapping[str, Callable[..., T]]) -> T:
-    """Return the layer or optimizer that ``describe`` described."""
-    options = {key: _tupled(value) for key, value in description.items()}
-    return found(argument, str(options.pop(argument)), ours)(**options)
+def rebuilt(argument: str, description: Mapping[str, Any]) -> Any:
+    """Return the part of that kind that ``describe`` described."""
+    options = {key: _rebuilt(value) for key, value in description.items()}
+    return found(argument, str(options.pop(argument)), _KINDS[argument][1])(**options)
 
 
-def _tupled(value: Any) -> Any:
-    """Return JSON's lists as tuples: options are immutable."""
-    return tuple(map(_tupled, value)) if isinstance(value, list) else value
+def _kind_of(thing: Any) -> str:
+    return next((name for name, (base, _) in _KINDS.items() if isinstance(thing, base)), "")
+
+
+def _described(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_described(each) for each in value]
+    return describe(value) if _kind_of(value) else value
+
+
+def _rebuilt(value: Any) -> Any:
+    """Return JSON's lists as tuples, for options are immutable, and descriptions as the parts that they describe."""
+    if isinstance(value, list):
+        return tuple(map(_rebuilt, value))
+    if isinstance(value, dict):
+        return rebuilt(next(name for name in _KINDS if name in value), value)
+    return value

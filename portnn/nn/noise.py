@@ -1,0 +1,60 @@
+"""Layers that draw random bits in training: counted, so that every backend has the same."""
+
+import math
+from dataclasses import dataclass
+
+from portnn.nn import random
+from portnn.nn.layer import Features, Layer, Shapes
+from portnn.options import between
+from portnn.types import Array, Forward, Mode, Namespace, Weights
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Inverted dropout (Srivastava et al. 2014): in training each element is 0 with probability ``rate``.
+
+    The others are multiplied by 1 / (1 - rate), so that prediction, which drops nothing, sees the same mean. The
+    mask depends on seed, step, layer, row and column alone: it is the same on every backend.
+    """
+
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        between("rate", self.rate, 0, 1)
+
+    def shapes(self, features: Features) -> Shapes:
+        return Shapes(features)
+
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+        if not mode.training or self.rate == 0:
+            return x, lambda dy: (dy, {})
+        keep = 1.0 - self.rate
+        mask = xp.reshape(random.bernoulli(xp, mode, _matrix(x), keep, x.dtype), x.shape) * (1.0 / keep)
+        return x * mask, lambda dy: (dy * mask, {})
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Layer):
+    """Adds normal noise of the given standard deviation in training; nothing at prediction.
+
+    The bits behind it depend on seed, step, layer, row and column alone; what each library makes of them differs by its
+    logarithm and cosine, in the last places.
+    """
+
+    std: float = 0.1
+
+    def __post_init__(self) -> None:
+        between("std", self.std)
+
+    def shapes(self, features: Features) -> Shapes:
+        return Shapes(features)
+
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+        if mode.training and self.std:
+            x = x + xp.reshape(random.normal(xp, mode, _matrix(x), x.dtype), x.shape) * self.std
+        return x, lambda dy: (dy, {})
+
+
+def _matrix(x: Array) -> tuple[int, int]:
+    """Return the shape of x with each row laid flat."""
+    return x.shape[0], math.prod(x.shape[1:])

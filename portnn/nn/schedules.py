@@ -1,0 +1,163 @@
+"""Schedules: the learning rate as a plain function of the step, counted from 0.
+
+They are computed with Python's ``+ - * /`` alone, which IEEE 754 defines to the bit: a power or a cosine of the
+machine's library may differ in its last bit elsewhere. To add one, write a frozen dataclass and enter it in SCHEDULES.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from portnn.nn import registry
+from portnn.options import Plain, between, positive
+
+Rate: TypeAlias = Callable[[int], float]
+
+
+def power(base: float, exponent: int) -> float:
+    """Return base^exponent for a whole exponent of at least 0, by squaring."""
+    result = 1.0
+    while exponent:
+        if exponent & 1:
+            result *= base
+        base *= base
+        exponent >>= 1
+    return result
+
+
+def cosine(turn: float) -> float:
+    """Return cos(pi turn) for turn in [0, 1], within 2^-49: its Taylor series, on the quarter where that is short."""
+    if turn > 0.5:
+        return -cosine(1.0 - turn)
+    if turn > 0.25:  # cos a = 1 - 2 sin²(a / 2), with sin(a / 2) by its own series
+        sine = _series(math.pi * turn * 0.5, 1)
+        return 1.0 - 2.0 * sine * sine
+    return _series(math.pi * turn, 0)
+
+
+def _series(x: float, first: int) -> float:
+    """Return the sum of (-1)^k x^n / n! over n = first + 2k: cosine (0) or sine (1)."""
+    term = total = x if first else 1.0
+    for n in range(first + 2, 24, 2):
+        term *= -x * x / (n * (n - 1))
+        total += term
+    return total
+
+
+@dataclass(frozen=True)
+class Schedule(metaclass=Plain):
+    """Base of all schedules: ``schedule(step)``, step counted from 0, is the learning rate of that step."""
+
+    rate: float
+    """The rate that the schedule starts from, or rises to."""
+
+    def __post_init__(self) -> None:
+        between("rate", self.rate)
+
+    def __call__(self, step: int) -> float:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The same rate at each step."""
+
+    def __call__(self, step: int) -> float:
+        return self.rate
+
+
+@dataclass(frozen=True)
+class Steps(Schedule):
+    """rate factor^(step // every): down in steps."""
+
+    every: int
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive("every", self.every)
+        between("factor", self.factor)
+
+    def __call__(self, step: int) -> float:
+        return self.rate * power(self.factor, step // self.every)
+
+
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """rate decay^step."""
+
+    decay: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        between("decay", self.decay)
+
+    def __call__(self, step: int) -> float:
+        return self.rate * power(self.decay, step)
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """From rate to final along half a cosine over ``steps`` steps, then final (Loshchilov and Hutter 2017, eq. 5)."""
+
+    steps: int
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive("steps", self.steps)
+        between("final", self.final)
+
+    def __call__(self, step: int) -> float:
+        part = min(step, self.steps) / self.steps
+        return self.final + (self.rate - self.final) * 0.5 * (1.0 + cosine(part))
+
+
+@dataclass(frozen=True)
+class WarmUp(Schedule):
+    """From rate / steps straight up to rate over ``steps`` steps, then ``then`` from its own step 0, or rate."""
+
+    steps: int
+    then: Schedule | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive("steps", self.steps)
+
+    def __call__(self, step: int) -> float:
+        if step < self.steps:
+            return self.rate * (step + 1) / self.steps
+        return self.rate if self.then is None else self.then(step - self.steps)
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Up along half a cosine from rate / 25 to rate, then down to rate / 250,000 (Smith and Topin 2018; as PyTorch)."""
+
+    steps: int
+    warm: float = 0.3
+    """Share of the steps that go up."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive("steps", self.steps)
+        between("warm", self.warm, 0.0, 1.0)
+
+    def __call__(self, step: int) -> float:
+        low, lowest, peak = self.rate / 25.0, self.rate / 25.0 / 1e4, self.warm * self.steps - 1.0
+        step = min(step, self.steps - 1)
+        if step < peak:
+            return low + (self.rate - low) * 0.5 * (1.0 - cosine(step / peak))
+        return lowest + (self.rate - lowest) * 0.5 * (1.0 + cosine((step - peak) / (self.steps - 1 - peak)))
+
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    "constant": Constant,
+    "steps": Steps,
+    "exponential": Exponential,
+    "cosine": Cosine,
+    "warm_up": WarmUp,
+    "one_cycle": OneCycle,
+}
+registry.kind("schedule", Schedule, SCHEDULES)
