@@ -6,6 +6,7 @@ from pathlib import Path
 if not (Path(__file__).parent / "backends").is_dir():
     __path__.append(str(Path(__file__).parents[1]))
 
+from portnn import callbacks
 from portnn.backend import BackendInfo, available_backends, get_backend
 from portnn.data.files import read_pickled_weights
 from portnn.equivalence.compare import compare
@@ -73,6 +74,7 @@ __all__ = [
     "Standardize",
     "Unstandardize",
     "available_backends",
+    "callbacks",
     "compare",
     "get_backend",
     "read_pickled_weights",

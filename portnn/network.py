@@ -10,6 +10,7 @@ from typing import Any
 
 from portnn import training
 from portnn.backend import Backend, backend_of, get_backend, requested_backend, with_dtype
+from portnn.callbacks import Told, hooks
 from portnn.core.architecture import Architecture
 from portnn.core.runtime import PREDICT_ROWS, Runtime
 from portnn.core.step import Core
@@ -137,6 +138,7 @@ class NeuralNetwork:
         shuffle: bool = True,
         validation: float | tuple[object, object] | None = None,
         metrics: Sequence[str] = (),
+        callbacks: Sequence[Told] = (),
         sample_weight: object = None,
         progress: bool | None = None,
     ) -> History:
@@ -145,14 +147,17 @@ class NeuralNetwork:
         ``x`` is (rows, features), ``y`` (rows, outputs), (rows,) for one output, or integer labels, (rows,), for
         cross_entropy. ``batch_size=None`` is the full batch. ``validation`` is a share of the rows, held out at
         random, or (x, y). ``metrics``: names, measured after each epoch. ``sample_weight``: (rows,); the rows trained
-        on and those held out are each weighted among themselves. ``progress=None`` shows a bar on work of over a
-        second, on a terminal. The columns of a data frame are remembered by name: later ones are taken in their order.
+        on and those held out are each weighted among themselves. ``callbacks``: functions ``(network, event)`` that
+        are told of each epoch, or Callbacks (portnn/callbacks.py); one that returns True ends the training.
+        ``progress=None`` shows a bar on work of over a second, on a terminal. The columns of a data frame are
+        remembered by name: later ones are taken in their order.
 
         Ctrl-C is held back to the end of the step: the network stays usable, and KeyboardInterrupt is raised.
         Raises ShapeError, DTypeError, DataError for data that cannot be used, before anything is changed;
         DivergenceError where loss or parameters stop being finite, with the network as at the start of the epoch.
         """
         epochs, size = positive("epochs", epochs), None if batch_size is None else positive("batch_size", batch_size)
+        told = hooks(self, callbacks)
         schema, runtime = self._settled(x, y)
         with runtime.backend.scope():
             whole, rest = schema.sets(runtime.backend, x, y, sample_weight, validation, self._seed)
@@ -162,8 +167,18 @@ class NeuralNetwork:
             if not all(runtime.backend.read([runtime.finite()])):
                 raise DivergenceError("network: expected finite parameters to start from; got NaN or infinity")
             self._commit(schema, runtime)
+            after_epoch, after_step = told
             return training.fit(
-                runtime, data, held, epochs=epochs, batch_size=size, shuffle=shuffle, metrics=metrics, progress=progress
+                runtime,
+                data,
+                held,
+                epochs=epochs,
+                batch_size=size,
+                shuffle=shuffle,
+                metrics=metrics,
+                progress=progress,
+                after_epoch=after_epoch,
+                after_step=after_step,
             )
 
     def prepared(self, x: object, y: object) -> tuple[Runtime, Dataset]:

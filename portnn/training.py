@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from portnn import plot
 from portnn.core.runtime import Runtime
-from portnn.data.dataset import Dataset
+from portnn.data.dataset import Source
 from portnn.errors import DivergenceError
 from portnn.nn import random
 
@@ -35,6 +35,25 @@ class History:
         if "validation_loss" in self.metrics:
             series["validation"] = self.metrics["validation_loss"]
         return plot.curves(series, path, log=log)
+
+
+class Event(NamedTuple):
+    """Where a fit is, as callbacks are told."""
+
+    epoch: int
+    """Epochs finished since the network was made."""
+    step: int
+    """Steps taken since then."""
+    loss: Any
+    """After an epoch its training loss; after a step that of its batch, a 0-d array that nobody has waited for."""
+    metrics: Mapping[str, float]
+    """What was measured after the epoch; empty after a step."""
+    history: History
+    """Of this fit, up to here."""
+
+
+Hook = Callable[[Event], bool]
+"""Is told of each epoch or step; true ends the training there, with the network as it is."""
 
 
 @contextmanager
@@ -75,14 +94,16 @@ def _bar(progress: bool | None, steps: int) -> Any:
 
 def fit(
     runtime: Runtime,
-    data: Dataset,
-    validation: Dataset | None,
+    data: Source,
+    validation: Source | None,
     *,
     epochs: int,
     batch_size: int | None,
     shuffle: bool,
     metrics: Sequence[str],
     progress: bool | None,
+    after_epoch: Hook,
+    after_step: Hook | None,
 ) -> History:
     """Train on checked data; see NeuralNetwork.fit."""
     history = History()
@@ -98,7 +119,7 @@ def fit(
             if shuffle and steps > 1:
                 rng = random.generator(runtime.seed, random.SHUFFLE, runtime.counters.epoch)
                 order = runtime.backend.asarray(rng.permutation(data.rows))
-            losses, rows, whole = [], [], True
+            losses, rows, whole, ended = [], [], True, False
             try:
                 for batch in data.batches(xp, size, order, mean):
                     whole = False
@@ -106,6 +127,9 @@ def fit(
                     whole = True
                     rows.append(batch[0].shape[0])
                     bar.update()
+                    if after_step and after_step(_event(runtime, losses[-1], {}, history)):
+                        ended = True
+                        break
                     release()
             except BaseException:
                 # A step that fails may have consumed its state; those before an interrupt may have diverged.
@@ -113,6 +137,9 @@ def fit(
                     runtime.restore(backup)
                 raise
             values = _read(runtime, losses)
+            if ended and not _diverged(runtime, values):
+                release()
+                break
             if found := _diverged(runtime, values):
                 runtime.restore(backup)
                 raise DivergenceError(
@@ -129,8 +156,15 @@ def fit(
             if not bar.disable:
                 shown = {"loss": history.loss[-1], **measured}
                 bar.set_postfix({k: f"{v:.4g}" for k, v in shown.items()}, refresh=False)
+            ended = after_epoch(_event(runtime, history.loss[-1], measured, history))
             release()
+            if ended:
+                break
     return history
+
+
+def _event(runtime: Runtime, loss: Any, measured: Mapping[str, float], history: History) -> Event:
+    return Event(runtime.counters.epoch, runtime.counters.step, loss, measured, history)
 
 
 def _read(runtime: Runtime, losses: list[Any]) -> list[float]:
@@ -153,9 +187,7 @@ def _diverged(runtime: Runtime, values: list[float]) -> str:
     return ""
 
 
-def _measure(
-    runtime: Runtime, data: Dataset, validation: Dataset | None, metrics: Sequence[str]
-) -> Mapping[str, float]:
+def _measure(runtime: Runtime, data: Source, validation: Source | None, metrics: Sequence[str]) -> Mapping[str, float]:
     measured: dict[str, float] = {}
     if metrics:
         measured |= runtime.evaluate(data, metrics)

@@ -16,7 +16,7 @@ from portnn.core.architecture import Entry as LayoutEntry
 from portnn.core.architecture import Layout
 from portnn.core.entry import Entry, learnt
 from portnn.core.step import Core, State
-from portnn.data.dataset import Checked, Dataset
+from portnn.data.dataset import Checked, Dataset, Source
 from portnn.data.frames import Names
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.nn import random, registry
@@ -233,18 +233,19 @@ class Runtime:
         ]
         return self.backend.xp.concat(parts)
 
-    def evaluate(self, dataset: Dataset, metrics: Sequence[str]) -> dict[str, float]:
+    def evaluate(self, source: Source, metrics: Sequence[str]) -> dict[str, float]:
         """Return {"loss": ..., metric: ...}."""
         xp = self.backend.xp
-        losses, outputs = [], []
-        for batch in dataset.batches(xp, PREDICT_ROWS, None, mean=False):
+        losses, outputs, targets = [], [], []
+        for batch in source.batches(xp, PREDICT_ROWS, None, mean=False):
             loss, output = self.core.evaluate(self.xp, self.state, batch)
             losses.append(loss)
             outputs.append(output)
-        whole = xp.concat(outputs)
-        measured = [METRICS[name](self.xp, whole, dataset.y) for name in metrics]
+            targets.append(batch[1])
+        whole, truth = (xp.concat(parts) if metrics else None for parts in (outputs, targets))
+        measured = [METRICS[name](self.xp, whole, truth) for name in metrics]
         values = self.backend.read([*losses, *measured])
-        loss = sum(values[: len(losses)]) / (dataset.rows if self.core.loss.mean else 1)
+        loss = sum(values[: len(losses)]) / (source.rows if self.core.loss.mean else 1)
         return {"loss": loss, **dict(zip(metrics, values[len(losses) :], strict=True))}
 
     # ---- the state, in and out

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -52,9 +53,23 @@ class Checked:
         return (scaled / scaled.mean() if mean else self.weight)[:, None]
 
 
+class Source(Protocol):
+    """Where training takes its batches from: arrays in memory (Dataset), or whatever else can give them in an order."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+
+    def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+        """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand.
+
+        ``mean``: whether the weights of a batch are divided by its rows.
+        """
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """Data as the core takes them, on one backend and in the network's dtype."""
+    """A source of arrays on one backend, as the core takes them, in the network's dtype."""
 
     x: Array
     y: Array
