@@ -69,7 +69,7 @@ FAULTS = [
     # Evaluation and history
     Fault("evaluate as a mean of batch means", f"{CORE}/runtime.py", "dataset.batches(xp, PREDICT_ROWS, None, mean=False)",
           "dataset.batches(xp, PREDICT_ROWS, None, mean=self.core.loss.mean)", "tests/test_evaluation.py"),
-    Fault("metrics of the last batch only", f"{CORE}/runtime.py", "METRICS[name](self.xp, whole, dataset.y)", "METRICS[name](self.xp, output, batch[1])",
+    Fault("metrics of the last batch only", f"{CORE}/runtime.py", "METRICS[name](self.xp, whole, truth)", "METRICS[name](self.xp, output, batch[1])",
           "tests/test_evaluation.py"),
     Fault("rows beyond the prediction batch ignored", f"{CORE}/runtime.py", "            outputs.append(output)\n",
           "            outputs.append(output)\n            break\n", "tests/test_evaluation.py"),
