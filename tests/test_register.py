@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import portnn
-from portnn import ArgumentError, Layer, Loss, NeuralNetwork, SerializationError, Shapes
+from portnn import ArgumentError, Dense, Layer, Loss, NeuralNetwork, Residual, SerializationError, Shapes
 from portnn.nn import registry
 from portnn.nn.losses import LOSSES
 
@@ -57,6 +57,34 @@ def network(*hidden, **options):
     return NeuralNetwork(3, *hidden, 2, **{"seed": 0, **options})
 
 
+@portnn.register
+def squared(xp, z):
+    return z * z, lambda da: da * (2.0 * z)
+
+
+def unknown(xp, z):
+    return z, lambda da: da
+
+
+def test_an_activation_of_ones_own(tmp_path):
+    """In the layers, in a block, as ``activation`` and ``output``; files name it; others are refused."""
+    for net in (
+        network(4, squared, Residual((Dense(4), squared))),
+        network(4, 4, activation=squared),
+        network(4, output=squared),
+        NeuralNetwork(3, 4, "tanh", 2, "test_register:squared", seed=0),
+    ):
+        net.fit(X, X[:, :2])
+        net.save(tmp_path / "m")
+        other = NeuralNetwork.load(tmp_path / "m")
+        np.testing.assert_array_equal(other.predict(X), net.predict(X))
+    hidden = np.tanh(X.astype("f") @ net.parameters["W1"] + net.parameters["b1"])
+    np.testing.assert_allclose(net.predict(X), (hidden @ net.parameters["W2"] + net.parameters["b2"]) ** 2, rtol=1e-4)
+    for make in (lambda: network(4, unknown), lambda: network(4, output=unknown), lambda: network(4, "nowhere:f")):
+        with pytest.raises(SerializationError, match=r"register|nowhere"):
+            make()
+
+
 def test_in_another_process(tmp_path):
     """The example: a layer, an optimizer and a loss of a package, in under forty lines."""
     assert len((EXAMPLES / "own" / "parts.py").read_text().splitlines()) < 40
@@ -67,7 +95,7 @@ def test_in_another_process(tmp_path):
     )
     assert trained.returncode == loaded.returncode == 0, trained.stderr + loaded.stderr
     assert trained.stdout.splitlines()[-1] == loaded.stdout.splitlines()[-1]
-    with pytest.raises(SerializationError, match=r"needs 'own.parts:Scale', .*: import own.parts, which registers it"):
+    with pytest.raises(SerializationError, match=r"needs 'own.parts:Centre', .*: import own.parts, which registers it"):
         NeuralNetwork.load(tmp_path / "own.safetensors")
 
 
@@ -134,7 +162,7 @@ def test_what_cannot_be_registered():
         factor: float = 2.0
 
     for thing, message in (
-        (Plain, "expected a layer, optimizer or schedule that is a dataclass, or a Loss"),
+        (Plain, "expected a layer, optimizer or schedule that is a dataclass, a Loss"),
         ("Dense", "expected a layer, optimizer or schedule"),
         (Local, r"expected something that a module holds by its name; got .*<locals>"),
         (Loss(lambda xp, a, y, w: (a, y)), "a module holds by its name; got .*<lambda>"),

@@ -1,4 +1,4 @@
-"""A layer, an optimizer and a loss of one's own: each is registered, so that files can name it."""
+"""A layer, an optimizer and a loss of one's own, each registered so that files can name it."""
 
 from dataclasses import dataclass
 
@@ -7,33 +7,33 @@ import portnn
 
 @portnn.register
 @dataclass(frozen=True)
-class Scale(portnn.Layer):
-    """y = s x, with one trainable s per feature; ds = sum of dy x over the batch."""
+class Centre(portnn.Layer):
+    """y = x - mean + s, with a running mean in a buffer and one trainable s per feature; ds = sum of dy over rows."""
 
     def shapes(self, features):
-        return portnn.Shapes(features, {"s": (features, "ones")})
+        return portnn.Shapes(features, {"s": (features, "zeros")}, {"mean": (features, "zeros")})
 
     def forward(self, xp, weights, x, mode):
-        return x * weights["s"], lambda dy: (dy * weights["s"], {"s": xp.sum(dy * x, axis=0)})
+        mean = weights["mean"] * 0.9 + xp.sum(x, axis=0) * (0.1 / x.shape[0])
+        return x - weights["mean"] + weights["s"], lambda dy: (dy, {"s": xp.sum(dy, axis=0)}), {"mean": mean}
 
 
 @portnn.register
 @dataclass(frozen=True)
-class RMSProp(portnn.Optimizer):
-    """v = decay v + (1 - decay) g²; p = p - learning_rate g / (sqrt(v) + 1e-8) (Tieleman and Hinton 2012)."""
+class SignSGD(portnn.Optimizer):
+    """v = decay v + (1 - decay) g; p = p - learning_rate sign(v) (Bernstein et al. 2018)."""
 
     decay: float = 0.9
     slots = ("v",)
 
     def kernel(self, xp, parameters, gradients, slots, dials):
-        v = slots[0] * self.decay + gradients * gradients * (1.0 - self.decay)
-        return parameters - dials[0] * (gradients / (xp.sqrt(v) + 1e-8)), (v,)
+        v = slots[0] * self.decay + gradients * (1.0 - self.decay)
+        return parameters - xp.sign(v) * dials[0], (v,)
 
 
+@portnn.register
+@portnn.Loss
 def pseudo_huber(xp, a, y, weight):
-    """L = r - 1 with r = sqrt(1 + (a - y)²), summed over the outputs; dL/da = (a - y) / r."""
+    """L = r - 1 with r = sqrt(1 + (a - y)^2), summed over the outputs; dL/da = (a - y) / r."""
     r = xp.sqrt(1.0 + (a - y) * (a - y))
     return xp.sum((r - 1.0) * weight), (a - y) * (1.0 / r) * weight
-
-
-huber = portnn.register(portnn.Loss(pseudo_huber))

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from portnn.errors import ArgumentError, ShapeError
-from portnn.nn import random, registry
-from portnn.nn.activations import ACTIVATIONS
+from portnn.nn import activations, random, registry
 from portnn.nn.initializers import resolve
 from portnn.nn.layer import Features, Layer, Spec
 from portnn.nn.layers import Activation, Dense, Residual
 from portnn.nn.normalization import BatchNorm, Standardize, Unstandardize
-from portnn.options import choose, plain, positive
+from portnn.options import plain, positive
 from portnn.types import Array, Namespace
 
 
@@ -109,16 +108,17 @@ class Architecture:
         initializer: str,
     ) -> "Architecture":
         """Read the widths, names and layers that a user typed."""
-        choose("activation", activation, ACTIVATIONS)
-        choose("output", output, ACTIVATIONS)
-        rest = [plain(item) for item in items]
+        activation, output = map(activations.name_of, (activation, output))
+        activations.find("activation", activation)
+        activations.find("output", output)
+        rest: list[Any] = [item if isinstance(item, Layer) else activations.name_of(plain(item)) for item in items]
         features: Features | None = None
         if rest and isinstance(rest[0], int | tuple):
             first = rest.pop(0)
             features = tuple(positive("units", width) for width in (first if isinstance(first, tuple) else (first,)))
         if rest and isinstance(rest[-1], str):
             name = str(rest.pop())
-            choose("layers", name, ACTIVATIONS)
+            activations.find("layers", name)
             if output not in ("identity", name):
                 raise ArgumentError(f"output: the last layer is {name!r} already; got output={output!r}")
             output = name
@@ -127,7 +127,7 @@ class Architecture:
             if isinstance(item, Layer):
                 layers.append(item)
             elif isinstance(item, str):
-                choose("layers", item, ACTIVATIONS)
+                activations.find("layers", item)
                 layers.append(Activation(item))
             elif isinstance(item, int):
                 layers.append(Dense(item, bias, initializer))
@@ -232,6 +232,6 @@ class Architecture:
     def from_description(cls, description: Mapping[str, Any]) -> "Architecture":
         """Return the architecture that ``describe`` described."""
         layers = [registry.rebuilt("layer", options) for options in description["layers"]]
-        choose("output", description["output"], ACTIVATIONS)
+        activations.find("output", description["output"])
         features = description["features"]
         return cls(tuple(layers), description["output"], None if features is None else tuple(features))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from portnn.core.architecture import Architecture, Layout
-from portnn.nn.activations import ACTIVATIONS
+from portnn.nn import activations
 from portnn.nn.losses import Loss
 from portnn.nn.random import Key
 from portnn.types import Array, Backward, Batch, Mode, Namespace, Weights
@@ -74,14 +74,14 @@ class Core:
     def forward(self, xp: Namespace, state: State, x: Array) -> Array:
         """Return the network's output, (batch, outputs), in inference mode."""
         z, *_ = self._run(xp, state, x, Mode(training=False))
-        return ACTIVATIONS[self.architecture.output](xp, z)[0]
+        return activations.find("output", self.architecture.output)(xp, z)[0]
 
     def evaluate(self, xp: Namespace, state: State, batch: Batch) -> tuple[Array, Array]:
         """Return (loss, output) in inference mode."""
         x, y, weight = batch
         z, *_ = self._run(xp, state, x, Mode(training=False))
         loss, _ = self.loss.function(xp, z, y, weight)
-        return loss, ACTIVATIONS[self.architecture.output](xp, z)[0]
+        return loss, activations.find("output", self.architecture.output)(xp, z)[0]
 
     def gradients(
         self, xp: Namespace, state: State, batch: Batch, mode: Mode, look: Look = unseen

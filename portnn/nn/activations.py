@@ -7,7 +7,9 @@ An activation is a function ``(xp, z) -> (a, backward)``, element by element (so
 import math
 from collections.abc import Callable
 
+from portnn.nn import registry
 from portnn.nn.special import erfc
+from portnn.options import choose
 from portnn.types import Array, Closure, Namespace
 
 Activation = Callable[[Namespace, Array], tuple[Array, Closure]]
@@ -128,3 +130,15 @@ ACTIVATIONS: dict[str, Activation] = {
     "softmax": softmax,
     "log_softmax": log_softmax,
 }
+
+
+def find(argument: str, name: str) -> Activation:
+    """Return the activation of that name; "module:name" is one of a user's own, that is registered."""
+    if isinstance(name, str) and ":" in name:
+        return registry.found(argument, name, ACTIVATIONS)
+    return choose(argument, name, ACTIVATIONS)
+
+
+def name_of(activation: "str | Activation") -> str:
+    """Return the name of an activation, or of a registered function. Raises SerializationError for any other."""
+    return registry.name_in_files("activation", activation, ACTIVATIONS) if callable(activation) else activation

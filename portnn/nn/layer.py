@@ -70,7 +70,7 @@ class Layer(metaclass=Plain):
     def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
         """Return (output, backward); ``backward(dy)`` returns (dx, {parameter: gradient}).
 
-        A third member gives new values of buffers by name, in training.
+        A third member gives new values of buffers by name; they are taken in training.
         """
         raise NotImplementedError
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from portnn.errors import ArgumentError, ShapeError
-from portnn.nn import registry
-from portnn.nn.activations import ACTIVATIONS
+from portnn.nn import activations, registry
 from portnn.nn.initializers import automatic, check
 from portnn.nn.layer import Features, Layer, Shapes, Spec
 from portnn.nn.noise import Dropout, GaussianNoise
 from portnn.nn.normalization import BatchNorm, LayerNorm, Standardize, Unstandardize
-from portnn.options import choose, positive
+from portnn.options import positive
 from portnn.types import Array, Forward, Mode, Namespace, Weights
 
 
@@ -62,18 +61,19 @@ class Dense(Layer):
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """An activation function as a layer."""
+    """An activation function as a layer, by its name or a registered function."""
 
     name: str
 
     def __post_init__(self) -> None:
-        choose("activation", self.name, ACTIVATIONS)
+        object.__setattr__(self, "name", activations.name_of(self.name))
+        activations.find("activation", self.name)
 
     def shapes(self, features: Features) -> Shapes:
         return Shapes(features)
 
     def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
-        y, closure = ACTIVATIONS[self.name](xp, x)
+        y, closure = activations.find("activation", self.name)(xp, x)
         return y, lambda dy: (closure(dy), {})
 
 
@@ -199,9 +199,7 @@ def _made(item: Any) -> Layer:
     """Return the layer that a width, a name or a layer stands for."""
     if isinstance(item, Layer):
         return item
-    if isinstance(item, str):
-        return Activation(item)
-    return Dense(item)
+    return Activation(item) if isinstance(item, str) or callable(item) else Dense(item)
 
 
 LAYERS: dict[str, type[Layer]] = {

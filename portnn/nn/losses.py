@@ -18,7 +18,8 @@ from typing import Any
 
 from portnn.errors import ArgumentError
 from portnn.nn import registry
-from portnn.nn.activations import ACTIVATIONS, Activation, sigmoid
+from portnn.nn.activations import Activation, sigmoid
+from portnn.nn.activations import find as find_activation
 from portnn.options import between, choose, plain
 from portnn.types import Array, LossFunction, Namespace
 
@@ -192,7 +193,7 @@ def for_output(named: str | Loss | None, output: str) -> Loss:
         return loss
     if loss.pair is not None:
         raise ArgumentError(f'loss: {name!r} needs output="{loss.pair}"; got output="{output}"')
-    return replace(loss, function=partial(_composed, choose("output", output, ACTIVATIONS), loss.function))
+    return replace(loss, function=partial(_composed, find_activation("output", output), loss.function))
 
 
 def _composed(

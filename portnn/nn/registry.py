@@ -7,6 +7,7 @@ cannot choose what code runs.
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from types import FunctionType
 from typing import Any, TypeVar
 
 from portnn.errors import ArgumentError, SerializationError
@@ -24,7 +25,7 @@ def full_name(thing: Any) -> str:
 
 
 def register(thing: T) -> T:
-    """Make a layer, optimizer, schedule or loss of your own known to ``load``; return it: a decorator.
+    """Make a layer, optimizer, schedule, loss or activation of your own known to ``load``; return it: a decorator.
 
     ::
 
@@ -32,15 +33,19 @@ def register(thing: T) -> T:
         @dataclass(frozen=True)
         class Scale(portnn.Layer): ...
 
+        @portnn.register
+        def mish(xp, z): ...  # an activation: NeuralNetwork(4, 8, mish, 3)
+
         huber = portnn.register(portnn.Loss(huber_function))
 
     A class must be a dataclass whose options are plain JSON values; a file names it by its module and name, and whoever
     loads the file imports that module first. Raises ArgumentError for what a file could not name.
     """
     is_class = isinstance(thing, type)
-    if not (is_class and is_dataclass(thing)) and not callable(getattr(thing, "function", None)):
+    functions = callable(getattr(thing, "function", None)), isinstance(thing, FunctionType)
+    if not (is_class and is_dataclass(thing)) and not any(functions):
         raise ArgumentError(
-            f"register: expected a layer, optimizer or schedule that is a dataclass, or a Loss; got {thing!r}"
+            f"register: expected a layer, optimizer or schedule that is a dataclass, a Loss or function; got {thing!r}"
         )
     name = full_name(thing)
     if "<" in name:  # <locals>, <lambda>: nobody could import it
