@@ -23,7 +23,7 @@ def run(folder: Path, name: str, *arguments: str) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("mnist.py", "infer.py")])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("mnist.py", "mnist_best.py", "infer.py")])
 def test_example(name, tmp_path):
     pytest.importorskip("matplotlib")
     assert run(tmp_path, name)
@@ -60,7 +60,8 @@ def test_examples_are_listed():
     assert all(f"`{name}`" in listed for name in NAMES)
 
 
-def test_mnist_says_what_it_needs(tmp_path):
-    result = subprocess.run([sys.executable, EXAMPLES / "mnist.py"], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("name", ["mnist.py", "mnist_best.py"])
+def test_mnist_says_what_it_needs(name):
+    result = subprocess.run([sys.executable, EXAMPLES / name], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "TRAIN_IMAGES" in result.stderr
