@@ -72,8 +72,8 @@ def measured(event: Event, name: str) -> float:
     return float(values[name])
 
 
-def hooks(network: Network, callbacks: Sequence[Told]) -> tuple[Hook, Hook | None]:
-    """Return what the fit loop calls after each epoch, and after each step if any callback asks for steps."""
+def hooks(network: Network, callbacks: Sequence[Told]) -> tuple[Hook | None, Hook | None]:
+    """Return what the fit loop calls after each epoch, and after each step: None where no callback asks for it."""
     for callback in callbacks:
         if not (callable(callback) or hasattr(callback, "epoch") or hasattr(callback, "step")):
             raise ArgumentError(f"callbacks: expected functions (network, event) or Callbacks; got {callback!r}")
@@ -87,4 +87,4 @@ def hooks(network: Network, callbacks: Sequence[Told]) -> tuple[Hook, Hook | Non
 
         return tell
 
-    return told(of_epochs), told(of_steps) if of_steps else None
+    return told(of_epochs) if of_epochs else None, told(of_steps) if of_steps else None

@@ -102,7 +102,7 @@ def fit(
     shuffle: bool,
     metrics: Sequence[str],
     progress: bool | None,
-    after_epoch: Hook,
+    after_epoch: Hook | None,
     after_step: Hook | None,
 ) -> History:
     """Train on checked data; see NeuralNetwork.fit."""
@@ -156,7 +156,7 @@ def fit(
             if not bar.disable:
                 shown = {"loss": history.loss[-1], **measured}
                 bar.set_postfix({k: f"{v:.4g}" for k, v in shown.items()}, refresh=False)
-            ended = after_epoch(_event(runtime, history.loss[-1], measured, history))
+            ended = after_epoch is not None and after_epoch(_event(runtime, history.loss[-1], measured, history))
             release()
             if ended:
                 break

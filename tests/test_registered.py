@@ -9,12 +9,24 @@ import registered
 from austere import Austere, AustereNamespace
 from registered import ONE_HOT, ROWS, TABLES, X
 
-from portnn import NeuralNetwork, Shapes, get_backend, schedules
+from portnn import (
+    AdamW,
+    BatchNorm,
+    Dense,
+    Embedding,
+    Flatten,
+    LayerNorm,
+    NeuralNetwork,
+    Residual,
+    Shapes,
+    get_backend,
+    schedules,
+)
 from portnn.backend import by_stretches, host_array
 from portnn.core.step import State
 from portnn.equivalence.networks import built_in
 from portnn.nn.layer import Layer
-from portnn.nn.layers import LAYERS, Residual
+from portnn.nn.layers import LAYERS
 from portnn.nn.losses import LOSSES, Loss
 from portnn.testing import check_gradients
 from portnn.types import Mode
@@ -211,8 +223,6 @@ def test_losses_against_torch(case):
 def test_batch_norm_against_torch():
     """Values, gradients and running statistics over three batches, the last one short; then a prediction."""
     torch = pytest.importorskip("torch")
-    from portnn import BatchNorm
-
     layer, xp = BatchNorm(momentum=0.3, eps=1e-4), get_backend("numpy").xp
     for shape in ((9, 4), (9, 4, 3, 2)):
         theirs = (torch.nn.BatchNorm1d if len(shape) == 2 else torch.nn.BatchNorm2d)(4, 1e-4, 0.3, dtype=torch.float64)
@@ -251,8 +261,6 @@ def test_batch_norm_against_torch():
 
 def test_layer_norm_against_torch():
     torch = pytest.importorskip("torch")
-    from portnn import LayerNorm
-
     rng = np.random.default_rng(2)
     x, dy = rng.standard_normal((2, 7, 5)) * 3 + 5
     weights = {"gamma": rng.random(5), "beta": rng.random(5)}
@@ -301,3 +309,42 @@ def test_losses_refuse_options_they_have_not():
         with pytest.raises(ArgumentError, match=r"loss: mse has the options none|delta: expected|smoothing: expected"):
             Loss.named(name, **options)
     assert Loss.named("mse") is LOSSES["mse"]
+
+
+def test_a_whole_training_against_torch():
+    """200 steps with embedding, normalisation, a block, smoothing, clipping, decay, a schedule: within 1e-10."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(3)
+    x, y = rng.integers(0, 7, (24, 4)), rng.integers(0, 3, 24)
+    net = NeuralNetwork(
+        4, Embedding(7, 3), Flatten(), Dense(8), BatchNorm(), "relu", Residual((Dense(8), "tanh")), LayerNorm(), 3,
+        output="softmax", loss=Loss.named("cross_entropy", smoothing=0.1), dtype="float64", seed=0,
+        optimizer=AdamW(schedules.OneCycle(0.02, 200), weight_decay=0.1, clip_norm=0.3),
+    )  # fmt: skip
+    p = {name: torch.tensor(np.array(value), requires_grad=True) for name, value in net.parameters.items()}
+    assert list(p) == ["E1", "W1", "gamma1", "beta1", "W2", "b1", "gamma2", "beta2", "W3", "b2"]
+    groups = [
+        {"params": [v for k, v in p.items() if k[0] == "W"], "weight_decay": 0.1},
+        {"params": [v for k, v in p.items() if k[0] != "W"], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.02, total_steps=200, cycle_momentum=False)
+    mean, var = torch.zeros(8, dtype=torch.float64), torch.ones(8, dtype=torch.float64)
+    F, norms = torch.nn.functional, []
+    for _ in range(200):
+        optimizer.zero_grad()
+        h = F.embedding(torch.tensor(x), p["E1"]).flatten(1) @ p["W1"]
+        h = torch.relu(F.batch_norm(h, mean, var, p["gamma1"], p["beta1"], training=True))
+        h = h + torch.tanh(h @ p["W2"] + p["b1"])
+        z = F.layer_norm(h, (8,), p["gamma2"], p["beta2"]) @ p["W3"] + p["b2"]
+        F.cross_entropy(z, torch.tensor(y), label_smoothing=0.1).backward()
+        norms.append(float(torch.sqrt(sum((v.grad**2).sum() for v in p.values()))))
+        for v in p.values():
+            v.grad *= min(1.0, 0.3 / norms[-1])
+        optimizer.step(), schedule.step()
+        net.step(x, y)
+    assert min(norms) < 0.3 < max(norms)
+    for name, value in net.parameters.items():
+        np.testing.assert_allclose(value, p[name].detach().numpy(), rtol=0, atol=1e-10, err_msg=name)
+    np.testing.assert_allclose(net.buffers["running_mean1"], mean.numpy(), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(net.buffers["running_var1"], var.numpy(), rtol=0, atol=1e-10)

@@ -49,6 +49,33 @@ def test_initializers(name):
         np.testing.assert_allclose(wide @ wide.T, np.eye(5), atol=1e-14)
 
 
+class Counting:
+    """A namespace that counts what is asked of it."""
+
+    def __init__(self, xp):
+        self.xp, self.asked = xp, {}
+
+    def __getattr__(self, name):
+        self.asked[name] = self.asked.get(name, 0) + 1
+        return getattr(self.xp, name)
+
+
+def test_another_arithmetic_computes_without_touching_a_layer(backend):
+    """A runtime is handed its namespace: products, roots, sums of a step, a prediction and an evaluation go there."""
+    nets = [NeuralNetwork(4, 8, 3, seed=0, backend=backend) for _ in range(2)]
+    nets[1]._runtime = nets[1]._runtime._but(arithmetic=Counting)
+    y = np.eye(3)[LABELS]
+    for net in nets:
+        net.fit(X, y, epochs=2, metrics=["mae"])
+    assert nets[0].fingerprint() == nets[1].fingerprint()
+    assert isinstance(nets[1].to()._runtime.xp, Counting)
+    asked = nets[1]._runtime.xp.asked
+    assert all(asked.get(name, 0) >= least for name, least in {"matmul": 5, "sqrt": 1, "sum": 3, "abs": 1}.items())
+    before = asked["matmul"]
+    nets[1].predict(X)
+    assert asked["matmul"] == before + 2
+
+
 def test_auto_follows_the_activation():
     relu = NeuralNetwork(500, 300, 10, seed=0).parameters["W1"]
     tanh = NeuralNetwork(500, 300, 10, activation="tanh", seed=0).parameters["W1"]

@@ -19,6 +19,7 @@ from portnn.core.step import Core, State
 from portnn.data.dataset import Checked, Dataset, Source
 from portnn.data.frames import Names
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
+from portnn.namespaces import Arithmetic, fast
 from portnn.nn import random, registry
 from portnn.nn.chain import Numbers
 from portnn.nn.metrics import METRICS
@@ -64,6 +65,7 @@ class Runtime:
         state: State,
         counters: Counters = START,
         adapted: bool = False,
+        arithmetic: Arithmetic = fast,
     ) -> None:
         """Take owned copies of the state's arrays, of any library, to the backend."""
         self.backend, self.core, self.optimizer, self.dtype, self.seed = backend, core, optimizer, dtype, seed
@@ -74,7 +76,7 @@ class Runtime:
         self.counters = counters
         self.adapted = adapted
         """Whether layers such as Standardize have learnt what they need of the training data."""
-        self.xp = backend.xp
+        self.arithmetic, self.xp = arithmetic, arithmetic(backend.xp)
         """The namespace that layers, loss and optimizer compute with."""
         self._forward = backend.compile(core.forward)
         self._least_rows = core.architecture.least_rows
@@ -125,7 +127,7 @@ class Runtime:
         return Runtime(**{**self._parts(), **changes})
 
     def _parts(self) -> dict[str, Any]:
-        names = "backend", "core", "optimizer", "dtype", "seed", "state", "counters", "adapted"
+        names = "backend", "core", "optimizer", "dtype", "seed", "state", "counters", "adapted", "arithmetic"
         return {name: getattr(self, name) for name in names}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -181,7 +183,8 @@ class Runtime:
         It consumes the state, which is faster; whoever holds no snapshot to go back to keeps it: then nothing is
         changed by a step that fails.
         """
-        self.check_rows(int(batch[0].shape[0]), "x")
+        if batch[0].shape[0] < self._least_rows:
+            self.check_rows(batch[0].shape[0], "x")
         step, update = self._steps[keep], self._updates[keep]
         state, loss = step(self.xp, update, self.state, batch, self.key, self.dials)
         if state.parameters.dtype != self._kind:

@@ -134,6 +134,8 @@ ACTIVATIONS: dict[str, Activation] = {
 
 def find(argument: str, name: str) -> Activation:
     """Return the activation of that name; "module:name" is one of a user's own, that is registered."""
+    if isinstance(name, str) and name in ACTIVATIONS:  # asked in every step
+        return ACTIVATIONS[name]
     if isinstance(name, str) and ":" in name:
         return registry.found(argument, name, ACTIVATIONS)
     return choose(argument, name, ACTIVATIONS)

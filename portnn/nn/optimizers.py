@@ -60,7 +60,8 @@ class Optimizer(metaclass=Plain):
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
-        return self.learning_rate(step) if isinstance(self.learning_rate, Schedule) else self.learning_rate
+        rate = self.learning_rate
+        return rate(step) if callable(rate) else rate
 
     def dials(self, step: int) -> tuple[float, ...]:
         """Return the numbers of the given step, counted from 1: the learning rate alone, if nothing else changes."""
@@ -95,9 +96,7 @@ class Rule(Stage):
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
         self.slots = tuple(optimizer.slots)
-
-    def dials(self, step: int) -> tuple[float, ...]:
-        return self._optimizer.dials(step)
+        self.dials = optimizer.dials  # type: ignore[method-assign]
 
     def kernel(
         self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], numbers: tuple[Any, ...]
