@@ -9,6 +9,7 @@ if not (Path(__file__).parent / "backends").is_dir():
 from portnn import callbacks
 from portnn.backend import BackendInfo, available_backends, get_backend
 from portnn.data.files import read_pickled_weights
+from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
 from portnn.equivalence.report import Report
 from portnn.errors import (
@@ -46,6 +47,7 @@ __all__ = [
     "BackendInfo",
     "BackendUnavailableError",
     "BatchNorm",
+    "BitsReport",
     "DTypeError",
     "DataError",
     "Dense",
@@ -76,6 +78,7 @@ __all__ = [
     "available_backends",
     "callbacks",
     "compare",
+    "compare_bits",
     "get_backend",
     "read_pickled_weights",
     "register",

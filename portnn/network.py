@@ -12,6 +12,7 @@ from portnn import training
 from portnn.backend import Backend, backend_of, get_backend, requested_backend, with_dtype
 from portnn.callbacks import Told, hooks
 from portnn.core.architecture import Architecture
+from portnn.core.arithmetic import ARITHMETICS, dtype_in
 from portnn.core.runtime import PREDICT_ROWS, Runtime
 from portnn.core.step import Core
 from portnn.data import files
@@ -56,8 +57,11 @@ class NeuralNetwork:
     backend, device : str, optional
         "numpy", "cupy", "cupy:1", "torch:cuda:0", "jax", "array_api_strict", "auto". None: the variable
         PORTNN_BACKEND, else that of the first data to train on.
-    dtype : {"float32", "float64"}
-        Of parameters and computation.
+    dtype : {"float32", "float64"}, optional
+        Of parameters and computation. None: float32; float64 in reproducible arithmetic, which has no other.
+    arithmetic : {"fast", "reproducible"}
+        "fast" computes with the library's own functions; "reproducible" trains to the same bits on every array
+        library, device, BLAS and number of threads, at several times the cost.
     seed : int, optional
         Of initial weights, shuffles and splits. None: one is drawn and kept.
 
@@ -78,32 +82,38 @@ class NeuralNetwork:
         bias: bool = True,
         backend: str | None = None,
         device: str | None = None,
-        dtype: str = "float32",
+        dtype: str | None = None,
+        arithmetic: str = "fast",
         seed: int | None = None,
     ) -> None:
+        dtype = dtype_in(arithmetic, dtype)
         seed = random.draw_seed() if seed is None else whole("seed", seed, 0)
         self._parse = partial(
             Architecture.parse, activation=activation, output=output, bias=bias, initializer=initializer
         )
         self._architecture = self._parse(layers) if layers else replace(self._parse((1, 100, 1)), features=None)
-        self._widths_given, self._loss, self._seed = bool(layers), loss, seed
+        self._widths_given, self._loss, self._seed, self._arithmetic = bool(layers), loss, seed, arithmetic
         self._schema = Schema(losses.for_output(loss, self._architecture.output), loss is not None, dtype)
         self._optimizer = optimizers.make(optimizer, learning_rate)
         self.metadata: dict[str, Any] = {}
         """Plain JSON values of the user's own, saved with the model."""
         wanted = requested_backend(backend, device)
         self._decided = wanted is not None
-        self._backend = with_dtype(wanted or get_backend("numpy"), dtype)
+        self._backend = self._able(wanted or get_backend("numpy"))
         self._runtime: Runtime | None = None
         if self._architecture.features is not None:
             self._schema, self._runtime = self._sized(self._schema, self._architecture, self._backend)
 
     # ---- where it computes, and of what widths
 
+    def _able(self, backend: Backend) -> Backend:
+        """Return the backend, if it has the network's dtype and arithmetic."""
+        return with_dtype(ARITHMETICS[self._arithmetic](backend).backend, self.dtype)
+
     def _sized(self, schema: Schema, architecture: Architecture, home: Backend) -> tuple[Schema, Runtime]:
         """Draw the initial state of an architecture whose widths are known."""
         core = Core(architecture, schema.loss, *architecture.layouts())
-        runtime = Runtime.initial(home, core, self._optimizer, schema.dtype, self._seed)
+        runtime = Runtime.initial(home, core, self._optimizer, schema.dtype, self._seed, self._arithmetic)
         return replace(schema, features=architecture.features, outputs=architecture.outputs), runtime
 
     def _settled(self, x: object, y: object) -> tuple[Schema, Runtime]:
@@ -111,7 +121,7 @@ class NeuralNetwork:
 
         Nothing is changed: what the network becomes is assigned once, by ``_commit``, when the data turned out usable.
         """
-        home = self._backend if self._decided else with_dtype(backend_of(x), self.dtype)
+        home = self._backend if self._decided else self._able(backend_of(x))
         schema = self._schema.learning(x, y)
         if self._runtime is not None:
             return schema, self._runtime.on(home)
@@ -290,6 +300,11 @@ class NeuralNetwork:
         return self._schema.dtype
 
     @property
+    def arithmetic(self) -> str:
+        """ "fast" or "reproducible"; ``to(arithmetic=...)`` gives a copy in the other."""
+        return self._arithmetic
+
+    @property
     def loss(self) -> str | None:
         """Name of the loss, "module:name" of one of your own; None: mse."""
         return registry.full_name(self._loss) if isinstance(self._loss, Loss) else self._loss
@@ -343,16 +358,28 @@ class NeuralNetwork:
         with self._backend.scope():
             self._built().set_parameters(parameters)
 
-    def to(self, backend: str | None = None, *, device: str | None = None, dtype: str | None = None) -> "NeuralNetwork":
-        """Return a copy, optimizer state included, on another backend, a device of its own, or of another dtype."""
+    def to(
+        self,
+        backend: str | None = None,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        arithmetic: str | None = None,
+    ) -> "NeuralNetwork":
+        """Return a copy, optimizer state included: on another backend or device, of another dtype, in an arithmetic.
+
+        Without a backend it stays on its library. To reproducible arithmetic it goes in float64, and comes back so.
+        """
         moved = backend is not None or device is not None
         home = get_backend(backend or self._backend.name, device) if moved else self._backend
+        kept = self.dtype if dtype is None and arithmetic in (None, "fast") else dtype
         other = object.__new__(type(self))
         vars(other).update(vars(self), metadata=copy.deepcopy(self.metadata), _decided=self._decided or moved)
-        other._schema = replace(self._schema, dtype=self.dtype if dtype is None else dtype)
-        other._backend = with_dtype(home, other.dtype)
+        other._arithmetic = arithmetic or self._arithmetic
+        other._schema = replace(self._schema, dtype=dtype_in(other._arithmetic, kept))
+        other._backend = other._able(home)
         if self._runtime is not None:
-            other._runtime = self._runtime.to(other._backend, other.dtype)
+            other._runtime = self._runtime.to(other._backend, other.dtype, other._arithmetic)
         return other
 
     def __copy__(self, memo: object = None) -> "NeuralNetwork":
@@ -370,7 +397,8 @@ class NeuralNetwork:
         wide, middle, _ = (max(map(len, column)) + 2 for column in zip(*rows, strict=True))
         lines = [f"{layer:<{wide}}{output:<{middle}}{parameters:>12}" for layer, output, parameters in rows]
         lines.append(
-            f"loss {self.loss or 'mse'}, {self.optimizer}, backend {self.backend}, {self.dtype}, seed {self.seed}"
+            f"loss {self.loss or 'mse'}, {self.optimizer}, backend {self.backend}, {self.dtype}, "
+            f"{self.arithmetic} arithmetic, seed {self.seed}"
         )
         return "\n".join(lines)
 
@@ -414,6 +442,8 @@ class NeuralNetwork:
         arrays, description = files.read_model(path)
         home = requested_backend(backend, device) or get_backend("numpy")  # a mistyped one is not the file's fault
         with_dtype(home, "float64" if description.get("dtype") == "float64" else "float32")
+        if description.get("arithmetic") == "reproducible":
+            ARITHMETICS["reproducible"](home)
         with files.contradictions(path):
             architecture = Architecture.from_description(description["architecture"])
             network = cls(
@@ -422,6 +452,7 @@ class NeuralNetwork:
                 loss=description["loss"],
                 optimizer=registry.rebuilt("optimizer", description["optimizer"]),
                 dtype=description["dtype"],
+                arithmetic=description.get("arithmetic", "fast"),
                 seed=description["seed"],
                 backend=backend,
                 device=device,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
 from portnn.equivalence.report import Report
 from portnn.network import NeuralNetwork
@@ -37,6 +38,26 @@ def assert_backends_agree(
     return report
 
 
+def assert_same_bits(
+    net: NeuralNetwork,
+    x: object,
+    y: object,
+    *,
+    backends: Sequence[str] | None = None,
+    steps: int = 20,
+    batch_size: int = 32,
+) -> BitsReport:
+    """Assert that the training steps end in NumPy's bits on each backend: for networks in reproducible arithmetic.
+
+    The message of the AssertionError names the first step and the first operation that differ. See
+    ``portnn.compare_bits``; the report is returned.
+    """
+    __tracebackhide__ = True
+    report = compare_bits(net, x, y, backends=backends, steps=steps, batch_size=batch_size)
+    assert report.holds, report.verdict()
+    return report
+
+
 def check_gradients(net: NeuralNetwork, x: object, y: object, *, entries: int = 20, seed: int = 0) -> None:
     """Assert that the gradients are those of the loss, by central differences in float64 on NumPy.
 
@@ -46,7 +67,7 @@ def check_gradients(net: NeuralNetwork, x: object, y: object, *, entries: int = 
     """
     __tracebackhide__ = True
     entries = positive("entries", entries)
-    copy = net.to("numpy", dtype="float64")
+    copy = net.to("numpy", dtype="float64", arithmetic="fast")
     loss, gradients = copy.gradients(x, y)
     rng = np.random.default_rng(seed)
     for name, gradient in gradients.items():

@@ -39,6 +39,7 @@ class Fault(NamedTuple):
 
 
 NN, CORE, DATA, PROOF = "portnn/nn", "portnn/core", "portnn/data", "portnn/equivalence"
+SAME = "portnn/namespaces"
 STANDIN = "-p standin_cupy tests/test_standin.py tests/test_network.py -k cupy"
 # One line a fault, or three: a table.
 FAULTS = [
@@ -125,7 +126,7 @@ FAULTS = [
     Fault("a pickle that may name anything", f"{DATA}/files.py", "if (module, name) not in _ADMITTED:", "if False:", "tests/test_serialization.py"),
     Fault("a seed that is not stored", f"{CORE}/runtime.py", '"seed": self.seed', '"seed": 0', "tests/test_serialization.py"),
     Fault("--optimizer ignored", "portnn/cli/train.py", "optimizer=optimizer,", 'optimizer="adam",', "tests/test_cli.py -k option"),
-    Fault("--seed ignored", "portnn/cli/train.py", "dtype=dtype,\n        seed=seed,", "dtype=dtype,\n        seed=0,", "tests/test_cli.py -k option"),
+    Fault("--seed ignored", "portnn/cli/train.py", "\n        seed=seed,\n    )\n    network.metadata", "\n        seed=0,\n    )\n    network.metadata", "tests/test_cli.py -k option"),
     Fault("exit code 1 for Ctrl-C", "portnn/cli/__init__.py", 'say("Interrupted")\n            sys.exit(130)', 'say("Interrupted")\n            sys.exit(1)',
           "tests/test_cli.py -k ctrl_c"),
     Fault("a model over the data it was trained on", "portnn/cli/common.py", "        if real in read:", "        if False:", "tests/test_cli.py -k destroyed"),
@@ -150,6 +151,29 @@ FAULTS = [
     Fault("a check of nothing that holds", f"{PROOF}/report.py", "bool(self.pieces) and all(", "all(", "tests/test_compare.py"),
     Fault("a bound that grows with every term", "portnn/namespaces/bounds.py", "min(float(terms), self._factor * float(np.sqrt(terms)))", "float(terms)",
           "tests/test_compare.py tests/test_bounds.py"),
+    # Reproducible arithmetic
+    Fault("a library's exp", f"{SAME}/reproducible.py", "self._of(elementary.exp, powers)", "xp.exp", "tests/test_reproducible.py"),
+    Fault("a plain sum", f"{SAME}/reproducible.py", "return exact.total(self._xp, x, axis, keepdims)", "return self._xp.sum(x, axis=axis, keepdims=keepdims)",
+          "tests/test_reproducible.py"),
+    Fault("a cast through float32", f"{SAME}/exact.py", "            result = cross\n", "            result = xp.astype(xp.astype(cross, xp.float32), xp.float64)\n",
+          "tests/test_reproducible.py"),
+    Fault("a row divided by a column", f"{NN}/activations.py", "a = e * (1.0 / xp.sum(e, axis=-1, keepdims=True))", "a = e / xp.sum(e, axis=-1, keepdims=True)",
+          "tests/test_registered.py"),
+    Fault("@ past the namespace", f"{NN}/layers.py", "y = xp.matmul(x, w)", "y = x @ w", "tests/test_registered.py"),
+    Fault("operations that a compiler fuses", f"{CORE}/arithmetic.py", "        return function\n", "        return self.backend.compile(function, static, donate)\n",
+          "tests/test_bits.py -k (jax and digests)"),
+    Fault("a root that is taken on trust", f"{SAME}/reproducible.py", "xp.sqrt if exact_sqrt else self._of(elementary.sqrt)", "xp.sqrt",
+          "tests/test_bits.py -k (torch and digests)"),
+    Fault("answers that nobody asks for", f"{CORE}/arithmetic.py", "        if wrong:\n", "        if False:\n", "tests/test_reproducible.py"),
+    Fault("denormals in the optimizer", f"{CORE}/arithmetic.py", "(stop, partial(_flushed, kernel))", "(stop, kernel)", "tests/test_reproducible.py"),
+    Fault("denormals in the buffers", f"{CORE}/runtime.py", "self._computes.settled(state.buffers)", "state.buffers", "tests/test_bits.py"),
+    Fault("zeros of either sign", f"{SAME}/exact.py", "    cross += 0.0", "    cross += xp.matmul(left[0], right[0]) * 0.0", "tests/test_reproducible.py"),
+    Fault("zero rows divided by zero", f"{SAME}/exact.py", "xp.maximum(largest, LEAST)", "largest", "tests/test_reproducible.py"),
+    Fault("a bit too many", f"{SAME}/exact.py", "BITS = 20", "BITS = 24", "tests/test_reproducible.py"),
+    Fault("long sums in one piece", f"{SAME}/exact.py", "range(1 if count <= _SHORT_SUM else 2)", "range(1)", "tests/test_reproducible.py"),
+    Fault("an arithmetic that a file forgets", "portnn/network.py", 'description.get("arithmetic", "fast"),', '"fast",', "tests/test_bits.py"),
+    Fault("different bits that are well", f"{PROOF}/bits.py", "and not self.differences", "", "tests/test_compare_bits.py"),
+    Fault("a backend that keeps its own first bits", f"{PROOF}/bits.py", "if not same:", "if not same and number > 1:", "tests/test_compare_bits.py"),
     Fault("a report that looks away", f"{PROOF}/report.py", "all(piece.share <= 1.0 for", "all(piece.share <= 1000.0 for", "tests/test_compare.py"),
 ]  # fmt: skip
 

@@ -184,7 +184,7 @@ def test_options():
 def without_others(monkeypatch):
     """Make NumPy the only library that can run."""
     infos = [i if i.name == "numpy" else replace(i, available=False, reason="pip it") for i in available_backends()]
-    monkeypatch.setattr("portnn.equivalence.compare.available_backends", lambda: infos)
+    monkeypatch.setattr("portnn.equivalence.runs.available_backends", lambda: infos)
 
 
 def test_a_check_that_compares_nothing_does_not_pass(monkeypatch):

@@ -6,6 +6,7 @@ import registered
 from austere import Austere, AustereNamespace
 
 from portnn import NeuralNetwork
+from portnn.core.arithmetic import ARITHMETICS, Arithmetic
 from portnn.namespaces.bounds import BoundingNamespace
 from portnn.nn import initializers, metrics
 
@@ -60,10 +61,21 @@ class Counting:
         return getattr(self.xp, name)
 
 
-def test_another_arithmetic_computes_without_touching_a_layer(backend):
+class CountingArithmetic(Arithmetic):
+    """Hands out one namespace that counts."""
+
+    def __init__(self, backend):
+        super().__init__(backend)
+        self._counting = Counting(backend.xp)
+
+    xp = property(lambda self: self._counting)
+
+
+def test_another_arithmetic_computes_without_touching_a_layer(backend, monkeypatch):
     """A runtime is handed its namespace: products, roots, sums of a step, a prediction and an evaluation go there."""
-    nets = [NeuralNetwork(4, 8, 3, seed=0, backend=backend) for _ in range(2)]
-    nets[1]._runtime = nets[1]._runtime._but(arithmetic=Counting)
+    monkeypatch.setitem(ARITHMETICS, "counting", CountingArithmetic)
+    kinds = "fast", "counting"
+    nets = [NeuralNetwork(4, 8, 3, seed=0, backend=backend, dtype="float64", arithmetic=kind) for kind in kinds]
     y = np.eye(3)[LABELS]
     for net in nets:
         net.fit(X, y, epochs=2, metrics=["mae"])

@@ -1,7 +1,7 @@
 """portnn check: do the backends give NumPy's numbers?"""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,10 @@ import click
 
 from portnn.cli.common import DATA, FILE, OUTPUT, check_outputs, header, model_and_data, model_target, say
 from portnn.data.task import target_values, truth
+from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
 from portnn.equivalence.networks import built_in, sample
-from portnn.equivalence.report import PICTURES, save_reports
+from portnn.equivalence.report import PICTURES, Report, save_reports
 from portnn.errors import ArgumentError
 from portnn.network import NeuralNetwork
 
@@ -28,9 +29,12 @@ DTYPES = ("float32", "float64")
 @click.option(
     "--dtype",
     type=click.Choice([*DTYPES, "both"]),
-    default="both",
-    show_default=True,
-    help="Of the built-in networks.",
+    help="Of the built-in networks; default: both, float64 with --bits.",
+)
+@click.option(
+    "--bits",
+    is_flag=True,
+    help="Train in reproducible arithmetic; expect the same bits everywhere, and name the first step that differs.",
 )
 @click.option(
     "--output",
@@ -46,38 +50,48 @@ def check(
     target: str | None,
     header: bool | None,
     steps: int,
-    dtype: str,
+    dtype: str | None,
+    bits: bool,
     outputs: tuple[Path, ...],
 ) -> None:
     """Check that the backends give NumPy's numbers, within derived bounds: on MODEL and DATA, or on built-in networks.
 
-    Without DATA, data are drawn. Exit code 1 where a bound is broken.
+    With --bits: NumPy's bits. Without DATA, data are drawn. Exit code 1 where a bound is broken, or a bit differs.
     """
+    if bits and dtype not in (None, "float64"):
+        raise ArgumentError(f"dtype: reproducible arithmetic is float64 throughout; got --dtype {dtype} with --bits")
+    endings = (".json", ".md") if bits else (".json", ".md", *PICTURES)
     for path in outputs:
-        if path.suffix not in (".json", ".md", *PICTURES):
-            raise ArgumentError(f"output: expected a name ending in .json, .md, {', '.join(PICTURES)}; got {path}")
+        if path.suffix not in endings:
+            raise ArgumentError(f"output: expected a name ending in {', '.join(endings)}; got {path}")
     drawn = [f"output {path}" for path in outputs if path.suffix in PICTURES]
     check_outputs({f"output {path}": path for path in outputs}, [model, data], drawn)
     chosen = None if names is None else [name.strip() for name in names.split(",")]
-    reports = {}
-    for title, network, x, y in _networks(model, data, target, header, dtype):
+    reports: dict[str, Report | BitsReport] = {}
+    kinds = DTYPES[1:] if bits else DTYPES if dtype in (None, "both") else (dtype,)
+    for title, network, x, y in _networks(model, data, target, header, kinds):
         click.echo(title)  # before the work: what runs can be seen as it goes
-        reports[title] = compare(network, x, y, backends=chosen, steps=steps)
+        if bits:
+            network = network.to(arithmetic="reproducible")
+            reports[title] = compare_bits(network, x, y, backends=chosen, steps=steps)
+        else:
+            reports[title] = compare(network, x, y, backends=chosen, steps=steps)
         click.echo(f"{reports[title] if model else reports[title].verdict()}\n")
     for path in outputs:
         save_reports(reports, path)
         say(f"wrote {path}")
     holds = all(report.holds for report in reports.values())
-    click.echo("every bound holds" if holds else "BROKEN: " + ", ".join(t for t, r in reports.items() if not r.holds))
+    all_is_well, failed = ("all bits are equal", "DIFFERENT") if bits else ("every bound holds", "BROKEN")
+    click.echo(all_is_well if holds else f"{failed}: " + ", ".join(t for t, r in reports.items() if not r.holds))
     if not holds:
         sys.exit(1)
 
 
 def _networks(
-    model: Path | None, data: Path | None, target: str | None, header: bool | None, dtype: str
+    model: Path | None, data: Path | None, target: str | None, header: bool | None, kinds: Sequence[str]
 ) -> Iterator[tuple[str, NeuralNetwork, Any, Any]]:
     if model is None:
-        for kind in DTYPES if dtype == "both" else (dtype,):
+        for kind in kinds:
             for title, network in built_in(kind):
                 yield f"{title}, {kind}", network, *sample(network)
     elif data is None:

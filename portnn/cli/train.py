@@ -57,7 +57,10 @@ def _widths(context: click.Context, parameter: click.Parameter, value: str) -> l
 )
 @header
 @backend
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option(
+    "--dtype", type=click.Choice(["float32", "float64"]), help="Default: float32; float64 with --reproducible."
+)
+@click.option("--reproducible", is_flag=True, help="Train to the same bits on every array library and machine; slower.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--save", type=OUTPUT, help="Where to write the model.")
 @click.option("--plot", type=OUTPUT, help="Where to draw the loss; default: beside the model, with matplotlib.")
@@ -80,7 +83,8 @@ def train(
     standardize: bool | None,
     header: bool | None,
     backend: str | None,
-    dtype: str,
+    dtype: str | None,
+    reproducible: bool,
     seed: int,
     save: Path | None,
     plot: Path | None,
@@ -120,6 +124,7 @@ def train(
         initializer=initializer,
         backend=f"{where.name}:{where.device}",
         dtype=dtype,
+        arithmetic="reproducible" if reproducible else "fast",
         seed=seed,
     )
     network.metadata = learnt.metadata()

@@ -14,12 +14,12 @@ import numpy as np
 from portnn.backend import Backend, host_array, promoted
 from portnn.core.architecture import Entry as LayoutEntry
 from portnn.core.architecture import Layout
+from portnn.core.arithmetic import ARITHMETICS
 from portnn.core.entry import Entry, learnt
 from portnn.core.step import Core, State
 from portnn.data.dataset import Checked, Dataset, Source
 from portnn.data.frames import Names
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
-from portnn.namespaces import Arithmetic, fast
 from portnn.nn import random, registry
 from portnn.nn.chain import Numbers
 from portnn.nn.metrics import METRICS
@@ -65,7 +65,7 @@ class Runtime:
         state: State,
         counters: Counters = START,
         adapted: bool = False,
-        arithmetic: Arithmetic = fast,
+        arithmetic: str = "fast",
     ) -> None:
         """Take owned copies of the state's arrays, of any library, to the backend."""
         self.backend, self.core, self.optimizer, self.dtype, self.seed = backend, core, optimizer, dtype, seed
@@ -76,40 +76,47 @@ class Runtime:
         self.counters = counters
         self.adapted = adapted
         """Whether layers such as Standardize have learnt what they need of the training data."""
-        self.arithmetic, self.xp = arithmetic, arithmetic(backend.xp)
-        """The namespace that layers, loss and optimizer compute with."""
-        self._forward = backend.compile(core.forward)
+        self.arithmetic = arithmetic
+        self._computes = ARITHMETICS[arithmetic](backend)
+        self._forward = self._computes.compile(core.forward)
         self._least_rows = core.architecture.least_rows
         self._bind()
         self._entry = self._opened()
 
     def _bind(self) -> None:
         """Prepare the step for the optimizer: one that consumes the state, and one that keeps it."""
-        chain, parameters, backend = self.optimizer.chain(), self.core.parameters, self.backend
+        chain, parameters, computes = self.optimizer.chain(), self.core.parameters, self._computes
         stretches = chain.stretches(parameters.decayed, parameters.size)
         donate = 0, *range(2, 2 + len(chain.slots))
         self.chain = chain
-        self._updates = tuple(partial(chain.update, backend.elementwise(stretches, given)) for given in (donate, ()))
-        self._steps = tuple(backend.compile(self.core.step, 2, given) for given in ((2,), ()))
+        self._updates = tuple(partial(chain.update, computes.elementwise(stretches, given)) for given in (donate, ()))
+        self._steps = tuple(computes.compile(self.core.step, 2, given) for given in ((2,), ()))
+
+    @property
+    def xp(self) -> Namespace:
+        """The namespace that layers, loss and optimizer compute with."""
+        return self._computes.xp
 
     def _owned(self, array: object) -> Array:
         with self.backend.scope():
             return self.backend.xp.asarray(self.backend.asarray(array, self.dtype), copy=True)
 
     @classmethod
-    def initial(cls, backend: Backend, core: Core, optimizer: Optimizer, dtype: str, seed: int) -> "Runtime":
+    def initial(
+        cls, backend: Backend, core: Core, optimizer: Optimizer, dtype: str, seed: int, arithmetic: str = "fast"
+    ) -> "Runtime":
         """Return a runtime with freshly drawn parameters."""
         state = State(*core.architecture.initial(seed), _started(core, optimizer))
         adapted = not any(layer.fitted_to for layer in core.architecture.layers)
-        return cls(backend, core, optimizer, dtype, seed, state, adapted=adapted)
+        return cls(backend, core, optimizer, dtype, seed, state, adapted=adapted, arithmetic=arithmetic)
 
-    def to(self, backend: Backend, dtype: str) -> "Runtime":
+    def to(self, backend: Backend, dtype: str | None = None, arithmetic: str | None = None) -> "Runtime":
         """Return a copy elsewhere, counters included."""
-        return self._but(backend=backend, dtype=dtype)
+        return self._but(backend=backend, dtype=dtype or self.dtype, arithmetic=arithmetic or self.arithmetic)
 
     def on(self, backend: Backend) -> "Runtime":
         """Return this runtime if it is there, else a copy there."""
-        return self if self.backend is backend else self.to(backend, self.dtype)
+        return self if self.backend is backend else self.to(backend)
 
     def optimize_by(self, optimizer: Optimizer) -> None:
         """Take another optimizer; its vectors are kept where they fit, else started anew."""
@@ -147,17 +154,18 @@ class Runtime:
 
     def inputs(self, x: Array, check: bool = False, name: str = "x", columns: Names = None) -> Array:
         """Return x, of the backend or of NumPy, as the core takes it; ``check`` refuses NaN and infinity."""
-        return self._entry(x, name, check, columns)
+        return self._computes.settled(self._entry(x, name, check, columns))
 
     def dataset(self, data: Checked) -> Dataset:
         """Return checked data as the core takes them. Raises DataError for what is not finite."""
         x = self.inputs(data.x, True, f"{data.name}x", data.columns)
         weight = data.row_weights(self.core.loss.mean)
-        return Dataset(x, data.y, None if weight is None else self.backend.asarray(weight, self.dtype))
+        y = self._computes.settled(data.y)
+        return Dataset(x, y, None if weight is None else self.backend.asarray(weight, self.dtype))
 
     def batch(self, data: Checked) -> Batch:
         """Return checked data as one batch, their values unseen."""
-        return self.inputs(data.x), data.y, 1.0 / data.rows if self.core.loss.mean else 1.0
+        return self.inputs(data.x), self._computes.settled(data.y), 1.0 / data.rows if self.core.loss.mean else 1.0
 
     def _opened(self) -> Entry:
         """Return the entry for the buffers as they are."""
@@ -187,6 +195,7 @@ class Runtime:
             self.check_rows(batch[0].shape[0], "x")
         step, update = self._steps[keep], self._updates[keep]
         state, loss = step(self.xp, update, self.state, batch, self.key, self.dials)
+        state = State(state.parameters, self._computes.settled(state.buffers), state.slots)
         if state.parameters.dtype != self._kind:
             raise promoted(state.parameters.dtype, self._kind)
         done = self.counters
@@ -339,6 +348,7 @@ class Runtime:
         return {
             "optimizer": registry.describe(self.optimizer),
             "dtype": self.dtype,
+            "arithmetic": self.arithmetic,
             "seed": self.seed,
             "counters": self.counters._asdict(),
             "adapted": self.adapted,

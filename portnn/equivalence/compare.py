@@ -6,21 +6,20 @@ as the backend runs it (compiled, fused), from the reference's state. Trajectori
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, available_backends, by_stretches, get_backend
+from portnn.backend import by_stretches, get_backend
 from portnn.core.runtime import Runtime, Snapshot
 from portnn.core.step import State, Update
-from portnn.data.dataset import Dataset
 from portnn.equivalence.report import Piece, Report, environment
-from portnn.errors import ArgumentError, BackendUnavailableError, DTypeError
+from portnn.equivalence.runs import batches, mapped, moved, named
+from portnn.errors import DTypeError
 from portnn.namespaces.bounds import LAMBDA, Bounded, BoundingNamespace
 from portnn.network import NeuralNetwork
-from portnn.nn import random
 from portnn.options import positive
 from portnn.types import Array, Batch, Namespace
 
@@ -40,18 +39,19 @@ def compare(
     """Take the same training steps on NumPy and on each backend, and measure how far apart they are.
 
     ``x`` and ``y`` are as for ``fit``, and so are the batches; ``backends=None`` takes all that are available. The
-    network is left as it is. Raises BackendUnavailableError for a backend that cannot run here and where there is none
+    network is left as it is; one in reproducible arithmetic, whose bits are equal (``compare_bits``), is compared in
+    the libraries' own. Raises BackendUnavailableError for a backend that cannot run here and where there is none
     beside NumPy, so that no check passes that compared nothing; ArgumentError for NumPy alone; and what ``fit`` raises
     for data that cannot be used.
     """
     steps, batch_size = positive("steps", steps), positive("batch_size", batch_size)
-    names = _named(backends)
-    reference, dataset = net.to("numpy").prepared(x, y)
+    names = named(backends)
+    reference, dataset = net.to("numpy", arithmetic="fast").prepared(x, y)
     home = reference.backend
     others = [backend for backend in map(get_backend, names) if backend is not home]
     report = Report(environment([home, *others]), [repr(backend) for backend in others])
-    runs, steppers = ([reference.to(backend, reference.dtype) for backend in others] for _ in range(2))
-    for number, batch in enumerate(_batches(reference, dataset, steps, batch_size), start=1):
+    runs, steppers = ([reference.to(backend) for backend in others] for _ in range(2))
+    for number, batch in enumerate(batches(reference, dataset, steps, batch_size), start=1):
         with home.scope():
             before = reference.snapshot()
             expected = _walk(reference, home.xp, reference.updated, before.state, batch, lambda name, a: a)
@@ -60,8 +60,8 @@ def compare(
         for run, stepper in zip(runs, steppers, strict=True):
             backend = run.backend
             with backend.scope():
-                move = partial(_moved, backend, reference.dtype)
-                state, there = _mapped(move, before.state), tuple(map(move, batch))
+                move = partial(moved, backend, reference.dtype)
+                state, there = mapped(move, before.state), tuple(map(move, batch))
                 got = _walk(run, backend.xp, run.updated, state, there, lambda name, a: move(expected[name]))  # noqa: B023
                 stepper.restore(Snapshot(state, before.counters))
                 refused = None
@@ -91,33 +91,6 @@ def compare(
                 report.follow(repr(backend), reference.state.parameters, backend.to_numpy(run.state.parameters))
     report.fingerprints.update({repr(run.backend): run.fingerprint() for run in [reference, *runs]})
     return report
-
-
-def _named(backends: Sequence[str] | None) -> list[str]:
-    """Return the names of the backends to compare with NumPy: at least one other."""
-    if isinstance(backends, str):
-        raise ArgumentError(f"backends: expected a list of names; got {backends!r}")
-    infos = available_backends()
-    names = [info.name for info in infos if info.available] if backends is None else list(backends)
-    if any(name.partition(":")[0] != "numpy" for name in names):
-        return names
-    if backends is not None:
-        raise ArgumentError(f"backends: expected another beside numpy, to compare with it; got {names}")
-    reasons = "; ".join(f"{info.name}: {info.reason}" for info in infos if not info.available)
-    raise BackendUnavailableError(f"compare: no array library beside NumPy can run here. {reasons}")
-
-
-def _batches(reference: Runtime, dataset: Dataset, steps: int, size: int) -> Iterator[Batch]:
-    """Yield the batches that ``fit`` would train on."""
-    home, count, epoch = reference.backend, 0, reference.counters.epoch
-    while True:
-        order = random.generator(reference.seed, random.SHUFFLE, epoch).permutation(dataset.rows)
-        for batch in dataset.batches(home.xp, size, order, reference.core.loss.mean):
-            if count == steps:
-                return
-            count += 1
-            yield batch
-        epoch += 1
 
 
 def _walk(
@@ -159,18 +132,7 @@ def _bounds(
     layout = reference.core.parameters
     run = partial(by_stretches, reference.chain.stretches(layout.decayed, layout.size))
     x, y, weight = map(exact, batch)
-    walk = partial(_walk, reference, xp, partial(reference.chain.update, run), _mapped(exact, state), (x, y, weight))
+    walk = partial(_walk, reference, xp, partial(reference.chain.update, run), mapped(exact, state), (x, y, weight))
     pieces = walk(lambda name, a: exact(record[name]))
     whole = {("whole step", what): a for (place, what), a in walk(lambda name, a: a).items() if place == "update"}
     return {name: a.error for name, a in (pieces | whole).items()}
-
-
-def _mapped(function: Callable[[Any], Any], state: State) -> State:
-    return State(function(state.parameters), function(state.buffers), tuple(map(function, state.slots)))
-
-
-def _moved(backend: Backend, dtype: str, value: Any) -> Any:
-    """Return a copy of a NumPy array on the backend; numbers as they are."""
-    if not isinstance(value, np.ndarray):
-        return value
-    return backend.xp.asarray(backend.asarray(value, dtype if value.dtype.kind == "f" else None), copy=True)

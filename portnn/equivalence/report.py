@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -159,7 +159,17 @@ class Report:
         return _drawn(self.trajectory, path)
 
 
-def save_reports(reports: Mapping[str, Report], path: str | os.PathLike[str]) -> None:
+class Written(Protocol):
+    """A report of any kind."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+
+    def to_markdown(self, title: str) -> str:
+        """Return the report as Markdown."""
+
+
+def save_reports(reports: Mapping[str, Written], path: str | os.PathLike[str]) -> None:
     """Write reports by title, as ``Report.save`` does; the picture shows the largest drift of each backend."""
     suffix = Path(path).suffix
     if suffix == ".json":
@@ -170,7 +180,7 @@ def save_reports(reports: Mapping[str, Report], path: str | os.PathLike[str]) ->
     elif suffix in PICTURES:
         largest: dict[str, list[float]] = {}
         for report in reports.values():
-            for backend, drift in report.trajectory.items():
+            for backend, drift in getattr(report, "trajectory", {}).items():
                 largest[backend] = [max(pair) for pair in zip(drift, largest.get(backend, drift), strict=True)]
         _drawn(largest, path)
     else:

@@ -1,0 +1,117 @@
+"""In which arithmetic a network computes: the library's own, or one that has the same bits on every library."""
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from portnn.backend import Backend, Elementwise, Stretch, by_stretches
+from portnn.errors import ArgumentError, BackendUnavailableError
+from portnn.namespaces import elementary, known_answers
+from portnn.namespaces.reproducible import Kit, ReproducibleNamespace
+from portnn.options import choose
+from portnn.types import Array, Namespace
+
+_RETAINED = 30 << 20
+_BLOCK = 16384
+"""Elements from which on an element-wise kernel is left to the adapter, which may run it in blocks."""
+
+
+class Arithmetic:
+    """What the core computes with on a backend: the library's own functions, the way it runs them fastest."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    @property
+    def xp(self) -> Namespace:
+        """The namespace that one call of the core is handed."""
+        return self.backend.xp
+
+    def compile(
+        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = ()
+    ) -> Callable[..., Any]:
+        """Return a pure function of the core as the backend compiles it."""
+        return self.backend.compile(function, static, donate)
+
+    def elementwise(self, stretches: Sequence[Stretch], donate: tuple[int, ...] = ()) -> Elementwise:
+        """Return kernels over stretches of vectors as the backend runs them."""
+        return self.backend.elementwise(stretches, donate)
+
+    def settled(self, array: Array) -> Array:
+        """Return data or buffers as the next step takes them."""
+        return array
+
+
+class Reproducible(Arithmetic):
+    """Computing one IEEE 754 operation at a time: nothing is fused, nothing compiled, denormals are 0.
+
+    Raises BackendUnavailableError where there is no float64, or known answers do not come out.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        if "float64" not in backend.dtypes():
+            raise BackendUnavailableError(f"arithmetic: reproducible arithmetic needs float64; {backend!r} has none")
+        # glibc gives freed memory back to the system beyond twice the largest mapping that was ever freed: without this
+        # one, which no one touches, a step takes its temporaries anew, page by page, in a fifth of its time.
+        np.empty(_RETAINED, np.uint8)
+        with backend.scope():
+            exact_sqrt = known_answers.sqrt_is_exact(backend.xp, backend.asarray, backend.to_numpy)
+            self._kit = Kit(backend.xp, self._each, exact_sqrt)
+            wrong = known_answers.first_wrong(self.xp, backend.asarray, backend.to_numpy)
+        if wrong:
+            raise BackendUnavailableError(
+                f"arithmetic: {backend!r} cannot compute reproducibly: {wrong}. Fast-math, emulated float64 or flushed "
+                f'results may be the reason; use arithmetic="fast" or another device'
+            )
+
+    @property
+    def xp(self) -> Namespace:
+        return ReproducibleNamespace(self._kit)
+
+    def compile(
+        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = ()
+    ) -> Callable[..., Any]:
+        """Return the function itself: a compiler may contract a multiplication and an addition."""
+        return function
+
+    def elementwise(self, stretches: Sequence[Stretch], donate: tuple[int, ...] = ()) -> Elementwise:
+        """Return the backend's own way of running kernels, with denormal results as 0."""
+        return self.backend.elementwise([(stop, partial(_flushed, kernel)) for stop, kernel in stretches], donate)
+
+    def settled(self, array: Array) -> Array:
+        """Return an array of float64 with denormals as 0: some libraries would take them so, some not."""
+        return self._each(elementary.flushed, [array])[0] if array.dtype == self.backend.xp.float64 else array
+
+    def _each(self, kernel: Callable[..., tuple[Array, ...]], arrays: Sequence[Array]) -> tuple[Array, ...]:
+        """Run a kernel on arrays of one shape."""
+        xp, shape = self.backend.xp, arrays[0].shape
+        vectors, size = [xp.reshape(array, (-1,)) for array in arrays], prod(shape)
+        run = self.backend.elementwise([(size, kernel)]) if size > _BLOCK else partial(by_stretches, [(size, kernel)])
+        return tuple(xp.reshape(result, shape) for result in run(xp, vectors, ()))
+
+
+def _flushed(
+    kernel: Callable[..., tuple[Array, ...]], xp: Namespace, vectors: Sequence[Array], numbers: Any
+) -> tuple[Array, ...]:
+    return elementary.flushed(xp, kernel(xp, vectors, numbers))
+
+
+ARITHMETICS: dict[str, Callable[[Backend], Arithmetic]] = {
+    "fast": cache(Arithmetic),
+    "reproducible": cache(Reproducible),
+}
+"""By name; one object a backend, so that known answers are asked for once."""
+
+
+def dtype_in(arithmetic: str, dtype: str | None) -> str:
+    """Return the dtype of parameters in an arithmetic; None: its own. Raises ArgumentError for one that it has not."""
+    choose("arithmetic", arithmetic, ARITHMETICS)
+    if arithmetic == "fast":
+        return "float32" if dtype is None else dtype
+    if dtype not in (None, "float64"):
+        raise ArgumentError(f"dtype: reproducible arithmetic is float64 throughout; got {dtype!r}")
+    return "float64"

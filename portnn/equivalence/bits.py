@@ -1,0 +1,206 @@
+"""The proof of equal bits: the same training on several backends, hashed after each epoch.
+
+Where the bits part, the step is taken again from the state before it, with every function of the namespace and every
+piece of the step noted on either side: the first that differs is named.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from portnn.backend import Backend, by_stretches
+from portnn.backend import get_backend as backend_named
+from portnn.core.runtime import Runtime, Snapshot
+from portnn.core.step import State
+from portnn.equivalence.report import environment
+from portnn.equivalence.runs import batches, moved, named
+from portnn.network import NeuralNetwork
+from portnn.options import positive
+from portnn.types import Array, Batch, Namespace
+
+
+@dataclass
+class BitsReport:
+    """What ``compare_bits`` found."""
+
+    environment: dict[str, Any]
+    arithmetic: str
+    backends: list[str]
+    """NumPy, and those that were compared with it."""
+    steps: int
+    fingerprints: dict[str, list[str]] = field(default_factory=dict)
+    """By backend: SHA-256 of parameters and buffers after each epoch, and at the end."""
+    differences: dict[str, str] = field(default_factory=dict)
+    """By backend whose bits differ: the first step and the first operation, or piece of the step, that do."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether there was another backend, and all have the same bits."""
+        return len(self.fingerprints) > 1 and not self.differences
+
+    def verdict(self) -> str:
+        """Return one line a backend."""
+        same = f"the same bits as NumPy after {self.steps} steps"
+        return "\n".join(f"{name}: {self.differences.get(name, same)}" for name in self.backends[1:])
+
+    def __str__(self) -> str:
+        lines = [f"{name:<28} {digest}" for name, prints in self.fingerprints.items() for digest in prints]
+        return "\n".join([*lines, "", self.verdict()])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {"holds": self.holds, **asdict(self)}
+
+    def to_markdown(self, title: str = "Bits of backends") -> str:
+        """Return verdict, fingerprints and environment as Markdown."""
+        found = [f"- {line}" for line in self.verdict().splitlines()]
+        rows = [
+            f"| {number} | {name} | `{digest}` |"
+            for name, prints in self.fingerprints.items()
+            for number, digest in enumerate(prints, start=1)
+        ]
+        made = ["```json", json.dumps(self.environment, indent=2), "```"]
+        head = ["| epoch | backend | SHA-256 of the weights |", "| --- | --- | --- |"]
+        return "\n".join([f"# {title}", "", *found, "", *head, *rows, "", *made, ""])
+
+
+def compare_bits(
+    net: NeuralNetwork,
+    x: object,
+    y: object,
+    *,
+    backends: Sequence[str] | None = None,
+    steps: int = 200,
+    batch_size: int = 32,
+) -> BitsReport:
+    """Take the same training steps on NumPy and on each backend, in the network's arithmetic, and compare all bits.
+
+    Parameters, buffers, the optimizer's vectors and the loss are compared after each step; a backend that differs goes
+    no further. ``x``, ``y``, ``backends`` and errors are as for ``compare``; the network is left as it is.
+    """
+    steps, batch_size = positive("steps", steps), positive("batch_size", batch_size)
+    names = named(backends)
+    reference, dataset = net.to("numpy").prepared(x, y)
+    home = reference.backend
+    runs = [reference.to(backend) for backend in map(backend_named, names) if backend is not home]
+    used = [home, *(run.backend for run in runs)]
+    report = BitsReport(environment(used), reference.arithmetic, list(map(repr, used)), steps)
+    report.fingerprints |= {name: [] for name in report.backends}
+    each = -(-dataset.rows // batch_size)
+    for number, batch in enumerate(batches(reference, dataset, steps, batch_size), start=1):
+        with home.scope():
+            before = reference.snapshot()
+            expected = _bits(reference, reference.step(batch))
+        for run in list(runs):
+            with run.backend.scope():
+                there = partial(moved, run.backend, run.dtype)
+                theirs = run.snapshot()
+                same = _bits(run, run.step(tuple(map(there, batch)))) == expected
+            if not same:
+                place = _first_difference(reference, before, run, theirs, batch)
+                report.differences[repr(run.backend)] = f"DIFFERS first at step {number}: {place}"
+                runs.remove(run)
+        if number % each == 0 or number == steps:
+            for run in (reference, *runs):
+                report.fingerprints[repr(run.backend)].append(run.fingerprint())
+            if number % each == 0:
+                for run in (reference, *runs):
+                    run.end_epoch()
+    return report
+
+
+def _bits(run: Runtime, loss: Array) -> list[bytes]:
+    """Return the bits of all that a step changes, and of its loss."""
+    state = run.state
+    return [_digest(run.backend, array) for array in (state.parameters, state.buffers, *state.slots, loss)]
+
+
+def _digest(backend: Backend, array: Array) -> bytes:
+    host = np.ascontiguousarray(backend.to_numpy(array))
+    return hashlib.sha256(f"{host.dtype.name} {host.shape}".encode() + host.tobytes()).digest()
+
+
+def _first_difference(reference: Runtime, before: Snapshot, run: Runtime, theirs: Snapshot, batch: Batch) -> str:
+    """Return the first operation of a step that gives other bits on a backend than on NumPy."""
+    with reference.backend.scope():
+        expected = _noted(reference, before, batch)
+    with run.backend.scope():
+        got = _noted(run, theirs, tuple(moved(run.backend, run.dtype, array) for array in batch))
+    for i, (ours, other) in enumerate(zip(expected, got, strict=False)):
+        if ours == other:
+            continue
+        piece = next((note.what for note in expected[i:] if note.piece), "the update")
+        if not ours.piece and ours.what == other.what and ours.inputs == other.inputs:
+            return f"xp.{ours.what}, of the same arguments, on the way to {piece}"
+        return f"an operator on the way to {piece}" + ("" if ours.piece else f", before xp.{ours.what}")
+    return "the step as the backend runs it (compiled, in blocks); taken operation by operation it has NumPy's bits"
+
+
+@dataclass(frozen=True)
+class _Note:
+    """One function of the namespace with its arguments, or one piece of the step."""
+
+    what: str
+    inputs: tuple[bytes, ...]
+    result: bytes
+    piece: bool = False
+
+
+def _noted(run: Runtime, snapshot: Snapshot, batch: Batch) -> list[_Note]:
+    """Take a step from a snapshot, operation by operation; return what was seen. ``run`` is where it was before."""
+    notes: list[_Note] = []
+    layers, layout, chain = run.core.architecture.layers, run.core.parameters, run.chain
+    digest = partial(_digest, run.backend)
+
+    def look(place: int | str, what: str, array: Any) -> Any:
+        if isinstance(array, Mapping):
+            for key, value in array.items():
+                look(place, what + key, value)
+            return array
+        where = f"{place + 1} {type(layers[place]).__name__}" if isinstance(place, int) else place
+        notes.append(_Note(f"{where}, {what}", (), digest(array), piece=True))
+        return array
+
+    after, run.counters = run.counters, snapshot.counters
+    try:
+        xp = _Noting(run.xp, notes, digest, run.backend.owns)
+        update = partial(chain.update, partial(by_stretches, chain.stretches(layout.decayed, layout.size)))
+        new, loss = run.core.step(xp, update, snapshot.state, batch, run.key, run.dials, look)
+    finally:
+        run.counters = after
+    for name, array in _named_arrays(run, new).items():
+        look("update", name, array)
+    look("loss", "loss", loss)
+    return notes
+
+
+def _named_arrays(run: Runtime, state: State) -> dict[str, Array]:
+    core, xp = run.core, run.backend.xp
+    named = core.parameters.named(xp, state.parameters) | core.buffers.named(xp, state.buffers)
+    return named | dict(zip(run.chain.slots, state.slots, strict=True))
+
+
+class _Noting:
+    """A namespace that notes what each of its functions is given and returns."""
+
+    def __init__(self, xp: Namespace, notes: list[_Note], digest: Any, owns: Any) -> None:
+        self._xp, self._notes, self._digest, self._owns = xp, notes, digest, owns
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._xp, name)
+        if name == "finfo" or name.startswith(("float", "int")):  # dtypes
+            return value
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            flat = [a for given in arguments for a in (given if isinstance(given, list | tuple) else (given,))]
+            inputs = tuple(self._digest(a) for a in flat if self._owns(a))
+            result = value(*arguments, **options)
+            self._notes.append(_Note(name, inputs, self._digest(result)))
+            return result
+
+        return call

@@ -1,0 +1,54 @@
+"""What comparisons run on: which backends, which batches, the reference's arrays on another backend."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from portnn.backend import Backend, available_backends
+from portnn.core.runtime import Runtime
+from portnn.core.step import State
+from portnn.data.dataset import Dataset
+from portnn.errors import ArgumentError, BackendUnavailableError
+from portnn.nn import random
+from portnn.types import Batch
+
+
+def named(backends: Sequence[str] | None) -> list[str]:
+    """Return the names of the backends to compare with NumPy: at least one other."""
+    if isinstance(backends, str):
+        raise ArgumentError(f"backends: expected a list of names; got {backends!r}")
+    infos = available_backends()
+    names = [info.name for info in infos if info.available] if backends is None else list(backends)
+    if any(name.partition(":")[0] != "numpy" for name in names):
+        return names
+    if backends is not None:
+        raise ArgumentError(f"backends: expected another beside numpy, to compare with it; got {names}")
+    reasons = "; ".join(f"{info.name}: {info.reason}" for info in infos if not info.available)
+    raise BackendUnavailableError(f"compare: no array library beside NumPy can run here. {reasons}")
+
+
+def batches(reference: Runtime, dataset: Dataset, steps: int, size: int) -> Iterator[Batch]:
+    """Yield the batches that ``fit`` would train on."""
+    home, count, epoch = reference.backend, 0, reference.counters.epoch
+    while True:
+        order = None
+        if size < dataset.rows:
+            order = random.generator(reference.seed, random.SHUFFLE, epoch).permutation(dataset.rows)
+        for batch in dataset.batches(home.xp, size, order, reference.core.loss.mean):
+            if count == steps:
+                return
+            count += 1
+            yield batch
+        epoch += 1
+
+
+def mapped(function: Callable[[Any], Any], state: State) -> State:
+    return State(function(state.parameters), function(state.buffers), tuple(map(function, state.slots)))
+
+
+def moved(backend: Backend, dtype: str, value: Any) -> Any:
+    """Return a copy of a NumPy array on the backend; numbers as they are."""
+    if not isinstance(value, np.ndarray):
+        return value
+    return backend.xp.asarray(backend.asarray(value, dtype if value.dtype.kind == "f" else None), copy=True)

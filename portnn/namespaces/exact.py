@@ -1,0 +1,111 @@
+"""Sums and matrix products that have one right answer, whatever the order in which a library adds.
+
+Operands are cut into pieces so short that each partial sum is a float64 number exactly: the order of the additions,
+the number of threads, fused multiply-adds and atomics cannot change a bit. What is left to rounding is a fixed
+sequence of single IEEE 754 operations. (Ozaki, Ogita, Oishi and Rump 2012, Numerical Algorithms 59; Demmel and Nguyen
+2013, ARITH.)
+
+Everything here is in float64, computed one operation at a time: a compiler that fuses a multiplication and an addition
+would change the last bit. Numbers below 2^-440 may count as zero, numbers beyond 2^960 are not finite.
+"""
+
+from typing import NamedTuple
+
+from portnn.types import Array, Namespace
+
+BITS = 20
+"""Bits of one piece of a product's operand: with TERMS terms, sums of products have 2 * 20 + 10 bits of the 53."""
+TERMS = 1024
+"""Terms of one exact product; longer ones are added up in blocks of so many, in their order."""
+LEAST = 2.0**-400
+"""Smallest scale: what is all zero or denormal (which some libraries flush) gives 0, not 0/0."""
+
+_ROUND = 1.5 * 2.0**52
+"""``(x + _ROUND u) - _ROUND u`` is x rounded to a multiple of u, a power of two, for |x| < 2^51 u."""
+_HIGH, _LOW = _ROUND * 2.0**-BITS, _ROUND * 2.0 ** (-2 * BITS)
+_SHORT_SUM = 4096
+"""Terms of a sum up to which one piece of each is enough: 39 bits of it."""
+
+
+def scale(xp: Namespace, x: Array, axis: int | tuple[int, ...] | None) -> Array:
+    """Return powers of two above the largest magnitudes along the axes, which are kept with length 1; at least LEAST.
+
+    The unit of the first place of m is \\|q - (1 - 2^-53) q\\| with q = (2^52 + 1) m (Rump 2009, algorithm 3.6):
+    neither a logarithm nor a power, which differ from library to library. NaN where there is NaN or infinity.
+    """
+    largest = xp.maximum(xp.max(x, axis=axis, keepdims=True), xp.negative(xp.min(x, axis=axis, keepdims=True)))
+    q = xp.maximum(largest, LEAST) * (2.0**52 + 1.0)
+    return xp.abs(q - q * (1.0 - 2.0**-53)) * 2.0
+
+
+def total(xp: Namespace, x: Array, axis: int | tuple[int, ...] | None, keepdims: bool) -> Array:
+    """Return the sum over the axes: |error| <= n 2^(ceil(log2 n) - 51) max|x|, its square for n above 4,096.
+
+    Each element is rounded to a common unit, of which the sum is then a whole number below 2^52.
+    """
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    count = 1
+    for along in axes:
+        count *= x.shape[along]
+    length = max(count - 1, 0).bit_length()
+    if not count:
+        return xp.sum(x, axis=axis, keepdims=keepdims)
+    unit = scale(xp, x, axis) * 2.0 ** (length - 51)
+    result = None
+    for _ in range(1 if count <= _SHORT_SUM else 2):
+        shift = unit * _ROUND
+        piece = x + shift
+        piece -= shift
+        exact = xp.sum(piece, axis=axis, keepdims=keepdims)
+        result = exact if result is None else result + exact
+        if count > _SHORT_SUM:
+            x, unit = x - piece, unit * 2.0 ** (length - 51)
+    return result
+
+
+class Pieces(NamedTuple):
+    """A matrix as ``high + low``, multiples of 2^-20 and of 2^-40 of a power of two per row or per column."""
+
+    high: Array
+    low: Array
+
+    def transposed(self, xp: Namespace) -> "Pieces":
+        """Return the pieces of the transpose."""
+        return Pieces(xp.matrix_transpose(self.high), xp.matrix_transpose(self.low))
+
+
+def cut(xp: Namespace, a: Array, axis: int) -> Pieces:
+    """Cut a matrix into pieces by the scales of its rows (``axis=1``) or columns (``axis=0``)."""
+    by = scale(xp, a, axis)
+    shift = by * _HIGH
+    high = a + shift
+    high -= shift
+    low = a - high
+    shift = by * _LOW
+    low += shift
+    low -= shift
+    return Pieces(high, low)
+
+
+def product(xp: Namespace, a: Pieces, b: Pieces) -> Array:
+    """Return the product of a matrix cut by rows and one cut by columns: high high + (high low + low high), each exact.
+
+    |error| <= 1.25 k 2^-40 times the scales of row and column, for k terms: what is left out is below the last place of
+    the pieces.
+    """
+    terms = a.high.shape[1]
+    result = None
+    for start in range(0, max(terms, 1), TERMS):
+        inside = slice(start, min(start + TERMS, terms))
+        whole = terms <= TERMS
+        left = [a.high, a.low] if whole else [a.high[:, inside], a.low[:, inside]]
+        right = [b.high, b.low] if whole else [b.high[inside, :], b.low[inside, :]]
+        cross = xp.matmul(left[0], right[1])
+        cross += xp.matmul(left[1], right[0])
+        cross += 0.0  # a sum of negative zeros has the sign that the library's order gives it
+        cross += xp.matmul(left[0], right[0])
+        if result is None:
+            result = cross
+        else:
+            result += cross
+    return result

@@ -1,0 +1,104 @@
+"""Known answers: does a library, on its device, compute as reproducible arithmetic needs it?
+
+The questions are made of whole numbers; the answers are digests of bits, the same on every machine. They are asked once
+a process, when a backend is first used in reproducible arithmetic.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from portnn.types import Array, Namespace
+
+_COUNT = 4099
+"""Odd, so that a library's loops over several elements at a time leave a rest."""
+
+
+def _uniform(count: int, start: int = 0) -> np.ndarray:
+    """Return numbers in (-1, 1), by Weyl's sequence on 64-bit integers and a multiplicative scramble."""
+    n = (np.arange(start, start + count, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    n = (n ^ (n >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    n = n ^ (n >> np.uint64(27))
+    return np.asarray(np.ldexp((n >> np.uint64(11)).astype(np.float64), -52) - 1.0)
+
+
+def _spread(count: int) -> np.ndarray:
+    """Return numbers of magnitudes from 2^-20 to 2^10."""
+    return np.asarray(np.ldexp(_uniform(count), np.arange(count) % 31 - 20))
+
+
+_ENDS = [0.0, -0.0, -750.0, 750.0, math.inf, -math.inf, math.nan]
+
+
+def sqrt_is_exact(xp: Namespace, asarray: Callable[..., Array], to_numpy: Callable[[Array], np.ndarray]) -> bool:
+    """Return whether the library's square roots are those of IEEE 754, which Python's are."""
+    x = np.abs(np.concatenate([_spread(_COUNT), _spread(_COUNT) * 2.0**-300]))
+    return bool(np.array_equal(to_numpy(xp.sqrt(asarray(x, "float64"))), [math.sqrt(v) for v in x]))
+
+
+def _questions(xp: Namespace, ask: Callable[[np.ndarray], Array]) -> dict[str, Callable[[], Array]]:
+    """Return by name what is computed; ``ask`` puts a NumPy array on the device.
+
+    Few shapes: JAX compiles each operation for each of them.
+    """
+    spread, u = _spread(_COUNT), _uniform(_COUNT, _COUNT)
+    spread[: len(_ENDS)] = _ENDS
+    x, y = ask(spread), ask(u)
+    size, zeros = ask(np.abs(spread)), ask(np.array([0.0, -0.0]))
+    a, b = (v[-3600:].reshape(12, 300) for v in (spread, u))
+    return {
+        "a product of matrices": lambda: xp.matmul(ask(a), ask(b.T)),
+        "a transposed product": lambda: xp.matmul(xp.matrix_transpose(ask(a)), ask(b)),
+        "a product of denormals": lambda: xp.matmul(ask(a * 2.0**-1060), ask(b.T)),
+        "a sum": lambda: xp.sum(y),
+        "a sum of columns": lambda: xp.sum(ask(a), axis=0),
+        "a difference of products": lambda: x * y - y * y,  # if they are fused, only one of them is rounded
+        "a quotient": lambda: y / x,
+        "a reciprocal": lambda: 1.0 / x,
+        "a maximum": lambda: xp.max(zeros) + xp.maximum(zeros, 0.0),
+        **{name: partial(getattr(xp, name), x) for name in ("exp", "expm1", "tanh", "cos", "sign")},
+        **{name: partial(getattr(xp, name), size) for name in ("log", "log1p", "sqrt")},
+    }
+
+
+def answers(xp: Namespace, asarray: Callable[..., Array], to_numpy: Callable[[Array], np.ndarray]) -> dict[str, str]:
+    """Return the digest of each answer; NaN has one form."""
+    found: dict[str, str] = {}
+    for name, compute in _questions(xp, lambda array: asarray(np.array(array), "float64")).items():
+        values: Any = np.asarray(to_numpy(compute()), dtype="<f8")
+        values = np.where(np.isnan(values), np.nan, values)
+        found[name] = hashlib.sha256(values.tobytes()).hexdigest()[:16]
+    return found
+
+
+ANSWERS = {
+    "a product of matrices": "c10fb0c7caacde67",
+    "a transposed product": "b847b0570b61bba9",
+    "a product of denormals": "4cf9816ed1062189",
+    "a sum": "41964562a35ecca3",
+    "a sum of columns": "28cc6f2a5ada0f72",
+    "a difference of products": "036097eefd45ee6d",
+    "a quotient": "258758c2fc4ead86",
+    "a reciprocal": "a3d28d410d0b9493",
+    "a maximum": "374708fff7719dd5",
+    "exp": "d1069b9e97ff68a8",
+    "expm1": "f47f3d0c25b0e5e8",
+    "tanh": "1b3f5eb57cd38f8c",
+    "cos": "89444f2a4f5ec0b1",
+    "sign": "33631975daea833e",
+    "log": "e3d4c3e62425d20d",
+    "log1p": "7e5c59dd0e16ebe0",
+    "sqrt": "7689d0b9b3738f02",
+}
+
+
+def first_wrong(xp: Namespace, asarray: Callable[..., Array], to_numpy: Callable[[Array], np.ndarray]) -> str:
+    """Return the name of the first answer that is not the known one; empty where all are."""
+    found = answers(xp, asarray, to_numpy)
+    return next(
+        (f"{name} has other bits than the known answer" for name in ANSWERS if found[name] != ANSWERS[name]), ""
+    )

@@ -1,0 +1,124 @@
+"""Reproducible arithmetic: the array API functions that the core uses, with the same bits on every array library.
+
+The same layers, losses and optimizers, handed this namespace in place of a library's, train to the same weights bit for
+bit, whatever the library, its BLAS, its device and its number of threads. Arrays stay the library's own float64 arrays:
+``+ - *``, comparisons, same-shape ``/`` and ``1.0 / x`` are correctly rounded on each. What is not (sums, products of
+matrices, elementary functions) is here; what is neither is refused, so that nothing differs in silence.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from portnn.errors import DTypeError, ShapeError
+from portnn.namespaces import elementary, exact
+from portnn.types import Array, Namespace
+
+_SAME = frozenset(
+    "abs arange argmax asarray astype concat expand_dims finfo float32 float64 int32 negative reshape take".split()
+)
+"""Functions (and dtypes) of a library that are exact, or move numbers alone."""
+
+
+Each: TypeAlias = Callable[..., tuple[Array, ...]]
+"""``each(kernel, arrays)``: an element-wise kernel on arrays of one shape, run the best way that the library has."""
+
+
+class Kit:
+    """What the namespaces of one backend share: its library, its way of running kernels, and the tables."""
+
+    def __init__(self, xp: Namespace, each: Each, exact_sqrt: bool) -> None:
+        """Take the library's namespace; ``exact_sqrt``: whether its square root is correctly rounded."""
+        self.xp, self.each = xp, each
+        tables = elementary.POWERS, elementary.THRESHOLDS, elementary.INVERSES
+        powers, thresholds, inverses = (xp.asarray(table, dtype=xp.float64) for table in tables)
+        self.functions: dict[str, Callable[[Array], Array]] = {
+            "exp": self._of(elementary.exp, powers),
+            "expm1": self._of(elementary.expm1, powers),
+            "tanh": self._of(elementary.tanh, powers),
+            "log": self._of(elementary.log, thresholds, inverses),
+            "log1p": self._of(elementary.log1p, thresholds, inverses),
+            "cos": self._of(elementary.cos),
+            "sqrt": xp.sqrt if exact_sqrt else self._of(elementary.sqrt),
+        }
+
+    def _of(self, function: Callable[..., Array], *tables: Array) -> Callable[[Array], Array]:
+        """Return an elementary function of arrays of any shape."""
+
+        def kernel(xp: Namespace, vectors: Sequence[Array], numbers: Any) -> tuple[Array, ...]:
+            return (function(xp, vectors[0], *tables),)
+
+        return lambda x: self.each(kernel, [x])[0]
+
+
+class ReproducibleNamespace:
+    """The functions on arrays of one library, for one call of the core.
+
+    It remembers the pieces of each operand until the call ends. What is computed does not depend on what is remembered.
+    """
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit, self._xp = kit, kit.xp
+        self._pieces: dict[tuple[int, int], tuple[Array, exact.Pieces]] = {}
+        self._origins: dict[int, tuple[Array, Array]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        value = self._kit.functions.get(name)
+        if value is None and name in _SAME:
+            value = getattr(self._xp, name)
+        if value is None:
+            raise AttributeError(
+                f"reproducible: xp.{name} may differ from one array library to the next: write it in the operations of "
+                f"portnn/namespaces/reproducible.py, or add it there"
+            )
+        setattr(self, name, value)  # looked up once
+        return value
+
+    # ---- matrices
+
+    def matrix_transpose(self, x: Array) -> Array:
+        transposed = self._xp.matrix_transpose(x)
+        self._origins[id(transposed)] = transposed, x  # held, so that no other array gets its number
+        return transposed
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        """Return the product of two matrices; see ``exact.product``.
+
+        The left operand is cut by rows, the right one by columns: each row of a result depends on its own row alone.
+        """
+        if (a.ndim, b.ndim) != (2, 2):
+            raise ShapeError(f"matmul: expected two matrices in reproducible arithmetic; got {a.shape} and {b.shape}")
+        return exact.product(self._xp, self._cut(a, 1), self._cut(b, 0))
+
+    def _cut(self, a: Array, axis: int) -> exact.Pieces:
+        _, origin = self._origins.get(id(a), (a, None))
+        if origin is not None:  # as it lies in memory
+            return self._cut(origin, 1 - axis).transposed(self._xp)
+        known = self._pieces.get((id(a), axis))
+        if known is None:
+            known = self._pieces[id(a), axis] = a, exact.cut(self._xp, a, axis)
+        return known[1]
+
+    # ---- reductions
+
+    def sum(self, x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+        """Return the sum; see ``exact.total``. Whole numbers have one right answer already."""
+        if x.dtype == self._xp.float64:
+            return exact.total(self._xp, x, axis, keepdims)
+        if self._xp.isdtype(x.dtype, "integral"):
+            return self._xp.sum(x, axis=axis, keepdims=keepdims)
+        raise DTypeError(f"sum: expected float64 or whole numbers in reproducible arithmetic; got {x.dtype}")
+
+    def max(self, x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+        return self._xp.max(x, axis=axis, keepdims=keepdims) + 0.0  # of 0 and -0 libraries take either
+
+    # ---- elements
+
+    def maximum(self, x: Array, other: float) -> Array:
+        return self._xp.maximum(x, other) + 0.0
+
+    def minimum(self, x: Array, other: float) -> Array:
+        return self._xp.minimum(x, other) + 0.0
+
+    def sign(self, x: Array) -> Array:
+        xp = self._xp
+        return xp.where(x == x, xp.astype(x > 0.0, x.dtype) - xp.astype(x < 0.0, x.dtype), x)

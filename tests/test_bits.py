@@ -1,0 +1,305 @@
+"""Training in reproducible arithmetic ends in the same bits: on every backend, BLAS, number of threads and machine."""
+
+import os
+import subprocess
+import sys
+from functools import cache
+
+import numpy as np
+import pytest
+import registered
+from conftest import ROOT
+
+from portnn import SGD, Dropout, NeuralNetwork, get_backend
+from portnn.core.arithmetic import ARITHMETICS
+from portnn.equivalence.networks import built_in, sample
+from portnn.testing import assert_same_bits
+
+ROWS, FEATURES, CLASSES = 28, 6, 3
+
+
+def data(zeros=False, gain=1.0, tiny=False):
+    """Return x and labels, drawn as whole numbers: no generator's floating point is in the digests below."""
+    rng = np.random.default_rng(1)
+    x = rng.integers(-1000, 1001, (ROWS, FEATURES)) / 512.0 * gain
+    if zeros:
+        x[::4], x[:, 2] = 0.0, 0.0
+    if tiny:
+        x[1::3] *= 2.0**-1060
+    return x, rng.integers(0, CLASSES, ROWS)
+
+
+def network(*layers, **options):
+    """Return a network whose initial weights are multiples of 2^-10 in [-1/2, 1/2)."""
+    net = NeuralNetwork(FEATURES, *layers, arithmetic="reproducible", seed=3, **options)
+    rng = np.random.default_rng(2)
+    net.set_parameters({name: rng.integers(-512, 512, w.shape) / 1024 for name, w in net.parameters.items()})
+    return net
+
+
+def sigmoid(**options):
+    """The deck's."""
+    return network(
+        5, CLASSES, activation="sigmoid", output="sigmoid", loss="sse", optimizer=SGD(0.5), bias=False, **options
+    )
+
+
+def classifier(**options):
+    return network(8, "relu", Dropout(0.25), CLASSES, output="softmax", loss="cross_entropy", **options)
+
+
+def regression(**options):
+    return network(5, CLASSES, activation="tanh", loss="mse", optimizer=SGD(0.05, momentum=0.9), **options)
+
+
+CASES = {
+    "sigmoid, sse, sgd, full batch": (sigmoid, {}, None),
+    "relu, dropout, cross-entropy, adam, batches of 7": (classifier, {}, 7),
+    "tanh, mse, momentum, batches of 1": (regression, {}, 1),
+    "rows and columns of zeros": (classifier, {"zeros": True}, 7),
+    "saturated": (sigmoid, {"gain": 30.0}, 7),
+    "denormal inputs": (regression, {"tiny": True}, None),
+}
+"""By name: network, data, rows of a batch."""
+
+DIGESTS = {
+    "sigmoid, sse, sgd, full batch": ("a8f238f6002788cd", "0ea3e478d337102c"),
+    "relu, dropout, cross-entropy, adam, batches of 7": ("57f8f63552ab8d88", "443be3f15dc3de8b"),
+    "tanh, mse, momentum, batches of 1": ("1cb5c792bc1c2f62", "934aeec22688130c"),
+    "rows and columns of zeros": ("5e7861c3d82ae7a0", "e91d31c62e3b4aef"),
+    "saturated": ("33dec5017a9ad08c", "e8f2b960fbfd39b4"),
+    "denormal inputs": ("8cfdce5817b0bae7", "758cb771f1ca1593"),
+}
+"""By case: fingerprints after 28 and after 224 steps, on any machine."""
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_digests_of_known_training_runs(backend, case):
+    make, options, size = CASES[case]
+    x, labels = data(**options)
+    net = make(backend=backend)
+    y = labels if net.loss == "cross_entropy" else np.eye(CLASSES)[labels]
+    digests, steps = [], -(-ROWS // (size or ROWS))
+    for upto in (28,) if backend.startswith("jax") else (28, 224):  # each of JAX's operations takes ten times as long
+        net.fit(x, y, epochs=(upto - net.step_count) // steps, batch_size=size)
+        digests.append(net.fingerprint()[:16])
+    assert tuple(digests) == DIGESTS[case][: len(digests)]
+
+
+NETWORKS = dict.fromkeys(name for name, *_ in registered.networks())
+
+
+def trained(name, backend):
+    """Return what a network of tests/registered.py ends with: fingerprint, outputs, and what a fit measured."""
+    options = {"arithmetic": "reproducible", "backend": backend}
+    net, x, y = next((net, x, y) for found, net, x, y in registered.networks(**options) if found == name)
+    history = net.fit(x, y, epochs=3, batch_size=None, metrics=["r2", "mae", "accuracy"])
+    return net.fingerprint(), np.asarray(net.predict(x)).tobytes(), history.loss, history.metrics
+
+
+on_numpy = cache(lambda name: trained(name, "numpy"))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_everything_that_can_be_added_has_the_same_bits(other, name):
+    if other.startswith("jax"):
+        pytest.skip("jax: it compiles each operation for each shape; the built-in networks, below, have everything too")
+    assert trained(name, other) == on_numpy(name)
+
+
+BUILT_IN = {
+    title: net
+    for title, net in built_in("float64")
+    if not title.startswith(("the deck", "classifier", "regression"))  # the digests, above, are of their like
+}
+
+
+@pytest.mark.parametrize("title", BUILT_IN)
+def test_the_built_in_networks_have_the_same_bits(other, title):
+    """In one step on the data of one shape."""
+    net = BUILT_IN[title].to(arithmetic="reproducible")
+    report = assert_same_bits(net, *sample(net, 8), backends=[other], steps=1, batch_size=8)
+    assert len(set(map(tuple, report.fingerprints.values()))) == 1
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_everything_is_close_to_fast_float64(name):
+    """Bits may agree on nonsense: after three steps within 2^-30 of what the library's own functions give."""
+    if "lion" in name or "loss mae" in name:
+        return  # a sign turns over at any difference
+    net, x, y = next(
+        (net, x, y) for found, net, x, y in registered.networks(arithmetic="reproducible") if found == name
+    )
+    fast = net.to(arithmetic="fast")
+    for each in (net, fast):
+        each.fit(x, y, epochs=3, batch_size=None)
+    np.testing.assert_allclose(net.predict(x), fast.predict(x), rtol=0, atol=2.0**-30)
+    for parameter, value in fast.parameters.items():
+        np.testing.assert_allclose(net.parameters[parameter], value, rtol=0, atol=2.0**-30, err_msg=parameter)
+
+
+def test_dead_units_of_batch_norm_reach_no_denormals(other):
+    """A running variance on its way to zero: denormals, which JAX flushes, are 0 on every library."""
+    runs = []
+    for backend in ("numpy", other):
+        (net,) = (net.to(backend, arithmetic="reproducible") for title, net in BUILT_IN.items() if "residual" in title)
+        net.optimizer = SGD(0.0)
+        net.set_parameters({name: np.zeros(value.shape) for name, value in net.parameters.items()})
+        with get_backend(backend).scope():
+            net._runtime.assign({"running_var1": np.full(16, 1e-281)}, "buffers")
+        for _ in range(8):
+            net.step(*sample(net, 8))
+        assert get_backend(backend).to_numpy(net.buffers["running_var1"]).max() < 1e-281
+        runs.append(net)
+    assert runs[0].fingerprint() == runs[1].fingerprint()
+    # Multiples of 2^-952: what a denormal could grow out of is not there.
+    assert np.all(np.ldexp(runs[0].buffers["running_var1"], 952) % 1 == 0)
+
+
+def test_the_bits_of_a_prediction_do_not_depend_on_the_batch(backend):
+    """Rows alone, in pairs, in sevens and all at once: each row's outputs have the same bits."""
+    x, labels = data()
+    net = network(8, "gelu", 8, "tanh", CLASSES, output="softmax", loss="cross_entropy", backend=backend)
+    net.step(x[:7], labels[:7])
+    whole = net.predict(x[:7])
+    for size, count in ((1, 2),) if backend == "jax" else ((1, 7), (2, 6), (3, 7)):
+        np.testing.assert_array_equal(net.predict(x[:count], batch_size=size), whole[:count])
+    if backend != "jax":
+        np.testing.assert_array_equal(net.predict(x)[:7], whole)
+
+
+def test_a_step_is_a_fit_is_a_gradient():
+    """What is remembered within a call does not show: the gradients of a step, taken by hand, are the step's."""
+    x, labels = data()
+    nets = [classifier(optimizer=SGD(1.0)) for _ in range(3)]
+    nets[0].step(x, labels)
+    nets[1].fit(x, labels, batch_size=None, shuffle=False)
+    before, (_, gradients) = nets[2].parameters, nets[2].gradients(x, labels)
+    nets[2].set_parameters({name: before[name] - gradients[name] for name in before})
+    assert len({net.fingerprint() for net in nets}) == 1
+
+
+@pytest.mark.parametrize("layout", ["fortran", "reversed", "every other", "float32", "read-only"])
+def test_the_layout_of_the_data_changes_no_bit(layout):
+    x, labels = data()
+    wide = np.zeros((2 * ROWS, FEATURES))
+    wide[::2] = x
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    same = {
+        "fortran": np.asfortranarray(x),
+        "reversed": x[::-1].copy()[::-1],
+        "every other": wide[::2],
+        "float32": x.astype(np.float32),
+        "read-only": frozen,
+    }[layout]
+    nets = [classifier() for _ in range(2)]
+    for net, inputs in zip(nets, (x, same), strict=True):
+        net.fit(inputs, labels, epochs=2, batch_size=7)
+    assert nets[0].fingerprint() == nets[1].fingerprint()
+
+
+SCRIPT = """
+import sys; sys.path.insert(0, "tests")
+import numpy as np
+from portnn import NeuralNetwork, Standardize, Unstandardize
+import test_bits
+for case, (make, options, size) in test_bits.CASES.items():
+    x, labels = test_bits.data(**options)
+    net = make(backend="numpy")
+    net.fit(x, labels if net.loss == "cross_entropy" else np.eye(3)[labels], epochs=2, batch_size=size)
+    print(net.fingerprint())
+rng = np.random.default_rng(0)
+x, y = rng.standard_normal((700, 300)) * 50 + 7, rng.integers(0, 9, 700)
+net = NeuralNetwork(300, Standardize(), 260, 9, initializer="orthogonal", output="softmax", loss="cross_entropy",
+                    arithmetic="reproducible", seed=0)
+net.fit(x, y, epochs=2, batch_size=None, sample_weight=rng.random(700))
+print(net.fingerprint(), net.predict(x).sum())
+net = NeuralNetwork(1, Standardize(), 5, 1, Unstandardize(), arithmetic="reproducible", seed=0)
+net.fit(x[:, :1], x[:, 1:2], batch_size=100, sample_weight=x[:, 2] ** 2)
+print(net.fingerprint())
+"""
+MACHINES = {
+    "Haswell": {"OPENBLAS_CORETYPE": "Haswell"},
+    "SkylakeX": {"OPENBLAS_CORETYPE": "SkylakeX"},
+    "Prescott": {"OPENBLAS_CORETYPE": "Prescott"},
+    "one thread": {"OPENBLAS_NUM_THREADS": "1"},
+    "without AVX-512": {"NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"},
+    "without AVX2": {
+        "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"
+    },
+}
+"""What stands in for other machines: kernels of OpenBLAS and of NumPy that this one would not choose."""
+
+
+def on_machine(settings):
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "PYTHONWARNINGS": "ignore", **settings}
+    command = [sys.executable, "-c", SCRIPT]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+here = cache(lambda: on_machine({}))
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_no_kernel_of_blas_or_numpy_changes_a_bit(name):
+    assert on_machine(MACHINES[name]) == here()
+
+
+# ---- copies, files
+
+
+def test_copies_go_to_it_and_back():
+    x, labels = data()
+    net = NeuralNetwork(FEATURES, 8, CLASSES, output="softmax", loss="cross_entropy", seed=0)
+    net.fit(x, labels)
+    there = net.to(arithmetic="reproducible")
+    assert (there.arithmetic, there.dtype, net.arithmetic, net.dtype) == ("reproducible", "float64", "fast", "float32")
+    assert there.step_count == net.step_count
+    np.testing.assert_array_equal(there.parameters["W1"], net.parameters["W1"])
+    back = there.to(arithmetic="fast")
+    assert (back.arithmetic, back.dtype) == ("fast", "float64")
+    assert there.to("array_api_strict").arithmetic == "reproducible"
+    assert "reproducible arithmetic" in there.summary()
+
+
+def test_the_arithmetic_is_kept_in_the_file(tmp_path, backend):
+    x, labels = data()
+    net = classifier()
+    net.fit(x, labels, batch_size=7)
+    net.save(tmp_path / "net.safetensors")
+    again = NeuralNetwork.load(tmp_path / "net.safetensors", backend=backend)
+    assert again.arithmetic == "reproducible"
+    for each in (net, again):
+        each.fit(x, labels, batch_size=7)
+    assert again.fingerprint() == net.fingerprint()
+
+
+def test_a_step_outside_the_arithmetic_is_refused():
+    """A layer of one's own that calls what may differ: by name, not in silence."""
+    from dataclasses import dataclass
+
+    from portnn import Layer, Shapes
+
+    @dataclass(frozen=True)
+    class Sine(Layer):
+        def shapes(self, features):
+            return Shapes(features)
+
+        def forward(self, xp, weights, x, mode):
+            return xp.sin(x), lambda dy: (dy * xp.cos(x), {})
+
+    net = NeuralNetwork(FEATURES, 5, Sine(), CLASSES, loss="mse", arithmetic="reproducible", seed=0)
+    x, labels = data()
+    before = net.fingerprint()
+    with pytest.raises(AttributeError, match=r"xp\.sin may differ from one array library to the next"):
+        net.step(x, np.eye(CLASSES)[labels])
+    assert net.fingerprint() == before
+
+
+def test_one_object_a_backend():
+    make = ARITHMETICS["reproducible"]
+    assert make(get_backend("numpy")) is make(get_backend("numpy"))
+    assert make(get_backend("numpy")) is not make(get_backend("array_api_strict"))
