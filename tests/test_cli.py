@@ -163,6 +163,7 @@ OPTIONS = {
     "--holdout": ["0.4"],
     "--no-standardize": [],
     "--dtype": ["float64"],
+    "--reproducible": [],
     "--seed": ["1"],
     "--task": ["regression"],
 }
