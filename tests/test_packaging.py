@@ -52,7 +52,8 @@ def test_import_is_light(tmp_path):
     added = {name for name in json.loads(python(code, cwd=tmp_path)) if name.split(".")[0] != "portnn"}
     assert {name for name in added if name.split(".")[0] not in sys.stdlib_module_names} == set()
     assert not added & {"asyncio", "multiprocessing", "numpy.random", "subprocess", "tempfile", "unittest"}
-    assert len(added) <= 25, sorted(added)
+    # 25 of them with a new NumPy, which imports some itself; 30 with NumPy 2.0 and no editable install, which do not.
+    assert len(added) <= 30, sorted(added)
 
 
 def test_wheel_contents(tmp_path):
