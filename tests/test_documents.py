@@ -44,7 +44,7 @@ SHELL = [
 ]
 IN_CI = {
     "pip install -e . && portnn train examples/data/digits.csv --target label --hidden 128 --epochs 30": "portnn train",
-    "pip install -e '.[test]' && pytest": "pip install -e '.[test]' && pytest",
+    "pip install -e '.[test]' && pytest -n 2": "pip install -e '.[test]' && pytest",
     "pip install -e '.[dev]'": "pip install -q torch==2.13.0 jax optax -e '.[dev]'",
     "scripts/check": "scripts/check",
 }

@@ -172,7 +172,7 @@ def test_import_contract(tmp_path, file):
     assert result.returncode == (file is not None), result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("words", ["pip install -e . && portnn train", "pip install -e '.[test]' && pytest"])
+@pytest.mark.parametrize("words", ["pip install -e . && portnn train", "pip install -e '.[test]' && pytest -n 2"])
 def test_ci_runs_what_the_readme_says(tmp_path, words):
     """And fails where the README says it in other words."""
     if not (ROOT / ".ci" / "readme").is_file():
