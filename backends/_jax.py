@@ -90,13 +90,14 @@ class JAXBackend(Backend):
         self._jax.block_until_ready(self.xp.zeros(1) + 1.0)
 
     def compile(
-        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = ()
+        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = (), whole: bool = False
     ) -> Callable[..., Any]:
         """Compile for each set of shapes that comes a second time: compiling costs hundreds of milliseconds."""
-        compiled = self._jax.jit(function, static_argnums=tuple(range(static)), donate_argnums=donate)
+        compiled = self._jax.jit(function, static_argnums=tuple(range(static)), donate_argnums=() if whole else donate)
         seen: set[Any] = set()
 
         def run(*arguments: Any) -> Any:
+            arguments = *arguments[:static], *(a() if callable(a) else a for a in arguments[static:])
             leaves = self._jax.tree_util.tree_leaves(arguments[static:])
             shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves if hasattr(leaf, "shape"))
             if shapes in seen:

@@ -1,6 +1,6 @@
 """NumPy: the reference backend, on the CPU."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from portnn.backend import Backend, Elementwise, Stretch, host_array, promoted
 from portnn.errors import ArgumentError
+from portnn.namespaces.replayed import Replayed
+from portnn.namespaces.tracing import Traced
 from portnn.types import Array, Namespace
 
 # Elements of one block of an element-wise kernel: adam's four operands and its temporaries stay in a core's
@@ -68,6 +70,8 @@ class NumPyBackend(Backend):
             start = stop
 
         def run(xp: Namespace, vectors: Sequence[Array], numbers: Any) -> tuple[Array, ...]:
+            if isinstance(vectors[0], Traced):
+                return vectors[0].tape.kernel(stretches, vectors, numbers)
             results: list[np.ndarray] = [vectors[i] for i in donate]
             for block, kernel in blocks:
                 parts = kernel(xp, [vector[block] for vector in vectors], numbers)
@@ -79,3 +83,8 @@ class NumPyBackend(Backend):
             return tuple(results)
 
         return run
+
+    def compile(
+        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = (), whole: bool = False
+    ) -> Callable[..., Any]:
+        return Replayed(self.xp, function, static, bool(donate), whole)

@@ -121,19 +121,27 @@ class Backend:
         return partial(by_stretches, stretches)
 
     def compile(
-        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = ()
+        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = (), whole: bool = False
     ) -> Callable[..., Any]:
-        """Return a pure function, compiled if the library can; it may consume the arguments in ``donate``.
+        """Return a pure function, compiled if the library can.
 
-        The first ``static`` arguments are no data (a namespace, functions), and the same at each call.
+        The first ``static`` arguments are no data (a namespace, functions), and the same at each call; the next is a
+        state, nested tuples of arrays. Numbers may come as a function that gives them, called where they are needed.
+        It may consume the arguments in ``donate``, whose place the first result takes; with ``whole`` only when
+        nothing can fail any more, so that a call which fails has changed nothing.
         """
-        return function
+        return partial(called, function, static)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _instance, (self.name, self.device)
 
     def __repr__(self) -> str:
         return f"{self.name}:{self.device}"
+
+
+def called(function: Callable[..., Any], static: int, *arguments: Any) -> Any:
+    """Call a function with its numbers: the arguments after the first ``static`` that are functions give them."""
+    return function(*arguments[:static], *(a() if callable(a) else a for a in arguments[static:]))
 
 
 def by_stretches(

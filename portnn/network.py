@@ -19,6 +19,7 @@ from portnn.data import files
 from portnn.data.dataset import Dataset
 from portnn.data.schema import Schema
 from portnn.errors import ArgumentError, DivergenceError, NotFittedError
+from portnn.interrupts import interrupt_held
 from portnn.nn import losses, optimizers, random, registry
 from portnn.nn.layer import Layer
 from portnn.nn.layers import Dense
@@ -210,7 +211,7 @@ class NeuralNetwork:
         with runtime.backend.scope():
             data = schema.checked(runtime.backend, x, y, check=False)
             runtime = runtime.adapted_to(data)
-            with training.interrupt_held() as release:
+            with interrupt_held() as release:
                 loss = runtime.step(runtime.batch(data), keep=True)
                 self._commit(schema, runtime)
             release()

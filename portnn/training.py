@@ -3,12 +3,9 @@
 import math
 import operator
 import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,6 +13,7 @@ from portnn import plot
 from portnn.core.runtime import Runtime
 from portnn.data.dataset import Source
 from portnn.errors import DivergenceError
+from portnn.interrupts import interrupt_held
 from portnn.nn import random
 
 
@@ -54,34 +52,6 @@ class Event(NamedTuple):
 
 Hook = Callable[[Event], bool]
 """Is told of each epoch or step; true ends the training there, with the network as it is."""
-
-
-@contextmanager
-def interrupt_held() -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C back; yield a function that raises it, to be called where the state is whole.
-
-    A second Ctrl-C comes through at once. Nothing is held where Python delivers no signals, outside the main
-    thread, nor where the process was started to ignore them, as in the background of a script.
-    """
-    previous = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or previous in (signal.SIG_IGN, None):
-        yield lambda: None
-        return
-    pressed = []
-
-    def hold(number: int, frame: object) -> None:
-        pressed.append(number)
-        signal.signal(signal.SIGINT, previous)
-
-    def release() -> None:
-        if pressed:
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, hold)
-    try:
-        yield release
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def _bar(progress: bool | None, steps: int) -> Any:

@@ -40,6 +40,7 @@ class Fault(NamedTuple):
 
 NN, CORE, DATA, PROOF = "portnn/nn", "portnn/core", "portnn/data", "portnn/equivalence"
 SAME = "portnn/namespaces"
+REPLAY = "tests/test_replay.py"
 STANDIN = "-p standin_cupy tests/test_standin.py tests/test_network.py -k cupy"
 # One line a fault, or three: a table.
 FAULTS = [
@@ -160,7 +161,7 @@ FAULTS = [
     Fault("a row divided by a column", f"{NN}/activations.py", "a = e * (1.0 / xp.sum(e, axis=-1, keepdims=True))", "a = e / xp.sum(e, axis=-1, keepdims=True)",
           "tests/test_registered.py"),
     Fault("@ past the namespace", f"{NN}/layers.py", "y = xp.matmul(x, w)", "y = x @ w", "tests/test_registered.py"),
-    Fault("operations that a compiler fuses", f"{CORE}/arithmetic.py", "        return function\n", "        return self.backend.compile(function, static, donate)\n",
+    Fault("operations that a compiler fuses", f"{CORE}/arithmetic.py", "        return partial(called, function, static)\n", "        return self.backend.compile(function, static, donate)\n",
           "tests/test_bits.py -k (jax and digests)"),
     Fault("a root that is taken on trust", f"{SAME}/reproducible.py", "xp.sqrt if exact_sqrt else self._of(elementary.sqrt)", "xp.sqrt",
           "tests/test_bits.py -k (torch and digests)"),
@@ -174,6 +175,17 @@ FAULTS = [
     Fault("an arithmetic that a file forgets", "portnn/network.py", 'description.get("arithmetic", "fast"),', '"fast",', "tests/test_bits.py"),
     Fault("different bits that are well", f"{PROOF}/bits.py", "and not self.differences", "", "tests/test_compare_bits.py"),
     Fault("a backend that keeps its own first bits", f"{PROOF}/bits.py", "if not same:", "if not same and number > 1:", "tests/test_compare_bits.py"),
+    # The recorded step
+    Fault("replay: an output in the program's memory", f"{SAME}/replay.py", 'line.operation in VIEWS | {"input", "constant"} or ', "False and ", REPLAY),
+    Fault("replay: a batch that is kept", f"{SAME}/replayed.py", "            for known, run in self._bound:\n", "            self._kept = rest\n            for known, run in self._bound:\n",
+          REPLAY),
+    Fault("replay: memory used again too early", f"{SAME}/memory.py", "{root(operand).line: line.line for", "{operand.line: line.line for", REPLAY),
+    Fault("replay: results used again too early", f"{SAME}/memory.py", "{root(result).line: len(program.lines) for result in program.results}", "{}", REPLAY),
+    Fault("replay: an input overwritten before it is read", f"{SAME}/memory.py", " and line.line >= free:", ":", REPLAY),
+    Fault("replay: any order in memory", f"{SAME}/replay.py", " or not {name}.flags.c_contiguous", "", REPLAY),
+    Fault("replay: a rate that stays", f"{SAME}/replay.py", "            return Number(tape, path)\n", "            return leaf\n", REPLAY),
+    Fault("replay: one state in place of two", f"{SAME}/replayed.py", "(*homes[1:], homes[0])", "homes", REPLAY),
+    Fault("replay: blocks over the end", f"{SAME}/replay.py", "(i, min(i + step, stop))", "(i, i + step)", REPLAY),
     Fault("a report that looks away", f"{PROOF}/report.py", "all(piece.share <= 1.0 for", "all(piece.share <= 1000.0 for", "tests/test_compare.py"),
 ]  # fmt: skip
 

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from portnn import (
     compare,
     get_backend,
 )
+from portnn.backend import called
 from portnn.cli import main
 from portnn.equivalence.networks import built_in, sample
 
@@ -150,9 +152,10 @@ def test_a_fault_of_the_compiled_step_alone_is_seen(monkeypatch):
     pytest.importorskip("array_api_strict")
     adapter = get_backend("array_api_strict")
 
-    def wrong(function, static=1, donate=()):
+    def wrong(function, static=1, donate=(), whole=False):
         off = lambda dials: tuple((*first, last * 1.001) for *first, last in dials)  # noqa: E731
-        return lambda *a: function(*a[:-1], off(a[-1])) if static == 2 else function(*a)
+        run = partial(called, function, static)
+        return lambda *a: run(*a[:-1], off(a[-1])) if static == 2 else run(*a)
 
     monkeypatch.setattr(adapter, "compile", wrong)
     report = compare(classifier(), X, LABELS, backends=["array_api_strict"], steps=2)

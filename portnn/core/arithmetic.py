@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, Elementwise, Stretch, by_stretches
+from portnn.backend import Backend, Elementwise, Stretch, by_stretches, called
 from portnn.errors import ArgumentError, BackendUnavailableError
 from portnn.namespaces import elementary, known_answers
 from portnn.namespaces.reproducible import Kit, ReproducibleNamespace
@@ -31,10 +31,10 @@ class Arithmetic:
         return self.backend.xp
 
     def compile(
-        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = ()
+        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = (), whole: bool = False
     ) -> Callable[..., Any]:
         """Return a pure function of the core as the backend compiles it."""
-        return self.backend.compile(function, static, donate)
+        return self.backend.compile(function, static, donate, whole)
 
     def elementwise(self, stretches: Sequence[Stretch], donate: tuple[int, ...] = ()) -> Elementwise:
         """Return kernels over stretches of vectors as the backend runs them."""
@@ -73,10 +73,10 @@ class Reproducible(Arithmetic):
         return ReproducibleNamespace(self._kit)
 
     def compile(
-        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = ()
+        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = (), whole: bool = False
     ) -> Callable[..., Any]:
         """Return the function itself: a compiler may contract a multiplication and an addition."""
-        return function
+        return partial(called, function, static)
 
     def elementwise(self, stretches: Sequence[Stretch], donate: tuple[int, ...] = ()) -> Elementwise:
         """Return the backend's own way of running kernels, with denormal results as 0."""

@@ -25,7 +25,7 @@ from portnn.nn.chain import Numbers
 from portnn.nn.metrics import METRICS
 from portnn.nn.optimizers import Optimizer
 from portnn.options import choose
-from portnn.types import Array, Batch, Mode, Namespace
+from portnn.types import Array, Batch, Namespace
 
 PREDICT_ROWS = 8192
 """Rows of one batch at prediction: bounds the memory of the hidden layers."""
@@ -78,7 +78,10 @@ class Runtime:
         """Whether layers such as Standardize have learnt what they need of the training data."""
         self.arithmetic = arithmetic
         self._computes = ARITHMETICS[arithmetic](backend)
-        self._forward = self._computes.compile(core.forward)
+        compiled = self._computes.compile
+        self._forward, self._evaluate, self._gradients = (
+            compiled(function) for function in (core.forward, core.evaluate, core.gradient)
+        )
         self._least_rows = core.architecture.least_rows
         self._bind()
         self._entry = self._opened()
@@ -90,7 +93,7 @@ class Runtime:
         donate = 0, *range(2, 2 + len(chain.slots))
         self.chain = chain
         self._updates = tuple(partial(chain.update, computes.elementwise(stretches, given)) for given in (donate, ()))
-        self._steps = tuple(computes.compile(self.core.step, 2, given) for given in ((2,), ()))
+        self._steps = tuple(computes.compile(self.core.step, 2, (2,), whole) for whole in (False, True))
 
     @property
     def xp(self) -> Namespace:
@@ -175,10 +178,13 @@ class Runtime:
 
     # ---- computing
 
+    def _key(self) -> random.Key:
+        return random.key(self.seed, self.counters.step)
+
     @property
     def key(self) -> random.Key:
         """The key of the random bits of the step to come."""
-        return random.key(self.seed, self.counters.step)
+        return self._key()
 
     @property
     def dials(self) -> Numbers:
@@ -194,8 +200,10 @@ class Runtime:
         if batch[0].shape[0] < self._least_rows:
             self.check_rows(batch[0].shape[0], "x")
         step, update = self._steps[keep], self._updates[keep]
-        state, loss = step(self.xp, update, self.state, batch, self.key, self.dials)
-        state = State(state.parameters, self._computes.settled(state.buffers), state.slots)
+        state, loss = step(self.xp, update, self.state, batch, self._key, self.dials)
+        buffers = self._computes.settled(state.buffers)
+        if buffers is not state.buffers:
+            state = state._replace(buffers=buffers)
         if state.parameters.dtype != self._kind:
             raise promoted(state.parameters.dtype, self._kind)
         done = self.counters
@@ -232,7 +240,7 @@ class Runtime:
 
     def gradients(self, batch: Batch) -> tuple[Array, dict[str, Array]]:
         """Return (loss, {parameter: gradient}), with the random bits of the step to come."""
-        loss, vector, _ = self.core.gradients(self.xp, self.state, batch, Mode(training=True, key=self.key))
+        loss, vector = self._gradients(self.xp, self.state, batch, self._key)
         return loss, self.core.parameters.named(self.xp, vector)
 
     def forward(self, x: Array, rows: int | None = None) -> Array:
@@ -250,7 +258,7 @@ class Runtime:
         xp = self.backend.xp
         losses, outputs, targets = [], [], []
         for batch in source.batches(xp, PREDICT_ROWS, None, mean=False):
-            loss, output = self.core.evaluate(self.xp, self.state, batch)
+            loss, output = self._evaluate(self.xp, self.state, batch)
             losses.append(loss)
             outputs.append(output)
             targets.append(batch[1])

@@ -103,6 +103,11 @@ class Core:
             gradients[i] = look(i, "d", given)
         return loss, self.parameters.flatten(xp, gradients), buffers
 
+    def gradient(self, xp: Namespace, state: State, batch: Batch, key: Key) -> tuple[Array, Array]:
+        """Return (loss, gradient of the flat parameters) as a step takes them."""
+        loss, gradient, _ = self.gradients(xp, state, batch, Mode(training=True, key=key))
+        return loss, gradient
+
     def step(
         self,
         xp: Namespace,

@@ -1,0 +1,125 @@
+"""Which memory the lines of a recorded program may use, so that little of it is needed and much of it stays in cache.
+
+Memory is used again as soon as nobody reads it any more (Aho et al., Compilers, 2nd ed., section 8.8); an element-wise
+result takes that of an operand which dies with it; the pieces of a vector are computed in their places; what replaces
+an input is computed in that input's memory, as soon as it was read for the last time.
+"""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from portnn.namespaces.tracing import ELEMENTWISE, VIEWS, Program, Traced
+
+GIVEN = VIEWS | {"input", "constant", "take", "kernel"}
+"""Operations whose results need no memory of the plan."""
+
+
+def root(line: Traced) -> Traced:
+    """Return the line whose memory a view shows."""
+    return root(line.operands[0]) if line.operation in VIEWS else line
+
+
+def layout(line: Traced) -> str:
+    """Return how a line lies in memory: "C", in "rows" with gaps, or "transposed"."""
+    if line.operation == "matrix_transpose":
+        return "transposed"
+    if line.operation not in VIEWS:
+        return "C"
+    below = layout(line.operands[0])
+    return "rows" if line.operation == "slice" and len(line.options[0]) > 1 and below == "C" else below
+
+
+def results_of(kernel: Traced, program: Program) -> list[Traced]:
+    """Return the lines that are the results of a kernel; none for any other line."""
+    return [a for a in program.lines if a.operation == "result" and a.operands[0] is kernel]
+
+
+class Plan:
+    """Where the result of each line lies.
+
+    By its number: ("target", i), the memory that result i is to end in; ("piece", n, start), within line n;
+    ("slot", i), a stretch of the plan's own; none, an array of its own.
+    """
+
+    def __init__(self, program: Program, targets: dict[int, int], block: int = 0) -> None:
+        """Take the program; for results that end in given memory, the line of the input whose it is, or -1; and the
+        bytes of each slot, where they are not those of the line's array.
+        """
+        self.program, self.targets, self._block = program, targets, block
+        self.last: dict[int, int] = {}
+        for line in program.lines:
+            self.last[line.line] = line.line
+            self.last |= {root(operand).line: line.line for operand in line.arrays}
+        self._results = {result.line for result in program.results}
+        self.last |= {root(result).line: len(program.lines) for result in program.results}
+        self.places: dict[int, tuple[Any, ...]] = {}
+        for number in targets:
+            self._end_in(number)
+        for line in program.lines:
+            if line.operation == "concat" and line.line not in self._results:
+                self._join(line)
+        self.slots: list[int] = []
+        """Bytes of each."""
+        self._allocate()
+
+    def _end_in(self, number: int) -> None:
+        """Give a result, and what it is made of step by step, the memory that it is to end in."""
+        line, target = self.program.results[number], self.targets[number]
+        free = self.last.get(target, -1)
+        if line.operation == "result":
+            self.places[line.line] = "target", number
+            return
+        while line.operation in ELEMENTWISE and line.line not in self.places and line.line >= free:
+            self.places[line.line] = "target", number
+            dying = (a for a in line.arrays if self.last[a.line] == line.line and a.line not in self._results)
+            line = next((a for a in dying if (a.shape, a.dtype) == (line.shape, line.dtype)), line)
+
+    def _join(self, line: Traced) -> None:
+        """Let the pieces of a vector be computed in their places."""
+        start = 0
+        for piece in line.operands:
+            made = root(piece)
+            whole = made.shape and prod(made.shape) == piece.shape[0] and made.line not in self.places
+            if whole and made.operation not in GIVEN | {"concat", "result"} and made.line not in self._results:
+                self.places[made.line] = "piece", line.line, start
+                self.last[line.line] = max(self.last[line.line], self.last[made.line])
+            start += piece.shape[0]
+
+    def _allocate(self) -> None:
+        free: list[int] = []
+        dying: dict[int, list[int]] = {}
+        for line in self.program.lines:
+            for each in results_of(line, self.program) or [line]:
+                place = self.places.get(each.line)
+                owner = self.program.lines[place[1]] if place and place[0] == "piece" else each
+                if owner.line in self.places or owner.operation in GIVEN or not owner.shape:
+                    continue
+                if owner.line in self._results and owner.operation != "result" and not self._block:
+                    continue  # an array of its own: the caller keeps it
+                slot = self._inherited(each, dying) if owner is each else None
+                slot = self._taken(free, owner) if slot is None else slot
+                self.places[owner.line] = "slot", slot
+                dying.setdefault(self.last[owner.line], []).append(slot)
+            free += dying.pop(line.line, [])
+
+    def _inherited(self, line: Traced, dying: dict[int, list[int]]) -> int | None:
+        """Return the slot of an operand that no one reads after this line."""
+        for a in line.arrays if line.operation in ELEMENTWISE else ():
+            place = self.places.get(a.line, ("",))
+            same = (a.shape, a.dtype) == (line.shape, line.dtype) and self.last[a.line] == line.line
+            if same and place[0] == "slot" and place[1] in dying.get(line.line, ()):
+                dying[line.line].remove(place[1])
+                return int(place[1])
+        return None
+
+    def _taken(self, free: list[int], line: Traced) -> int:
+        """Return the slot that became free last among those that fit, or a new one."""
+        size = self._block or prod(line.shape) * np.dtype(line.dtype).itemsize
+        for slot in reversed(free):
+            if size <= self.slots[slot] <= 2 * size:
+                free.remove(slot)
+                return slot
+        self.slots.append(size)
+        return len(self.slots) - 1

@@ -1,0 +1,296 @@
+"""What a pure function of the core does, as a straight-line program: a namespace that records instead of computing.
+
+The same layers, losses and optimizers, handed this namespace and arrays that have a shape and a dtype but no values,
+leave behind the list of operations that they asked for (Griewank and Walther, Evaluating Derivatives, 2nd ed., section
+6.1, call it a tape). What holds for every call with arrays of these shapes stands in the program; arrays that a call
+brings are its inputs; numbers such as a learning rate are named, not noted. Operations on arrays that are known
+already, such as the hash of each column, are done at once; one operation on the same operands is recorded once.
+
+A program knows no array library: portnn/namespaces/replay.py runs it on NumPy.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from math import prod
+from typing import Any
+
+from portnn.types import Array, Namespace
+
+Operand = Any
+"""A Traced or known array, a Number, or a plain number."""
+
+VIEWS = frozenset({"reshape", "expand_dims", "matrix_transpose", "slice"})
+"""Operations that show the same memory in another way."""
+COMPARISONS = frozenset({"greater", "less", "equal"})
+ELEMENTWISE = COMPARISONS | frozenset(
+    "add subtract multiply divide bitwise_and bitwise_xor bitwise_right_shift maximum minimum negative abs exp expm1 "
+    "log log1p cos sqrt tanh sign astype".split()
+)
+_SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+
+
+class UntraceableError(Exception):
+    """What is computed depends on values, or is nothing that a program can hold: it must be computed call by call."""
+
+
+def _operator(name: str, swapped: bool = False) -> Callable[..., Any]:
+    def record(self: Any, other: Operand) -> Operand:
+        return self.tape.binary(name, other, self) if swapped else self.tape.binary(name, self, other)
+
+    return record
+
+
+def _refused(self: Any, *arguments: object, **options: object) -> Any:
+    raise UntraceableError("its course depends on the value of an array, or on a number of the step")
+
+
+class _Operators:
+    """What the core writes with operators; the tape notes it."""
+
+    __hash__ = None  # type: ignore[assignment]
+    __array_ufunc__ = None
+    tape: "Tape"
+
+    __add__, __radd__ = _operator("add"), _operator("add", swapped=True)
+    __sub__, __rsub__ = _operator("subtract"), _operator("subtract", swapped=True)
+    __mul__, __rmul__ = _operator("multiply"), _operator("multiply", swapped=True)
+    __truediv__, __rtruediv__ = _operator("divide"), _operator("divide", swapped=True)
+    __and__, __xor__ = _operator("bitwise_and"), _operator("bitwise_xor")
+    __rxor__, __rshift__ = _operator("bitwise_xor", swapped=True), _operator("bitwise_right_shift")
+    __gt__, __lt__, __eq__ = _operator("greater"), _operator("less"), _operator("equal")
+    __bool__ = __float__ = __int__ = __index__ = __iter__ = __len__ = __array__ = _refused
+
+
+class Number(_Operators):
+    """A number that a call brings, or an expression of such numbers."""
+
+    def __init__(self, tape: "Tape", source: str) -> None:
+        self.tape, self.source = tape, source
+
+    def __repr__(self) -> str:
+        return self.source
+
+
+class Traced(_Operators):
+    """An array of which shape and dtype are known: one line of a program."""
+
+    def __init__(
+        self, tape: "Tape", operation: str, operands: tuple[Operand, ...], options: Any, shape: Any, dtype: Any
+    ) -> None:
+        self.tape, self.operation, self.operands, self.options = tape, operation, operands, options
+        self.shape, self.dtype, self.line = tuple(shape), dtype, len(tape.lines)
+        tape.lines.append(self)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def arrays(self) -> "list[Traced]":
+        """The operands that are arrays."""
+        return [operand for operand in self.operands if isinstance(operand, Traced)]
+
+    def __getitem__(self, key: Any) -> "Traced":
+        parts = [part for part in (key if isinstance(key, tuple) else (key,)) if part is not Ellipsis]
+        if not all(isinstance(part, slice) and part.step in (None, 1) for part in parts):
+            raise UntraceableError(f"an index other than slices: {key!r}")
+        bounds = [part.indices(n)[:2] for part, n in zip(parts, self.shape, strict=False)]
+        shape = (*(stop - start for start, stop in bounds), *self.shape[len(bounds) :])
+        return self if shape == self.shape else self.tape.note("slice", (self,), (tuple(bounds),), shape)
+
+    def __repr__(self) -> str:
+        return f"%{self.line}"
+
+
+class Tape:
+    """The lines of one program, as they are recorded over a library's namespace."""
+
+    def __init__(self, xp: Namespace) -> None:
+        self.xp = xp
+        self.lines: list[Traced] = []
+        self._known: dict[Any, Traced] = {}
+
+    def input(self, shape: Sequence[int], dtype: Any) -> Traced:
+        """Return an array that a call brings."""
+        return Traced(self, "input", (), (), shape, dtype)
+
+    def operand(self, value: Operand) -> Operand:
+        """Return a number, or a line; an array whose values are known becomes a constant of the program."""
+        if isinstance(value, Number | Traced | bool | int | float):
+            if getattr(value, "tape", self) is not self:
+                raise UntraceableError("an operand of another program")
+            return value
+        if not hasattr(value, "dtype") or not hasattr(value, "ndim"):
+            raise UntraceableError(f"an operand of type {type(value).__name__}")
+        # The line keeps the array, so that no other can have its identity.
+        return self._noted(("constant", id(value)), "constant", (), (value,), value.shape, value.dtype)
+
+    def note(
+        self, operation: str, operands: tuple[Operand, ...], options: Any, shape: Sequence[int], dtype: Any = None
+    ) -> Traced:
+        """Return the result of an operation, recorded unless it is there already; the dtype is the first operand's."""
+        dtype = operands[0].dtype if dtype is None else dtype
+        key = operation, *map(repr, operands), repr(options), str(dtype)
+        return self._noted(key, operation, operands, options, shape, dtype)
+
+    def _noted(self, key: Any, *line: Any) -> Traced:
+        if key not in self._known:
+            self._known[key] = Traced(self, *line)
+        return self._known[key]
+
+    def floats(self, dtype: Any) -> bool:
+        """Return whether a dtype is one of the floating ones."""
+        return dtype in (self.xp.float32, self.xp.float64)
+
+    def binary(self, operation: str, *pair: Operand) -> Operand:
+        """Record an operation on two operands, broadcast."""
+        a, b = map(self.operand, pair)
+        arrays = [operand for operand in (a, b) if isinstance(operand, Traced)]
+        if not arrays:
+            if operation not in _SIGNS:
+                raise UntraceableError(f"{operation} of numbers of the step")
+            return Number(self, f"({a!r} {_SIGNS[operation]} {b!r})")
+        dtype = arrays[0].dtype
+        if any(array.dtype != dtype for array in arrays) or (float in (type(a), type(b)) and not self.floats(dtype)):
+            raise UntraceableError(f"{operation} of other numbers than {dtype}")
+        if operation == "multiply" and any(type(number) is float and number == 1.0 for number in (a, b)):
+            return arrays[0]  # it has the bits of the product
+        shape = broadcast(*(array.shape for array in arrays))
+        return self.note(operation, (a, b), (), shape, self.xp.bool if operation in COMPARISONS else dtype)
+
+    def kernel(
+        self, stretches: Sequence[tuple[int, Callable[..., Any]]], vectors: Sequence[Array], numbers: Any
+    ) -> tuple[Traced, ...]:
+        """Record element-wise kernels over stretches of vectors, each a program of its own, as one line."""
+        outer = [self.operand(vector) for vector in vectors]
+        scalars = [value for value in leaves(numbers) if isinstance(value, Traced)]
+        programs = []
+        for stop, kernel in stretches:
+            tape = Tape(self.xp)
+            inner = [tape.input(vector.shape, vector.dtype) for vector in outer]
+            named: dict[int, Any] = {id(scalar): tape.input((), scalar.dtype) for scalar in scalars}
+            named |= {id(n): Number(tape, n.source) for n in leaves(numbers) if isinstance(n, Number)}
+            own = mapped(partial(_renamed, named), numbers)
+            program = Program(tape, kernel(TracingNamespace(tape), inner, own))
+            kinds = {line.operation for line in program.lines} - ELEMENTWISE - {"input", "constant"}
+            if kinds or any(result.dtype != outer[0].dtype for result in program.results):
+                raise UntraceableError(f"a kernel that is not element by element, or promotes: {kinds}")
+            programs.append((stop, program))
+        line = Traced(self, "kernel", (*outer, *scalars), tuple(programs), (), None)
+        count, like = range(len(programs[0][1].results)), outer[0]
+        return tuple(Traced(self, "result", (line,), (i,), like.shape, like.dtype) for i in count)
+
+
+class Program:
+    """Lines in their order, and which of them are the results."""
+
+    def __init__(self, tape: Tape, results: Sequence[Any]) -> None:
+        if not all(isinstance(result, Traced) for result in results):
+            raise UntraceableError("a result that no operation made")
+        self.lines, self.results = tape.lines, list(results)
+
+    def __str__(self) -> str:
+        text = []
+        for line in self.lines:
+            options = line.options if line.operation not in ("constant", "kernel") else ()
+            text.append(f"{line} = {line.operation}({', '.join(map(str, (*line.operands, *options)))})")
+            text[-1] += f"  # {line.dtype} {line.shape}"
+        return "\n".join([*text, f"return {', '.join(map(repr, self.results))}"])
+
+
+class TracingNamespace:
+    """The array API functions that the core uses, on traced arrays; what is known already the library computes."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ELEMENTWISE and name not in COMPARISONS:
+            return lambda *operands: self._elementwise(name, *operands)
+        if name in ("float32", "float64", "int32", "finfo", "arange", "asarray"):
+            return getattr(self._tape.xp, name)
+        raise AttributeError(f"tracing: xp.{name} is not among the functions that the core may use (tests/austere.py)")
+
+    def _elementwise(self, name: str, x: Operand, *others: Operand) -> Any:
+        if name == "astype":
+            x = self._tape.operand(x)
+            return x if x.dtype == others[0] else self._tape.note(name, (x,), (), x.shape, others[0])
+        if others:
+            return self._tape.binary(name, x, *others)
+        return self._tape.note(name, (x := self._tape.operand(x),), (), x.shape)
+
+    def reshape(self, x: Operand, shape: tuple[int, ...]) -> Any:
+        x = self._tape.operand(x)
+        rest = prod(n for n in shape if n != -1)
+        shape = tuple(prod(x.shape) // rest if n == -1 else n for n in shape)
+        return x if shape == x.shape else self._tape.note("reshape", (x,), (shape,), shape)
+
+    def expand_dims(self, x: Operand, *, axis: int) -> Any:
+        x = self._tape.operand(x)
+        return self._tape.note("expand_dims", (x,), (axis,), (*x.shape[:axis], 1, *x.shape[axis:]))
+
+    def matrix_transpose(self, x: Operand) -> Any:
+        x = self._tape.operand(x)
+        return self._tape.note("matrix_transpose", (x,), (), (*x.shape[:-2], x.shape[-1], x.shape[-2]))
+
+    def concat(self, arrays: Sequence[Operand]) -> Any:
+        parts = tuple(map(self._tape.operand, arrays))
+        if len({part.dtype for part in parts}) > 1 or any(part.ndim != 1 for part in parts):
+            raise UntraceableError("concat of other things than vectors of one dtype")
+        return self._tape.note("concat", parts, (), (sum(part.shape[0] for part in parts),))
+
+    def take(self, x: Operand, indices: Operand, *, axis: int) -> Any:
+        x, indices = self._tape.operand(x), self._tape.operand(indices)
+        return self._tape.note(
+            "take", (x, indices), (axis,), (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), x.dtype
+        )
+
+    def sum(self, x: Operand, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
+        return self._reduced("sum", self._tape.operand(x), axis, keepdims)
+
+    def max(self, x: Operand, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
+        return self._reduced("max", self._tape.operand(x), axis, keepdims)
+
+    def _reduced(self, name: str, x: Traced, axis: int | tuple[int, ...] | None, keepdims: bool) -> Traced:
+        if not self._tape.floats(x.dtype):
+            raise UntraceableError(f"{name} of {x.dtype}")
+        axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+        gone = {a % x.ndim for a in axes}
+        shape = [1 if i in gone else n for i, n in enumerate(x.shape) if keepdims or i not in gone]
+        return self._tape.note(name, (x,), (axis, keepdims), shape)
+
+    def matmul(self, a: Operand, b: Operand) -> Any:
+        a, b = self._tape.operand(a), self._tape.operand(b)
+        if (a.ndim, b.ndim) != (2, 2) or a.shape[1] != b.shape[0] or a.dtype != b.dtype:
+            raise UntraceableError(f"matmul of {a.shape} {a.dtype} and {b.shape} {b.dtype}")
+        return self._tape.note("matmul", (a, b), (), (a.shape[0], b.shape[1]))
+
+
+def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of what is computed of arrays of these shapes, element by element."""
+    n = max(map(len, shapes))
+    columns = [{*column} - {1} for column in zip(*((1,) * (n - len(s)) + s for s in shapes), strict=True)]
+    if any(len(column) > 1 for column in columns):
+        raise UntraceableError(f"shapes {shapes} together")
+    return tuple(column.pop() if column else 1 for column in columns)
+
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """Yield what nested tuples hold, in order."""
+    if isinstance(tree, tuple):
+        for branch in tree:
+            yield from leaves(branch)
+    else:
+        yield tree
+
+
+def _renamed(named: dict[int, Any], leaf: Any, path: str) -> Any:
+    return named.get(id(leaf), leaf)
+
+
+def mapped(function: Callable[[Any, str], Any], tree: Any, path: str = "") -> Any:
+    """Return nested tuples with ``function(leaf, path)`` for each leaf; the path is what one writes to reach it."""
+    if isinstance(tree, tuple):
+        branches = [mapped(function, branch, f"{path}[{i}]") for i, branch in enumerate(tree)]
+        return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)
+    return function(tree, path)

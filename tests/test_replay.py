@@ -1,0 +1,276 @@
+"""A recorded step on NumPy has the bits of the step itself, whatever is in it, and shares no memory with its user."""
+
+import threading
+import weakref
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import registered
+
+from portnn import SGD, BatchNorm, Dropout, Layer, NeuralNetwork, Shapes, Standardize, get_backend
+from portnn.backend import Backend
+from portnn.equivalence.networks import built_in, sample
+from portnn.namespaces.replayed import Replayed
+from portnn.nn.optimizers import Optimizer
+
+RNG = np.random.default_rng(0)
+X, LABELS = RNG.standard_normal((40, 4)).astype(np.float32), RNG.integers(0, 3, 40)
+ROWS = (7, 7, 7, 4, 4, 7, 4, 1, 1, 1, 7)
+"""Of the batches of a run: each kind comes again, in turns with another."""
+
+
+def classifier(*hidden, dtype="float32", **options):
+    hidden = hidden or (8, BatchNorm(), "relu", Dropout(0.3))
+    kinds = {"output": "softmax", "loss": "cross_entropy", "seed": 0, "backend": "numpy", **options}
+    return NeuralNetwork(4, *hidden, 3, dtype=dtype, **kinds)
+
+
+def programs(net):
+    """The compiled functions of a network."""
+    runtime = net._runtime
+    return [*runtime._steps, runtime._forward, runtime._evaluate, runtime._gradients]
+
+
+def recorded(net):
+    """How many kinds of arguments have a program, and how many turned out to have none."""
+    found = [program for each in programs(net) for program in each._programs.values()]
+    return sum(program is not None for program in found), found.count(None)
+
+
+def everything(net, x, y, rows):
+    """All that a user sees of training and using a network, as bytes."""
+    seen = []
+    for i, n in enumerate(rows):
+        start = i % max(len(x) - n, 1)
+        some = slice(start, start + n)
+        seen += [np.asarray(net.step(x[some], y[some])).tobytes(), net.fingerprint(), net.predict(x[some]).tobytes()]
+        if i % 3 == 0:
+            loss, gradients = net.gradients(x[some], y[some])
+            seen += [np.asarray(loss).tobytes(), *(g.tobytes() for g in gradients.values())]
+            seen.append(net.evaluate(x, y, metrics=["mae" if y.ndim == 2 else "accuracy"]))
+    for weight in (None, np.linspace(0.5, 1.5, len(x))):
+        seen += [net.fit(x, y, epochs=3, batch_size=max(rows), sample_weight=weight).loss, net.fingerprint()]
+    # What else may change a state: all of it, a part, the optimizer's numbers; and a copy goes on alone.
+    net.set_parameters({name: value * 0.5 for name, value in net.parameters.items()})
+    net.learning_rate = 1.0
+    other = net.to(dtype=net.dtype)
+    for each in (net, other, net):
+        seen += [np.asarray(each.step(x[: rows[0]], y[: rows[0]])).tobytes(), each.fingerprint()]
+    return [*seen, *(value.tobytes() for value in net._runtime.arrays().values())]
+
+
+def same_as_itself(make, monkeypatch, rows=ROWS):
+    net, x, y = make()
+    got = everything(net, x, y, rows)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(get_backend("numpy")), "compile", Backend.compile)
+        net, x, y = make()
+        expected = everything(net, x, y, rows)
+        assert not isinstance(programs(net)[0], Replayed)
+    assert got == expected
+
+
+NAMES = [name for name, *_ in registered.networks()]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_has_the_bits_of_itself(name, dtype, monkeypatch):
+    def make():
+        options = {"dtype": dtype, "backend": "numpy"}
+        return next((net, x, y) for found, net, x, y in registered.networks(**options) if found == name)
+
+    same_as_itself(make, monkeypatch, rows=(4, 4, 4, 3, 3, 4, 3))
+
+
+@pytest.mark.parametrize("title", [title for title, _ in built_in("float32") if title.startswith(("a", "b", "c", "r"))])
+def test_built_in_networks_have_the_bits_of_themselves(title, monkeypatch):
+    def make():
+        net = next(net for found, net in built_in("float32") if found == title)
+        return net, *sample(net, 30)
+
+    same_as_itself(make, monkeypatch, rows=(7, 7, 4, 4, 7))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_is_recorded(name):
+    net, x, y = next((n, x, y) for found, n, x, y in registered.networks(backend="numpy") if found == name)
+    for _ in range(3):
+        net.step(x, y), net.predict(x), net.gradients(x, y), net.evaluate(x, y)
+    net.fit(x, y, epochs=2, batch_size=len(x))
+    assert recorded(net) == (5, 0)
+
+
+def test_vectors_of_several_blocks_and_stretches(monkeypatch):
+    """Weight decay is for weights alone: two stretches, of which the first takes several blocks and a rest."""
+    options = {"optimizer": SGD(0.1, momentum=0.9, weight_decay=0.1, clip_norm=0.5, average=0.9), "activation": "tanh"}
+    same_as_itself(lambda: (classifier(300, 300, **options), X, LABELS), monkeypatch, rows=(7, 7, 7))
+
+
+@dataclass(frozen=True)
+class Shown(Layer):
+    """Gives a view of what it was given."""
+
+    def shapes(self, features):
+        return Shapes(features)
+
+    def forward(self, xp, weights, x, mode):
+        return xp.reshape(xp.reshape(x, (-1,)), x.shape), lambda dy: (dy, {})
+
+
+def test_results_that_are_views_of_what_is_used_again(monkeypatch):
+    make = lambda: (NeuralNetwork(4, 8, 3, Shown(), loss="mse", seed=0), X, np.eye(3)[LABELS])  # noqa: E731
+    same_as_itself(make, monkeypatch, rows=(4, 4, 4, 3, 3, 4))
+
+
+def test_an_update_that_ends_with_what_it_replaces(monkeypatch):
+    """p = (-rate g) + p: what is added must not be computed in p's place."""
+
+    @dataclass(frozen=True)
+    class Backwards(Optimizer):
+        def kernel(self, xp, parameters, gradients, slots, dials):
+            return (gradients * dials[0]) * -1.0 + parameters, ()
+
+    same_as_itself(lambda: (classifier(8, "tanh", optimizer=Backwards(0.1)), X, LABELS), monkeypatch, rows=(4, 4, 4))
+
+
+# ---- what users hold
+
+
+@pytest.mark.parametrize("last", [(), (Shown(),)])
+def test_nothing_that_users_hold_changes(last):
+    """Losses, outputs, gradients, parameters, copies: each keeps its value while training goes on."""
+    net = NeuralNetwork(4, 8, BatchNorm(), "relu", Dropout(0.3), 3, *last, loss="mse", seed=0)
+    held = []
+    for i in range(8):
+        x, y = X[i : i + 7], np.eye(3, dtype=np.float32)[LABELS[i : i + 7]]
+        arrays = [net.step(x, y), net.predict(x), net.forward(x), *net.gradients(x, y)[1].values()]
+        arrays += [*net.parameters.values(), *net.buffers.values()]
+        held.append((arrays, [np.array(array) for array in arrays]))
+    for arrays, values in held:
+        for array, value in zip(arrays, values, strict=True):
+            np.testing.assert_array_equal(array, value)
+    held_losses = [arrays[0] for arrays, _ in held]
+    assert len(set(map(float, held_losses))) == len(held_losses)
+
+
+@pytest.mark.parametrize("width", [8, 600])
+def test_batches_are_neither_written_nor_kept(width):
+    net = classifier(width, "tanh")
+    for _ in range(4):
+        x, y = X[:7].copy(), LABELS[:7].astype(np.int32)
+        before, gone = x.copy(), weakref.ref(x)
+        net.step(x, y), net.predict(x), net.gradients(x, y), net.evaluate(x, y)
+        np.testing.assert_array_equal(x, before)
+        del x
+        assert gone() is None
+
+
+def test_an_interrupted_step_changes_nothing(monkeypatch):
+    """Ctrl-C between two operations of the update: the state is what it was, and training goes on as it would."""
+    one, other = (classifier(8, "tanh") for _ in range(2))
+    for net in (one, other):
+        for _ in range(4):
+            net.step(X[:7], LABELS[:7])
+    state, runs = one._runtime.state, one._runtime._steps[1]._bound
+    run = next(run for known, run in runs if known is state).__wrapped__
+    real = run.__globals__["sqrt"]
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    run.__globals__["sqrt"] = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        one.step(X[:7], LABELS[:7])
+    run.__globals__["sqrt"] = real
+    assert one.fingerprint() == other.fingerprint()
+    assert one.step_count == 4
+    for net in (one, other):
+        net.step(X[:7], LABELS[:7])
+    assert one.fingerprint() == other.fingerprint()
+
+
+def test_many_row_counts_need_no_more_memory():
+    """At most eight programs, in one piece of memory; what comes later is computed call by call, with the same bits."""
+    net, plain = classifier(16, "relu"), classifier(16, "relu")
+    for each in programs(plain):
+        each._lock.acquire()  # in use: computed call by call
+    for rows in [*range(1, 40), *range(39, 0, -1)]:
+        for each in (net, plain):
+            each.step(X[:rows], LABELS[:rows]), each.predict(X[:rows])
+    assert net.fingerprint() == plain.fingerprint()
+    for each in programs(net):
+        assert len(each._programs) <= Replayed.LIMIT
+        assert len(each._bound) <= 2 * Replayed.LIMIT
+        assert len(each._seen) <= 8 * Replayed.LIMIT + 1
+
+
+def test_threads_that_predict_on_one_network_are_right():
+    net = classifier(64, "tanh", 64, "tanh")
+    inputs = [RNG.standard_normal((20, 4)).astype(np.float32) for _ in range(4)]
+    expected = [net.predict(x) for x in inputs]
+    for _ in range(3):
+        net.predict(inputs[0])
+    wrong, start = [], threading.Barrier(4)
+
+    def predict(x, outputs):
+        start.wait()
+        wrong.extend(i for i in range(200) if not np.array_equal(net.predict(x), outputs))
+
+    threads = [threading.Thread(target=predict, args=pair) for pair in zip(inputs, expected, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+# ---- what cannot be recorded
+
+
+def test_a_layer_that_looks_at_values_is_computed_call_by_call():
+    @dataclass(frozen=True)
+    class Gated(Layer):
+        """Off where the batch's mean is below 0: what no straight line of operations can say."""
+
+        def shapes(self, features):
+            return Shapes(features)
+
+        def forward(self, xp, weights, x, mode):
+            gate = 1.0 if float(xp.sum(x)) > 0 else 0.0
+            return x * gate, lambda dy: (dy * gate, {})
+
+    net = classifier("tanh", 5, Gated())
+    outputs = [net.predict(sign * np.abs(X[:7])) for sign in (1, 1, 1, -1, 1)]
+    for off in (outputs[0], outputs[1], outputs[2], outputs[4]):
+        np.testing.assert_array_equal(off, outputs[0])
+    assert not np.array_equal(outputs[3], outputs[0])
+    for _ in range(3):
+        net.step(X[:7], LABELS[:7])
+    assert recorded(net) == (0, 2)
+
+
+@pytest.mark.parametrize("layout", ["fortran", "every other", "another byte order"])
+def test_arrays_that_lie_otherwise_are_computed_call_by_call(layout):
+    """Their order in memory would change the order of sums: the program of those that lie plainly is not for them."""
+    wide = np.zeros((80, 4), np.float32)
+    wide[::2] = X
+    x = {"fortran": np.asfortranarray(X), "every other": wide[::2], "another byte order": X.astype(">f4")}[layout]
+    nets = [classifier(BatchNorm(), 8, "tanh") for _ in range(2)]  # which sums x over its rows
+    asked = []
+    for each in programs(nets[1]):
+        each._lock.acquire()  # in use: computed call by call
+    for net in nets:
+        for batch in (X, X, X, x, X, x):
+            net.step(batch, LABELS)
+        asked.append([net.predict(batch).tobytes() for batch in (X, X, X, x)])
+    assert nets[0].fingerprint() == nets[1].fingerprint()
+    assert asked[0] == asked[1]
+    assert recorded(nets[0]) == (2, 0)
+
+
+def test_standardised_data_are_recorded_too():
+    net = classifier(Standardize(), 8, "relu")
+    net.fit(X, LABELS, epochs=4, batch_size=20)
+    assert recorded(net) == (1, 0)
