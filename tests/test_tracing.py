@@ -133,3 +133,13 @@ def test_a_mode_is_no_array():
     tape = Tape(xp)
     with pytest.raises(UntraceableError, match="an operand of type Mode"):
         tape.input((2,), np.dtype("float32")) * Mode()
+
+
+def test_lines_that_no_result_needs_are_left_out():
+    tape = Tape(xp)
+    x, y = (tape.input((2, 3), np.dtype("float32")) for _ in range(2))
+    doubled = x * 2.0
+    assert (doubled * y).shape == (2, 3)
+    program = Program(tape, [doubled + 1.0])
+    assert [line.operation for line in program.lines] == ["input", "input", "multiply", "add"]
+    assert str(program).endswith("return %3")

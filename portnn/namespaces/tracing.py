@@ -182,12 +182,22 @@ class Tape:
 
 
 class Program:
-    """Lines in their order, and which of them are the results."""
+    """Lines in their order, and which of them are the results; lines that no result needs are left out."""
 
     def __init__(self, tape: Tape, results: Sequence[Any]) -> None:
         if not all(isinstance(result, Traced) for result in results):
             raise UntraceableError("a result that no operation made")
-        self.lines, self.results = tape.lines, list(results)
+        needed = {result.line for result in results}
+        for line in reversed(tape.lines):
+            if line.line in needed:
+                needed |= {operand.line for operand in line.arrays}
+        whole = {"input", "result"}  # a kernel gives all of its results
+        self.lines, self.results = [], list(results)
+        for line in tape.lines:
+            if line.line in needed or (line.operation in whole and all(a.line in needed for a in line.arrays)):
+                self.lines.append(line)
+        for number, line in enumerate(self.lines):
+            line.line = number
 
     def __str__(self) -> str:
         text = []
