@@ -97,12 +97,11 @@ class JAXBackend(Backend):
         seen: set[Any] = set()
 
         def run(*arguments: Any) -> Any:
-            arguments = *arguments[:static], *(a() if callable(a) else a for a in arguments[static:])
             leaves = self._jax.tree_util.tree_leaves(arguments[static:])
             shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves if hasattr(leaf, "shape"))
             if shapes in seen:
-                return compiled(*arguments)
+                return self.called(compiled, static, *arguments)
             seen.add(shapes)
-            return function(*arguments)
+            return self.called(function, static, *arguments)
 
         return run

@@ -87,4 +87,5 @@ class NumPyBackend(Backend):
     def compile(
         self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = (), whole: bool = False
     ) -> Callable[..., Any]:
-        return Replayed(self.xp, function, static, bool(donate), whole)
+        eagerly = super().compile(function, static)
+        return Replayed(self.xp, function, eagerly, static, ("after" if whole else "over") if donate else "")

@@ -128,20 +128,21 @@ class Backend:
         The first ``static`` arguments are no data (a namespace, functions), and the same at each call; the next is a
         state, nested tuples of arrays. Numbers may come as a function that gives them, called where they are needed.
         It may consume the arguments in ``donate``, whose place the first result takes; with ``whole`` only when
-        nothing can fail any more, so that a call which fails has changed nothing.
+        nothing can fail any more, so that a call which fails has changed nothing. What is returned enters the
+        ``scope`` by itself.
         """
-        return partial(called, function, static)
+        return partial(self.called, function, static)
+
+    def called(self, function: Callable[..., Any], static: int, *arguments: Any) -> Any:
+        """Call a function in the ``scope``; functions among the arguments after the first ``static`` give numbers."""
+        with self.scope():
+            return function(*arguments[:static], *(a() if callable(a) else a for a in arguments[static:]))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _instance, (self.name, self.device)
 
     def __repr__(self) -> str:
         return f"{self.name}:{self.device}"
-
-
-def called(function: Callable[..., Any], static: int, *arguments: Any) -> Any:
-    """Call a function with its numbers: the arguments after the first ``static`` that are functions give them."""
-    return function(*arguments[:static], *(a() if callable(a) else a for a in arguments[static:]))
 
 
 def by_stretches(
@@ -164,7 +165,7 @@ def host_array(obj: object, dtype: str | None = None, argument: str = "data") ->
     what is no array, DataError for a ragged or a masked one; both name the ``argument``.
     """
     array = _host_array(obj, argument)
-    if dtype is None:
+    if dtype is None or array.dtype == dtype:
         return array
     with np.errstate(over="ignore"):
         return array.astype(dtype, copy=False)

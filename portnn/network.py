@@ -3,6 +3,7 @@
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from portnn.core.arithmetic import ARITHMETICS, dtype_in
 from portnn.core.runtime import PREDICT_ROWS, Runtime
 from portnn.core.step import Core
 from portnn.data import files
+from portnn.data.arrays import described
 from portnn.data.dataset import Dataset
 from portnn.data.schema import Schema
 from portnn.errors import ArgumentError, DivergenceError, NotFittedError
@@ -29,7 +31,7 @@ from portnn.nn.optimizers import Optimizer
 from portnn.nn.schedules import Schedule
 from portnn.options import positive, whole
 from portnn.training import History
-from portnn.types import Array
+from portnn.types import Array, Batch
 
 
 class NeuralNetwork:
@@ -102,6 +104,9 @@ class NeuralNetwork:
         self._decided = wanted is not None
         self._backend = self._able(wanted or get_backend("numpy"))
         self._runtime: Runtime | None = None
+        self._known: Any = None
+        self._accepted: Any = None
+        """Schema and kinds of inputs, and of a batch, that were checked: others like them are not checked again."""
         if self._architecture.features is not None:
             self._schema, self._runtime = self._sized(self._schema, self._architecture, self._backend)
 
@@ -204,18 +209,29 @@ class NeuralNetwork:
         """Take one training step on a batch; return the loss before it, an unread 0-d array.
 
         Checks shapes and dtypes, not values: that would wait for the device (``fit`` does, once). What ``Standardize``
-        and its like know of the data they learn from the first batch, if no ``fit`` came before it. Ctrl-C is held
-        back to the end of the step.
+        and its like know of the data they learn from the first batch, if no ``fit`` came before it. Ctrl-C comes
+        before or after the step as a whole.
         """
+        kinds = self._schema, described(x), described(y)
+        if self._runtime is not None and kinds == self._accepted:
+            runtime, targets = self._runtime, self._schema.taken(self._backend, y)
+            return self._step(self._schema, runtime, runtime.batch(x, targets))
         schema, runtime = self._settled(x, y)
         with runtime.backend.scope():
             data = schema.checked(runtime.backend, x, y, check=False)
             runtime = runtime.adapted_to(data)
-            with interrupt_held() as release:
-                loss = runtime.step(runtime.batch(data), keep=True)
-                self._commit(schema, runtime)
+            batch = runtime.batch(data.x, data.y)
+        loss = self._step(schema, runtime, batch)
+        self._accepted = (schema, *kinds[1:]) if None not in kinds else None
+        return loss
+
+    def _step(self, schema: Schema, runtime: Runtime, batch: Batch) -> Array:
+        with interrupt_held() if runtime.large else nullcontext() as release:
+            loss = runtime.step(batch, keep=True)
+            self._commit(schema, runtime)
+        if release is not None:
             release()
-            return loss
+        return loss
 
     def gradients(self, x: object, y: object) -> tuple[Array, dict[str, Array]]:
         """Return (loss, {parameter name: gradient}) of a batch, as the next step takes them; no state is changed."""
@@ -223,7 +239,7 @@ class NeuralNetwork:
         with runtime.backend.scope():
             data = schema.checked(runtime.backend, x, y, check=False)
             adapted = runtime.adapted_to(data)
-            loss, gradients = adapted.gradients(adapted.batch(data))
+            loss, gradients = adapted.gradients(adapted.batch(data.x, data.y))
             self._commit(schema, runtime)
             return loss, gradients
 
@@ -241,12 +257,17 @@ class NeuralNetwork:
 
     def _inputs(self, x: object, check: bool = False) -> Array:
         runtime, schema = self._built(), self._schema
-        return runtime.inputs(schema.inputs(runtime.backend, x), check, columns=schema.columns)
+        kinds = schema, described(x)
+        if kinds[1] is not None and kinds == self._known and not check:
+            return runtime.inputs(x)
+        with self._backend.scope():
+            inputs = runtime.inputs(schema.inputs(runtime.backend, x), check, columns=schema.columns)
+        self._known = kinds
+        return inputs
 
     def forward(self, x: object) -> Array:
         """Return the outputs, (rows, outputs), on the network's backend, unbatched."""
-        with self._backend.scope():
-            return self._built().forward(self._inputs(x))
+        return self._built().forward(self._inputs(x))
 
     def predict(self, x: object, *, batch_size: int | None = None) -> Any:
         """Return the outputs, (rows, outputs), in the caller's kind of array; NaN in a row gives NaN in its output."""
@@ -268,10 +289,11 @@ class NeuralNetwork:
 
     def _outputs(self, x: object, batch_size: int | None, check: bool) -> Array:
         rows = PREDICT_ROWS if batch_size is None else positive("batch_size", batch_size)
-        with self._backend.scope():
-            return self._built().forward(self._inputs(x, check), rows)
+        return self._built().forward(self._inputs(x, check), rows)
 
     def _home(self, x: object, result: Array) -> Any:
+        if self._backend.owns(x) and self._backend.device_of(x) == self._backend.device:
+            return result
         home = backend_of(x)
         return result if home is self._backend else home.asarray(result)
 

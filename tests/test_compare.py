@@ -20,7 +20,6 @@ from portnn import (
     compare,
     get_backend,
 )
-from portnn.backend import called
 from portnn.cli import main
 from portnn.equivalence.networks import built_in, sample
 
@@ -154,7 +153,7 @@ def test_a_fault_of_the_compiled_step_alone_is_seen(monkeypatch):
 
     def wrong(function, static=1, donate=(), whole=False):
         off = lambda dials: tuple((*first, last * 1.001) for *first, last in dials)  # noqa: E731
-        run = partial(called, function, static)
+        run = partial(adapter.called, function, static)
         return lambda *a: run(*a[:-1], off(a[-1])) if static == 2 else run(*a)
 
     monkeypatch.setattr(adapter, "compile", wrong)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, Elementwise, Stretch, by_stretches, called
+from portnn.backend import Backend, Elementwise, Stretch, by_stretches
 from portnn.errors import ArgumentError, BackendUnavailableError
 from portnn.namespaces import elementary, known_answers
 from portnn.namespaces.reproducible import Kit, ReproducibleNamespace
@@ -76,7 +76,7 @@ class Reproducible(Arithmetic):
         self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = (), whole: bool = False
     ) -> Callable[..., Any]:
         """Return the function itself: a compiler may contract a multiplication and an addition."""
-        return partial(called, function, static)
+        return partial(self.backend.called, function, static)
 
     def elementwise(self, stretches: Sequence[Stretch], donate: tuple[int, ...] = ()) -> Elementwise:
         """Return the backend's own way of running kernels, with denormal results as 0."""
@@ -84,7 +84,10 @@ class Reproducible(Arithmetic):
 
     def settled(self, array: Array) -> Array:
         """Return an array of float64 with denormals as 0: some libraries would take them so, some not."""
-        return self._each(elementary.flushed, [array])[0] if array.dtype == self.backend.xp.float64 else array
+        if array.dtype != self.backend.xp.float64:
+            return array
+        with self.backend.scope():
+            return self._each(elementary.flushed, [array])[0]
 
     def _each(self, kernel: Callable[..., tuple[Array, ...]], arrays: Sequence[Array]) -> tuple[Array, ...]:
         """Run a kernel on arrays of one shape."""

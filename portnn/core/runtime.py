@@ -20,6 +20,7 @@ from portnn.core.step import Core, State
 from portnn.data.dataset import Checked, Dataset, Source
 from portnn.data.frames import Names
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
+from portnn.interrupts import LARGE
 from portnn.nn import random, registry
 from portnn.nn.chain import Numbers
 from portnn.nn.metrics import METRICS
@@ -72,7 +73,10 @@ class Runtime:
         self.state = State(
             self._owned(state.parameters), self._owned(state.buffers), tuple(map(self._owned, state.slots))
         )
-        self._kind = getattr(backend.xp, dtype)
+        self._kind = self.state.parameters.dtype
+        size = core.parameters.size * (1 + len(self.state.slots)) + core.buffers.size
+        self.large = size * (8 if dtype == "float64" else 4) > LARGE
+        """Whether a step may change the state in place, so that Ctrl-C must wait."""
         self.counters = counters
         self.adapted = adapted
         """Whether layers such as Standardize have learnt what they need of the training data."""
@@ -166,9 +170,9 @@ class Runtime:
         y = self._computes.settled(data.y)
         return Dataset(x, y, None if weight is None else self.backend.asarray(weight, self.dtype))
 
-    def batch(self, data: Checked) -> Batch:
-        """Return checked data as one batch, their values unseen."""
-        return self.inputs(data.x), self._computes.settled(data.y), 1.0 / data.rows if self.core.loss.mean else 1.0
+    def batch(self, x: Array, y: Array) -> Batch:
+        """Return checked x and y as one batch, their values unseen."""
+        return self.inputs(x), self._computes.settled(y), 1.0 / y.shape[0] if self.core.loss.mean else 1.0
 
     def _opened(self) -> Entry:
         """Return the entry for the buffers as they are."""
@@ -199,18 +203,20 @@ class Runtime:
         """
         if batch[0].shape[0] < self._least_rows:
             self.check_rows(batch[0].shape[0], "x")
-        step, update = self._steps[keep], self._updates[keep]
-        state, loss = step(self.xp, update, self.state, batch, self._key, self.dials)
-        buffers = self._computes.settled(state.buffers)
-        if buffers is not state.buffers:
-            state = state._replace(buffers=buffers)
+        before, done = self.state, self.counters
+        state, loss = self._steps[keep](self.xp, self._updates[keep], before, batch, self._key, self.dials)
+        if state.buffers is not before.buffers:
+            state = self._settled(state)
         if state.parameters.dtype != self._kind:
             raise promoted(state.parameters.dtype, self._kind)
-        done = self.counters
         done = Counters(done.step + 1, done.epoch, done.update + 1)
         # Nothing is called between the two: an interrupt comes before both or after both.
         self.state, self.counters = state, done
         return loss
+
+    def _settled(self, state: State) -> State:
+        buffers = self._computes.settled(state.buffers)
+        return state if buffers is state.buffers else state._replace(buffers=buffers)
 
     def check_rows(self, rows: int, argument: str) -> None:
         """Refuse a last batch that has too few rows for a layer (BatchNorm: 2)."""
@@ -247,11 +253,12 @@ class Runtime:
         """Return the outputs, in batches of at most ``rows`` rows; None: in one."""
         if rows is None or x.shape[0] <= rows:
             return self._forward(self.xp, self.state, x)
-        parts = [
-            self._forward(self.xp, self.state, x[i : min(i + rows, x.shape[0]), ...])
-            for i in range(0, x.shape[0], rows)
-        ]
-        return self.backend.xp.concat(parts)
+        with self.backend.scope():
+            parts = [
+                self._forward(self.xp, self.state, x[i : min(i + rows, x.shape[0]), ...])
+                for i in range(0, x.shape[0], rows)
+            ]
+            return self.backend.xp.concat(parts)
 
     def evaluate(self, source: Source, metrics: Sequence[str]) -> dict[str, float]:
         """Return {"loss": ..., metric: ...}."""

@@ -33,6 +33,15 @@ def real(backend: Backend, argument: str, value: Any, columns: Names = None) -> 
     return array
 
 
+def described(array: Any) -> tuple[Any, ...] | None:
+    """Return what the checks of an array depend on, its values apart; None for what is no plain array of a library."""
+    if type(array) is np.ndarray:
+        return np.ndarray, array.shape, array.dtype
+    if isinstance(array, np.ndarray | np.generic) or not is_owned(array):
+        return None
+    return type(array), tuple(array.shape), array.dtype, str(array.device)
+
+
 def kind(array: Array) -> str:
     """Return "bool", "int", "float" or "complex" for an array of any library; else its dtype's name."""
     family = _KINDS.get(getattr(array.dtype, "kind", ""))

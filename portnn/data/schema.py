@@ -73,7 +73,7 @@ class Schema:
         """
         assert self.outputs is not None
         array = real(backend, name, y, self.target_columns)
-        shape, xp, width = tuple(array.shape), backend.xp, self.outputs
+        shape, width = tuple(array.shape), self.outputs
         if shape[:1] != (rows,):
             raise ShapeError(f"{name}: expected {rows} rows, as many as x; got shape {shape}")
         if not self.named and kind(array) != "float":
@@ -81,17 +81,27 @@ class Schema:
                 f'{name}: integer targets need a named loss: loss="cross_entropy" with output="softmax" for class '
                 f'labels, loss="mse" for numbers; got dtype {array.dtype} and no loss'
             )
-        if self.loss.labels and (len(shape) == 1 or (shape == (rows, 1) and width > 1)):
-            self._labels(backend, name, array, width, check or isinstance(array, np.ndarray))
-            return xp.reshape(backend.asarray(array, "int32"), (rows,))
-        if shape not in ((rows, width), (rows,) if width == 1 else ()):
+        if not self._are_labels(shape) and shape not in ((rows, width), (rows,) if width == 1 else ()):
             raise ShapeError(f"{name}: expected shape ({rows}, {width}); got {shape}")
-        result = xp.reshape(backend.asarray(array, self.dtype), (rows, width))
-        if check:
+        result = self.taken(backend, array, check, name)
+        if check and result.ndim == 2:
             check_finite(backend, name, result, self.dtype, self.target_columns)
             if self.loss.pair is not None:
                 _check_probabilities(backend, name, result, self.loss.labels)
         return result
+
+    def _are_labels(self, shape: tuple[int, ...]) -> bool:
+        return self.loss.labels and (len(shape) == 1 or (shape[1:] == (1,) and self.outputs != 1))
+
+    def taken(self, backend: Backend, array: Array, check: bool = False, name: str = "y") -> Array:
+        """Return an array whose shape and dtype were checked as ``targets`` does; of its values it looks at labels."""
+        rows, width = int(array.shape[0]), self.outputs
+        labels = self._are_labels(tuple(array.shape))
+        if labels:
+            self._labels(backend, name, array, width, check or isinstance(array, np.ndarray))
+        shape = (rows,) if labels else (rows, width)
+        result = backend.asarray(array, "int32" if labels else self.dtype)
+        return result if result.shape == shape else backend.xp.reshape(result, shape)
 
     def _labels(self, backend: Backend, name: str, array: Array, width: int | None, check: bool = True) -> int:
         """Return how many classes the labels are of; refuse labels that are not 0 ... width - 1."""

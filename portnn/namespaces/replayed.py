@@ -26,13 +26,16 @@ class Replayed:
     LIMIT = 8
     """Programs; later kinds run as the function itself: a server's row counts vary without end."""
 
-    def __init__(self, xp: Namespace, function: Callable[..., Any], static: int, consumes: bool, whole: bool) -> None:
-        """Take NumPy's namespace, for no other is replayed, and what Backend.compile takes.
+    def __init__(
+        self, xp: Namespace, function: Callable[..., Any], eagerly: Callable[..., Any], static: int, place: str
+    ) -> None:
+        """Take a function, and how it is run as itself.
 
-        ``consumes``: the function's first result takes the place of the state.
+        ``xp``: NumPy's namespace; no other is replayed. ``place``: where the first result goes: "over" the state, in
+        its memory; "after" it, so that a call which is broken off changes nothing (a state that is LARGE is written
+        over all the same, with Ctrl-C held by the caller); "" as all others to the caller.
         """
-        self._xp = xp
-        self._function, self._static, self._consumes, self._whole = function, static, consumes, whole
+        self._xp, self._function, self._eagerly, self._static, self._place = xp, function, eagerly, static, place
         self._lock = threading.Lock()
         self._bound: list[tuple[Any, Callable[..., Any]]] = []
         self._seen: set[Any] = set()
@@ -43,7 +46,7 @@ class Replayed:
 
     def __call__(self, *arguments: Any) -> Any:
         if arguments[0] is not self._xp or not self._lock.acquire(blocking=False):
-            return self._eagerly(arguments)
+            return self._eagerly(*arguments)
         try:
             state, rest = arguments[self._static], arguments[self._static + 1 :]
             for known, run in self._bound:
@@ -52,25 +55,21 @@ class Replayed:
                     if result is not None:
                         return result
             result = self._bound_anew(arguments, state, rest)
-            return self._eagerly(arguments) if result is None else result
+            return self._eagerly(*arguments) if result is None else result
         finally:
             self._lock.release()
-
-    def _eagerly(self, arguments: Sequence[Any]) -> Any:
-        rest = (a() if callable(a) else a for a in arguments[self._static :])
-        return self._function(*arguments[: self._static], *rest)
 
     def _bound_anew(self, arguments: Sequence[Any], state: Any, rest: Sequence[Any]) -> Any:
         """Run the program for arguments that no bound one is for; None where there is none, or not yet."""
         program = self._program(arguments, _kind((state, rest)))
-        if program is None or not (self._consumes or self._met_before(program, state)):
+        if program is None or not (self._place or self._met_before(program, state)):
             return None
-        state = self._home(state, program) if self._consumes else state
+        state = self._home(state, program) if self._place else state
         if program.size > self._arena.size:
             self._arena, self._bound = aligned((program.size,), np.uint8), []
         homes = self._homes or (state,)
         for home, after in zip(homes, (*homes[1:], homes[0]), strict=True):
-            run = program.bind(home, after if self._consumes else None, self._arena)
+            run = program.bind(home, after if self._place else None, self._arena)
             self._bound = [(home, run), *self._bound][: 2 * self.LIMIT]
         return next(run for home, run in self._bound if home is state)(*rest)
 
@@ -83,7 +82,7 @@ class Replayed:
         if kind not in self._seen:
             self._seen.add(kind)
             return None
-        turns = self._takes_turns(arguments[self._static]) if self._consumes else None
+        turns = self._takes_turns(arguments[self._static]) if self._place else None
         try:
             program = Recording(self._function, arguments[: self._static], arguments[self._static :], turns)
         except Exception as error:  # whatever a part does that no program can hold
@@ -93,7 +92,7 @@ class Replayed:
         return program
 
     def _takes_turns(self, state: Any) -> bool:
-        return self._whole and sum(array.nbytes for array in leaves(state)) <= LARGE
+        return self._place == "after" and sum(array.nbytes for array in leaves(state)) <= LARGE
 
     def _met_before(self, program: Recording, state: Any) -> bool:
         """Return whether the program met this state of late: views of one that goes at once would not pay."""
