@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, BoundNamespace, host_array, loaded
+from portnn.backend import Backend, BoundNamespace, Elementwise, Stretch, by_stretches, host_array, loaded
 from portnn.errors import ArgumentError
+from portnn.namespaces.pieces import Pieces, is_pieces
 from portnn.types import Array
 
 
@@ -33,6 +35,7 @@ class JAXBackend(Backend):
         self._device = jax.devices()[0] if device is None else devices[device]
         self.device = _name(self._device)
         self._jax = jax
+        _register()
         self.xp = BoundNamespace(jax.numpy, self._device)
 
     @classmethod
@@ -89,19 +92,62 @@ class JAXBackend(Backend):
     def synchronize(self) -> None:
         self._jax.block_until_ready(self.xp.zeros(1) + 1.0)
 
+    def consumes(self, size: int) -> bool:
+        return True  # XLA takes new memory, page by page, for what it may not write over
+
+    def elementwise(
+        self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+    ) -> Elementwise:
+        """Run the kernels on each parameter's part of the vectors: XLA copies what is cut out of a vector."""
+        parts = [(stop, next(kernel for end, kernel in stretches if stop <= end)) for stop in stops]
+        return partial(by_stretches, parts or stretches)
+
     def compile(
-        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = (), whole: bool = False
+        self,
+        function: Callable[..., Any],
+        static: int = 1,
+        donate: tuple[int, ...] = (),
+        whole: bool = False,
+        stops: Sequence[int] = (),
     ) -> Callable[..., Any]:
-        """Compile for each set of shapes that comes a second time: compiling costs hundreds of milliseconds."""
-        compiled = self._jax.jit(function, static_argnums=tuple(range(static)), donate_argnums=() if whole else donate)
+        """Compile for each set of shapes that comes a second time: compiling costs hundreds of milliseconds.
+
+        A state that is given back is kept in pieces from one call to the next: no vector is cut and joined again.
+        """
+        tree = self._jax.tree_util
+
+        def cut(array: Any) -> Any:
+            return Pieces.of(array, stops) if array.shape == stops[-1:] else array
+
+        def pieces(state: Any) -> Any:
+            return tree.tree_map(cut, state, is_leaf=is_pieces) if donate else state
+
+        def inside(*arguments: Any) -> Any:
+            whole = tree.tree_map(_joined, arguments[static:], is_leaf=is_pieces)
+            result = function(*arguments[:static], *whole)
+            return (pieces(result[0]), *result[1:]) if donate else result
+
+        compiled = self._jax.jit(inside, static_argnums=tuple(range(static)), donate_argnums=() if whole else donate)
         seen: set[Any] = set()
 
         def run(*arguments: Any) -> Any:
-            leaves = self._jax.tree_util.tree_leaves(arguments[static:])
-            shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves if hasattr(leaf, "shape"))
+            fixed, state, rest = arguments[:static], arguments[static], arguments[static + 1 :]
+            shapes = tuple((leaf.shape, leaf.dtype) for leaf in tree.tree_leaves(rest) if hasattr(leaf, "shape"))
             if shapes in seen:
-                return self.called(compiled, static, *arguments)
+                return self.called(compiled, static, *fixed, self.called(pieces, 0, state), *rest)
             seen.add(shapes)
-            return self.called(function, static, *arguments)
+            return self.called(function, static, *fixed, tree.tree_map(_joined, state, is_leaf=is_pieces), *rest)
 
         return run
+
+
+def _joined(leaf: Any) -> Any:
+    return leaf.whole() if is_pieces(leaf) else leaf
+
+
+@cache
+def _register() -> None:
+    """Tell JAX what a vector in pieces consists of."""
+    from jax import tree_util
+
+    tree_util.register_pytree_node(Pieces, lambda vector: (vector.pieces, None), lambda _, pieces: Pieces(pieces))

@@ -8,6 +8,7 @@ import numpy as np
 
 from portnn.backend import Backend, Elementwise, Stretch, host_array, promoted
 from portnn.errors import ArgumentError
+from portnn.interrupts import LARGE
 from portnn.namespaces.replayed import Replayed
 from portnn.namespaces.tracing import Traced
 from portnn.types import Array, Namespace
@@ -61,7 +62,12 @@ class NumPyBackend(Backend):
         # exp overflows to infinity by design (see activations.sigmoid); no other library warns of it.
         return np.errstate(all="ignore")
 
-    def elementwise(self, stretches: Sequence[Stretch], donate: tuple[int, ...] = ()) -> Elementwise:
+    def consumes(self, size: int) -> bool:
+        return size > LARGE
+
+    def elementwise(
+        self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+    ) -> Elementwise:
         """Run the kernels in cache-sized blocks, in place where a vector is donated."""
         blocks = []
         start = 0
@@ -85,7 +91,12 @@ class NumPyBackend(Backend):
         return run
 
     def compile(
-        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = (), whole: bool = False
+        self,
+        function: Callable[..., Any],
+        static: int = 1,
+        donate: tuple[int, ...] = (),
+        whole: bool = False,
+        stops: Sequence[int] = (),
     ) -> Callable[..., Any]:
         eagerly = super().compile(function, static)
         return Replayed(self.xp, function, eagerly, static, ("after" if whole else "over") if donate else "")

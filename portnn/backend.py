@@ -112,16 +112,31 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until everything that was asked of the device is done."""
 
-    def elementwise(self, stretches: Sequence[Stretch], donate: tuple[int, ...] = ()) -> Elementwise:
+    def consumes(self, size: int) -> bool:
+        """Return whether steps should consume a state of so many bytes, one by one too: then Ctrl-C waits for its end.
+
+        Otherwise the state is whole until another takes its place.
+        """
+        return False
+
+    def elementwise(
+        self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+    ) -> Elementwise:
         """Return kernels over stretches of vectors as one function, run the best way the library has.
 
         ``stretches``: (stop, kernel) of consecutive ones, ``kernel(xp, vectors, numbers) -> vectors``, element by
-        element. Output i may take the memory of vector ``donate[i]``, so callers use only what it returns.
+        element. Output i may take the memory of vector ``donate[i]``, so callers use only what it returns. ``stops``:
+        where each parameter ends in the vectors, if the library had rather work on pieces.
         """
         return partial(by_stretches, stretches)
 
     def compile(
-        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = (), whole: bool = False
+        self,
+        function: Callable[..., Any],
+        static: int = 1,
+        donate: tuple[int, ...] = (),
+        whole: bool = False,
+        stops: Sequence[int] = (),
     ) -> Callable[..., Any]:
         """Return a pure function, compiled if the library can.
 

@@ -226,7 +226,7 @@ class NeuralNetwork:
         return loss
 
     def _step(self, schema: Schema, runtime: Runtime, batch: Batch) -> Array:
-        with interrupt_held() if runtime.large else nullcontext() as release:
+        with interrupt_held() if runtime.consumes else nullcontext() as release:
             loss = runtime.step(batch, keep=True)
             self._commit(schema, runtime)
         if release is not None:

@@ -121,8 +121,8 @@ def test_the_step_as_it_is_run_is_compared(monkeypatch):
     """Operation by operation all is well; what runs the optimizer's kernel is not."""
     real = Reproducible.elementwise
 
-    def off(self, stretches, donate=()):
-        run = real(self, stretches, donate)
+    def off(self, stretches, *how):
+        run = real(self, stretches, *how)
         if self.backend.name == "numpy":
             return run
         return lambda xp, vectors, numbers: tuple(v * (1.0 + 2.0**-52) for v in run(xp, vectors, numbers))

@@ -82,8 +82,8 @@ def test_an_interrupt_after_a_divergence_leaves_a_usable_network(backend, monkey
 
 
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize(("width", "counted"), [(4, 2), (15_000, 3)])
-def test_an_interrupt_in_a_step_comes_before_or_after_it(backend, monkeypatch, width, counted):
+@pytest.mark.parametrize("width", [4, 15_000])
+def test_an_interrupt_in_a_step_comes_before_or_after_it(backend, monkeypatch, width):
     """The loop is the user's own: the step has not happened, or, where its state may be changed in place, is whole."""
     one, other = (NeuralNetwork(3, width, 2, backend=backend, seed=0) for _ in range(2))
     kernel, pressed = Adam.kernel, []
@@ -103,7 +103,8 @@ def test_an_interrupt_in_a_step_comes_before_or_after_it(backend, monkeypatch, w
     monkeypatch.undo()
     assert signal.getsignal(signal.SIGINT) is handler
     one._runtime._bind()
-    assert one.step_count == counted
+    assert one.step_count == (3 if one._runtime.consumes else 2)
+    assert one._runtime.consumes or width == 4 or backend != "numpy"
     for each in (one, other):
         while each.step_count < 4:
             each.step(X, Y)

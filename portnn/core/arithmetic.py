@@ -31,14 +31,25 @@ class Arithmetic:
         return self.backend.xp
 
     def compile(
-        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = (), whole: bool = False
+        self,
+        function: Callable[..., Any],
+        static: int = 1,
+        donate: tuple[int, ...] = (),
+        whole: bool = False,
+        stops: Sequence[int] = (),
     ) -> Callable[..., Any]:
         """Return a pure function of the core as the backend compiles it."""
-        return self.backend.compile(function, static, donate, whole)
+        return self.backend.compile(function, static, donate, whole, stops)
 
-    def elementwise(self, stretches: Sequence[Stretch], donate: tuple[int, ...] = ()) -> Elementwise:
+    def elementwise(
+        self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+    ) -> Elementwise:
         """Return kernels over stretches of vectors as the backend runs them."""
-        return self.backend.elementwise(stretches, donate)
+        return self.backend.elementwise(stretches, donate, stops)
+
+    def consumes(self, size: int) -> bool:
+        """Return whether steps consume a state of so many bytes; see Backend.consumes."""
+        return self.backend.consumes(size)
 
     def settled(self, array: Array) -> Array:
         """Return data or buffers as the next step takes them."""
@@ -73,14 +84,27 @@ class Reproducible(Arithmetic):
         return ReproducibleNamespace(self._kit)
 
     def compile(
-        self, function: Callable[..., Any], static: int = 1, donate: tuple[int, ...] = (), whole: bool = False
+        self,
+        function: Callable[..., Any],
+        static: int = 1,
+        donate: tuple[int, ...] = (),
+        whole: bool = False,
+        stops: Sequence[int] = (),
     ) -> Callable[..., Any]:
         """Return the function itself: a compiler may contract a multiplication and an addition."""
         return partial(self.backend.called, function, static)
 
-    def elementwise(self, stretches: Sequence[Stretch], donate: tuple[int, ...] = ()) -> Elementwise:
+    def elementwise(
+        self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+    ) -> Elementwise:
         """Return the backend's own way of running kernels, with denormal results as 0."""
-        return self.backend.elementwise([(stop, partial(_flushed, kernel)) for stop, kernel in stretches], donate)
+        return self.backend.elementwise(
+            [(stop, partial(_flushed, kernel)) for stop, kernel in stretches], donate, stops
+        )
+
+    def consumes(self, size: int) -> bool:
+        """Return False: nothing is compiled."""
+        return False
 
     def settled(self, array: Array) -> Array:
         """Return an array of float64 with denormals as 0: some libraries would take them so, some not."""

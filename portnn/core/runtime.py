@@ -20,7 +20,6 @@ from portnn.core.step import Core, State
 from portnn.data.dataset import Checked, Dataset, Source
 from portnn.data.frames import Names
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
-from portnn.interrupts import LARGE
 from portnn.nn import random, registry
 from portnn.nn.chain import Numbers
 from portnn.nn.metrics import METRICS
@@ -74,8 +73,7 @@ class Runtime:
             self._owned(state.parameters), self._owned(state.buffers), tuple(map(self._owned, state.slots))
         )
         self._kind = self.state.parameters.dtype
-        size = core.parameters.size * (1 + len(self.state.slots)) + core.buffers.size
-        self.large = size * (8 if dtype == "float64" else 4) > LARGE
+        self.consumes = False
         """Whether a step may change the state in place, so that Ctrl-C must wait."""
         self.counters = counters
         self.adapted = adapted
@@ -96,8 +94,15 @@ class Runtime:
         stretches = chain.stretches(parameters.decayed, parameters.size)
         donate = 0, *range(2, 2 + len(chain.slots))
         self.chain = chain
-        self._updates = tuple(partial(chain.update, computes.elementwise(stretches, given)) for given in (donate, ()))
-        self._steps = tuple(computes.compile(self.core.step, 2, (2,), whole) for whole in (False, True))
+        stops = tuple(entry.stop for entry in parameters.packed)
+        self._updates = tuple(
+            partial(chain.update, computes.elementwise(stretches, given, stops)) for given in (donate, ())
+        )
+        size = parameters.size * (1 + len(chain.slots)) + self.core.buffers.size
+        self.consumes = computes.consumes(size * (8 if self.dtype == "float64" else 4))
+        self._steps = tuple(
+            computes.compile(self.core.step, 2, (2,), whole, stops) for whole in (False, not self.consumes)
+        )
 
     @property
     def xp(self) -> Namespace:
@@ -199,7 +204,7 @@ class Runtime:
         """Take one training step; return the loss before it, unread.
 
         It consumes the state, which is faster; whoever holds no snapshot to go back to keeps it: then nothing is
-        changed by a step that fails.
+        changed by a step that fails, but for one that the library itself breaks off after it began (out of memory).
         """
         if batch[0].shape[0] < self._least_rows:
             self.check_rows(batch[0].shape[0], "x")

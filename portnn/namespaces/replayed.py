@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from portnn.interrupts import LARGE
 from portnn.namespaces.replay import LINE, Recording, aligned
 from portnn.namespaces.tracing import leaves, mapped
 from portnn.types import Namespace
@@ -82,7 +81,7 @@ class Replayed:
         if kind not in self._seen:
             self._seen.add(kind)
             return None
-        turns = self._takes_turns(arguments[self._static]) if self._place else None
+        turns = self._place == "after" if self._place else None
         try:
             program = Recording(self._function, arguments[: self._static], arguments[self._static :], turns)
         except Exception as error:  # whatever a part does that no program can hold
@@ -90,9 +89,6 @@ class Replayed:
             program = None
         self._programs[kind] = program
         return program
-
-    def _takes_turns(self, state: Any) -> bool:
-        return self._place == "after" and sum(array.nbytes for array in leaves(state)) <= LARGE
 
     def _met_before(self, program: Recording, state: Any) -> bool:
         """Return whether the program met this state of late: views of one that goes at once would not pay."""
@@ -103,7 +99,7 @@ class Replayed:
     def _home(self, state: Any, program: Recording) -> Any:
         """Return the state in memory of its own, to which programs are bound; the given one is consumed."""
         if not self._homes:
-            turns = self._takes_turns(state)
+            turns = self._place == "after"
             whole = not turns and all(array.ctypes.data % LINE == 0 for array in leaves(state))
             first = state if whole else mapped(lambda array, _: aligned(array.shape, array.dtype), state)
             self._homes = (first,)
