@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -53,6 +54,7 @@ class Contender:
         assert self._process.stdout
         assert self._process.stderr
         try:
+            self._process.send_signal(signal.SIGCONT)
             self._process.stdin.write(f"{units}\n")
             self._process.stdin.flush()
         except BrokenPipeError:
@@ -62,6 +64,7 @@ class Contender:
             said = self._process.stderr.read().strip().splitlines()
             raise RuntimeError(said[-1] if said else "ended without a word")
         self.last = json.loads(line)
+        self._process.send_signal(signal.SIGSTOP)  # or the threads of its BLAS would spin on into another's block
         return float(self.last["seconds"]) / units
 
     def close(self) -> None:
