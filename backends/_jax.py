@@ -72,6 +72,8 @@ class JAXBackend(Backend):
         return _name(next(iter(array.devices())))
 
     def asarray(self, obj: object, dtype: str | None = None) -> Array:
+        if self.owns(obj) and obj.device == self._device and obj.dtype == (dtype or obj.dtype):  # type: ignore[attr-defined]
+            return obj
         with self.scope():
             source = obj if self.owns(obj) else host_array(obj, dtype)
             return self.xp.asarray(source, dtype=dtype)

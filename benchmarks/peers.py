@@ -174,20 +174,30 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--mnist", help="folder of MNIST's four files")
     parser.add_argument("--imports", action="store_true", help="time of imports and size on disk too")
-    parser.add_argument("--output", type=Path, help="FILE.json: beside it FILE.md and FILE.png are made")
+    parser.add_argument("--output", type=Path, help="FILE.json, to which works are added; beside it FILE.md, FILE.png")
     given = parser.parse_args()
     if given.mnist:
         os.environ["MNIST"] = str(Path(given.mnist).resolve())
     works = [work for work in WORKS if not given.work or work.startswith(tuple(given.work))]
     works = [work for work in works if work != MNIST or given.mnist]
     record: dict[str, Any] = {"environment": environment(), "rounds": given.rounds, "works": {}}
+    if given.output and given.output.exists():
+        before = json.loads(given.output.read_text())
+        if {key: before[key] for key in ("environment", "rounds")} != {
+            key: record[key] for key in record if key != "works"
+        }:
+            parser.error(f"--output: {given.output} was made on another day, machine or with other versions")
+        record = before
     for work in works:
         names = [name for name in given.contender or CONTENDERS if takes_part(name, work)]
         rounds = min(given.rounds, 6) if work == MNIST else given.rounds
         print(f"{work}: {', '.join(names)}", file=sys.stderr, flush=True)
         record["works"][work] = measured(work, names, rounds)
+        if given.output:  # what is done is kept, whatever comes
+            given.output.write_text(json.dumps(record, indent=1) + "\n")
     if given.imports:
         record["imports"] = imports()
+    record["works"] = {work: record["works"][work] for work in WORKS if work in record["works"]}
     if given.output:
         given.output.write_text(json.dumps(record, indent=1) + "\n")
         given.output.with_suffix(".md").write_text(markdown(record))

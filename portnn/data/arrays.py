@@ -39,7 +39,7 @@ def described(array: Any) -> tuple[Any, ...] | None:
         return np.ndarray, array.shape, array.dtype
     if isinstance(array, np.ndarray | np.generic) or not is_owned(array):
         return None
-    return type(array), tuple(array.shape), array.dtype, str(array.device)
+    return type(array), tuple(array.shape), array.dtype, array.device
 
 
 def kind(array: Array) -> str:
