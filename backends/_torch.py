@@ -2,14 +2,27 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, BoundNamespace, host_array, loaded
+from portnn.backend import (
+    Backend,
+    BoundNamespace,
+    Elementwise,
+    Stretch,
+    by_blocks,
+    by_stretches,
+    host_array,
+    loaded,
+)
 from portnn.errors import ArgumentError
 from portnn.types import Array
+
+BLOCK = 1 << 19
+"""Elements of one block of an element-wise kernel on a CPU: enough for several threads."""
 
 
 class TorchBackend(Backend):
@@ -86,6 +99,14 @@ class TorchBackend(Backend):
 
     def scope(self) -> AbstractContextManager[Any]:
         return self._torch.no_grad()  # type: ignore[no-any-return]
+
+    def elementwise(
+        self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+    ) -> Elementwise:
+        """Run the kernels on a CPU's large vectors in blocks: new memory for each operation comes page by page."""
+        if self._device.type != "cpu" or stretches[-1][0] <= BLOCK:
+            return partial(by_stretches, stretches)
+        return by_blocks(stretches, donate, BLOCK)
 
     def synchronize(self) -> None:
         if self._device.type == "cuda":

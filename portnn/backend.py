@@ -173,6 +173,30 @@ def by_stretches(
     return tuple(xp.concat(list(pieces)) for pieces in zip(*parts, strict=True))
 
 
+def by_blocks(stretches: Sequence[Stretch], donate: tuple[int, ...], size: int) -> Elementwise:
+    """Return a function that runs the kernels in blocks of ``size`` elements, whose temporaries stay in a cache.
+
+    The results go into the donated vectors, or into new ones.
+    """
+    blocks, start = [], 0
+    for stop, kernel in stretches:
+        blocks += [(slice(i, min(i + size, stop)), kernel) for i in range(start, stop, size)]
+        start = stop
+
+    def run(xp: Namespace, vectors: Sequence[Array], numbers: Any) -> tuple[Array, ...]:
+        results = [vectors[i] for i in donate]
+        for block, kernel in blocks:
+            parts = kernel(xp, [vector[block] for vector in vectors], numbers)
+            results = results or [xp.empty_like(vectors[0], dtype=part.dtype) for part in parts]
+            for result, part in zip(results, parts, strict=True):
+                if part.dtype != result.dtype:  # an assignment would cast in silence
+                    raise promoted(part.dtype, result.dtype)
+                result[block] = part
+        return tuple(results)
+
+    return run
+
+
 def host_array(obj: object, dtype: str | None = None, argument: str = "data") -> np.ndarray:
     """Return anything array-like as a NumPy array: other libraries' arrays, lists, data frames.
 
