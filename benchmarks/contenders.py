@@ -12,8 +12,8 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,14 @@ def mnist(kind: str) -> tuple[np.ndarray, np.ndarray]:
     labels = gzip.decompress((folder / f"{kind}-labels-idx1-ubyte.gz").read_bytes())[8:]
     x = np.frombuffer(pixels, np.uint8).reshape(-1, 784).astype(np.float32) / np.float32(255)
     return x, np.frombuffer(labels, np.uint8).astype(np.int64)
+
+
+def orders(rows: int) -> Iterator[np.ndarray]:
+    """Yield the order of the rows of one epoch after the other: portnn's, for all."""
+    from portnn.nn import random
+
+    for epoch in count():
+        yield random.generator(0, random.SHUFFLE, epoch).permutation(rows)
 
 
 # ---- portnn
@@ -161,10 +169,10 @@ def bare_numpy(_: str, work: str) -> tuple[Unit, Unit]:
     if work != MNIST:
         return lambda: train(inputs, labels), lambda: None
     x, y = mnist("train")
-    held, rng = mnist("t10k"), np.random.default_rng(0)
+    held, shuffled = mnist("t10k"), orders(len(x))
 
     def epoch() -> None:
-        order = rng.permutation(len(x))
+        order = next(shuffled)
         for i in range(0, len(x), 128):
             train(x[order[i : i + 128]], y[order[i : i + 128]])
 
@@ -222,9 +230,10 @@ def torch(kind: str, work: str) -> tuple[Unit, Unit]:
     run = torch.compile(step) if kind == "compiled" else step
     if work == MNIST:
         (x, y), held = map(torch.from_numpy, mnist("train")), tuple(map(torch.from_numpy, mnist("t10k")))
+        shuffled = orders(len(x))
 
         def epoch() -> None:
-            order = torch.randperm(len(x))
+            order = torch.from_numpy(next(shuffled))
             for i in range(0, len(x), 128):
                 run(x[order[i : i + 128]], y[order[i : i + 128]])
 
@@ -282,10 +291,10 @@ def jax(_: str, work: str) -> tuple[Unit, Unit]:
 
     if work == MNIST:
         (x, y), held = map(jnp.asarray, mnist("train")), tuple(map(jnp.asarray, mnist("t10k")))
-        rng, take = np.random.default_rng(0), jax.jit(lambda a, i: a[i])
+        shuffled, take = orders(len(x)), jax.jit(lambda a, i: a[i])
 
         def epoch() -> None:
-            order = jnp.asarray(rng.permutation(len(x)))
+            order = jnp.asarray(next(shuffled))
             for i in range(0, len(x), 128):
                 rows = order[i : i + 128]
                 step(take(x, rows), take(y, rows))
@@ -302,13 +311,19 @@ def scikit_learn(_: str, work: str) -> tuple[Unit, Unit]:
     from sklearn.neural_network import MLPClassifier
 
     widths, rows = shape_of(work)
-    net = MLPClassifier(widths[1:-1], batch_size=128 if work == MNIST else max(rows, 2), alpha=0.0, random_state=0)
+    size = 128 if work == MNIST else max(rows, 2)
+    net = MLPClassifier(widths[1:-1], batch_size=size, alpha=0.0, shuffle=False, random_state=0)
     x, y = mnist("train") if work == MNIST else batch(widths, max(rows, 10))
     net.partial_fit(x[:256], y[:256], classes=np.arange(widths[-1]))
     net.coefs_[:], net.intercepts_[:] = weights(widths)[::2], weights(widths)[1::2]
     if work == MNIST:
-        held = mnist("t10k")
-        return lambda: net.partial_fit(x, y) and None, lambda: float(net.score(*held))
+        held, shuffled = mnist("t10k"), orders(len(x))
+
+        def epoch() -> None:
+            order = next(shuffled)
+            net.partial_fit(x[order], y[order])
+
+        return epoch, lambda: float(net.score(*held))
     x, y = x[:rows], y[:rows]
     return (lambda: net.predict_proba(x)) if work in PREDICT else (lambda: net.partial_fit(x, y).loss_), lambda: None
 
@@ -324,11 +339,13 @@ def keras(_: str, work: str) -> tuple[Unit, Unit]:
     net.compile(keras.optimizers.Adam(RATE), "sparse_categorical_crossentropy", metrics=["accuracy"])
     if work == MNIST:
         x, y = mnist("train")
-        held = mnist("t10k")
-        return (
-            lambda: net.fit(x, y, batch_size=128, verbose=0) and None,
-            lambda: net.evaluate(*held, batch_size=1000, verbose=0)[1],
-        )
+        held, shuffled = mnist("t10k"), orders(len(x))
+
+        def epoch() -> None:
+            order = next(shuffled)
+            net.fit(x[order], y[order], batch_size=128, shuffle=False, verbose=0)
+
+        return epoch, lambda: net.evaluate(*held, batch_size=1000, verbose=0)[1]
     x, y = batch(widths, rows)
     predict = net.predict_on_batch if rows == 1 else lambda x: net.predict(x, batch_size=10_000, verbose=0)
     return (lambda: predict(x)) if work in PREDICT else (lambda: net.train_on_batch(x, y)[0]), lambda: None
@@ -355,10 +372,10 @@ def thinc(_: str, work: str) -> tuple[Unit, Unit]:
         return loss
 
     if work == MNIST:
-        held, rng = mnist("t10k"), np.random.default_rng(0)
+        held, shuffled = mnist("t10k"), orders(len(x))
 
         def epoch() -> None:
-            order = rng.permutation(len(x))
+            order = next(shuffled)
             for i in range(0, len(x), 128):
                 train(x[order[i : i + 128]], y[order[i : i + 128]])
 
@@ -422,7 +439,7 @@ def memory() -> float:
 def main(name: str, work: str) -> None:
     make, kind = CONTENDERS[name]
     unit, done = make(kind, work)
-    before, count = memory(), 0
+    before, units = memory(), 0
     for line in sys.stdin:
         n, result = int(line), None
         started = time.perf_counter()
@@ -430,9 +447,15 @@ def main(name: str, work: str) -> None:
             result = unit()
         ended = done() if work != MNIST else None
         seconds = time.perf_counter() - started
-        count += n
-        value = done() if work == MNIST else ended if result is None else float(np.asarray(result).ravel()[0])
-        print(json.dumps({"seconds": seconds, "value": value, "units": count, "mb": memory() - before}), flush=True)
+        units += n
+        value = (
+            (done() if n else 0.0)
+            if work == MNIST
+            else ended
+            if result is None
+            else float(np.asarray(result).ravel()[0])
+        )
+        print(json.dumps({"seconds": seconds, "value": value, "units": units, "mb": memory() - before}), flush=True)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ class Contender:
             raise RuntimeError(said[-1] if said else "ended without a word")
         self.last = json.loads(line)
         self._process.send_signal(signal.SIGSTOP)  # or the threads of its BLAS would spin on into another's block
-        return float(self.last["seconds"]) / units
+        return float(self.last["seconds"]) / max(units, 1)
 
     def close(self) -> None:
         self._process.kill()
@@ -80,6 +80,7 @@ def measured(work: str, names: list[str], rounds: int) -> dict[str, Any]:
         contender = Contender(name, work)
         try:
             units = 1
+            contender.ask(0)  # it has started when it answers
             if work != MNIST:
                 contender.ask(4)  # compiles, warms up
                 once = contender.ask(4)
@@ -190,7 +191,7 @@ def main() -> None:
         record = before
     for work in works:
         names = [name for name in given.contender or CONTENDERS if takes_part(name, work)]
-        rounds = min(given.rounds, 6) if work == MNIST else given.rounds
+        rounds = min(given.rounds, 10) if work == MNIST else given.rounds
         print(f"{work}: {', '.join(names)}", file=sys.stderr, flush=True)
         record["works"][work] = measured(work, names, rounds)
         if given.output:  # what is done is kept, whatever comes
