@@ -69,7 +69,7 @@ class NumPyBackend(Backend):
         self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
     ) -> Elementwise:
         """Run the kernels in cache-sized blocks, in place where a vector is donated; traced, as one line."""
-        run = by_blocks(stretches, donate, BLOCK)
+        run = by_blocks(stretches, donate, BLOCK, np.empty_like)
 
         def run_or_trace(xp: Namespace, vectors: Sequence[Array], numbers: Any) -> tuple[Array, ...]:
             if isinstance(vectors[0], Traced):

@@ -106,7 +106,7 @@ class TorchBackend(Backend):
         """Run the kernels on a CPU's large vectors in blocks: new memory for each operation comes page by page."""
         if self._device.type != "cpu" or stretches[-1][0] <= BLOCK:
             return partial(by_stretches, stretches)
-        return by_blocks(stretches, donate, BLOCK)
+        return by_blocks(stretches, donate, BLOCK, self._torch.empty_like)
 
     def synchronize(self) -> None:
         if self._device.type == "cuda":

@@ -173,10 +173,12 @@ def by_stretches(
     return tuple(xp.concat(list(pieces)) for pieces in zip(*parts, strict=True))
 
 
-def by_blocks(stretches: Sequence[Stretch], donate: tuple[int, ...], size: int) -> Elementwise:
+def by_blocks(
+    stretches: Sequence[Stretch], donate: tuple[int, ...], size: int, empty_like: Callable[..., Array]
+) -> Elementwise:
     """Return a function that runs the kernels in blocks of ``size`` elements, whose temporaries stay in a cache.
 
-    The results go into the donated vectors, or into new ones.
+    The results go into the donated vectors, or into new ones that the library's ``empty_like`` makes.
     """
     blocks, start = [], 0
     for stop, kernel in stretches:
@@ -187,7 +189,7 @@ def by_blocks(stretches: Sequence[Stretch], donate: tuple[int, ...], size: int) 
         results = [vectors[i] for i in donate]
         for block, kernel in blocks:
             parts = kernel(xp, [vector[block] for vector in vectors], numbers)
-            results = results or [xp.empty_like(vectors[0], dtype=part.dtype) for part in parts]
+            results = results or [empty_like(vectors[0], dtype=part.dtype) for part in parts]
             for result, part in zip(results, parts, strict=True):
                 if part.dtype != result.dtype:  # an assignment would cast in silence
                     raise promoted(part.dtype, result.dtype)

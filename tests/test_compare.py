@@ -75,8 +75,8 @@ def test_bounds_hold(other, dtype):
 
 def test_built_in_networks_hold(other):
     for title, net in built_in("float32"):
-        if other.startswith("jax") and title.startswith(("loss", "optimizer")):
-            continue  # JAX compiles each for a second; tests/test_bits.py runs them on it
+        if other.startswith("jax") and not title.startswith(("activations", "batch and", "an emb")):
+            continue  # JAX compiles each for seconds; tests/test_bits.py runs them on it
         report = compare(net, *sample(net, 40), backends=[other], steps=1)
         assert report.holds, f"{title}\n{report}"
 
