@@ -1,4 +1,7 @@
-"""A record of benchmarks/peers.py as a Markdown table and as a picture: python benchmarks/table.py RECORD.json"""
+"""A record of benchmarks/peers.py as Markdown and as a picture: python benchmarks/table.py RECORD.json [--summary]
+
+With --summary it prints the table of the README, and writes nothing.
+"""
 
 import json
 import sys
@@ -39,6 +42,21 @@ def markdown(record: dict[str, Any]) -> str:
     return "\n".join(text) + "\n"
 
 
+PEERS = ("torch", "jax", "scikit-learn", "keras on jax", "thinc", "onnxruntime", "bare numpy")
+
+
+def summary(record: dict[str, Any]) -> str:
+    """Return the README's table: portnn's times, and how many times as long the others take as portnn on NumPy."""
+    text = ["| | portnn on NumPy | on JAX | on PyTorch | " + " | ".join(PEERS) + " |", "|---" * (4 + len(PEERS)) + "|"]
+    for work, found in record["works"].items():
+        cells = [duration(found["portnn on numpy"]["seconds"])]
+        for name in ("portnn on jax", "portnn on torch", *PEERS):
+            ratio = found.get(name, {}).get("ratio")
+            cells.append(f"{1 / ratio[0]:.2f}" if ratio else "")
+        text.append(f"| {work} | {' | '.join(cells)} |")
+    return "\n".join(text) + "\n"
+
+
 def picture(record: dict[str, Any], path: Path) -> None:
     """Draw each contender's time over portnn's on NumPy, work by work."""
     from matplotlib import pyplot as plt
@@ -69,5 +87,7 @@ def picture(record: dict[str, Any], path: Path) -> None:
 
 if __name__ == "__main__":
     source = Path(sys.argv[1])
+    if "--summary" in sys.argv:
+        sys.exit(print(summary(json.loads(source.read_text())), end=""))
     source.with_suffix(".md").write_text(markdown(json.loads(source.read_text())))
     picture(json.loads(source.read_text()), source.with_suffix(".png"))

@@ -51,6 +51,16 @@ IN_CI = {
 """Commands that install or run this suite: CI's lines run them."""
 
 
+def test_the_table_of_times_is_the_newest_records():
+    folder = ROOT / "benchmarks"
+    newest = sorted(str(path) for path in (folder / "records").glob("*.json"))[-1]
+    command = [sys.executable, str(folder / "table.py"), newest, "--summary"]
+    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert table.count("\n") > 5
+    assert table in (ROOT / "README.md").read_text()
+    assert Path(newest).stem in (ROOT / "README.md").read_text()
+
+
 @pytest.mark.parametrize("document", [name for name, blocks in PYTHON.items() if blocks])
 def test_python_blocks_run(tmp_path, document):
     """One after the other, each in a process of its own, in one folder."""

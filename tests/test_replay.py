@@ -196,9 +196,13 @@ def test_many_row_counts_need_no_more_memory():
     net, plain = classifier(16, "relu"), classifier(16, "relu")
     for each in programs(plain):
         each._lock.acquire()  # in use: computed call by call
-    for rows in [*range(1, 40), *range(39, 0, -1)]:
+    x, labels = np.concatenate([X, X]), np.concatenate([LABELS, LABELS])
+    for rows in [*range(1, 51), *range(50, 0, -1)]:
         for each in (net, plain):
-            each.step(X[:rows], LABELS[:rows]), each.predict(X[:rows])
+            each.step(x[:rows], labels[:rows]), each.predict(x[:rows])
+    largest = max(each._arena.size for each in programs(net))
+    net.step(x[:7], labels[:7]), plain.step(x[:7], labels[:7])
+    assert max(each._arena.size for each in programs(net)) == largest < 1e5
     assert net.fingerprint() == plain.fingerprint()
     for each in programs(net):
         assert len(each._programs) <= Replayed.LIMIT
