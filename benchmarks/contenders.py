@@ -86,7 +86,7 @@ def portnn(backend: str, work: str) -> tuple[Unit, Unit]:
     net = NeuralNetwork(*widths, output="softmax", loss="cross_entropy", optimizer=Adam(RATE), seed=0, backend=backend)
     net.set_parameters(dict(zip(net.parameters, weights(widths), strict=True)))
     if work == MNIST:
-        x, y = mnist("train")
+        x, y = map(library.asarray, mnist("train"))  # as for the others: once, not at each epoch
         held = mnist("t10k")
         return (
             lambda: net.fit(x, y, epochs=1, batch_size=128) and None,
