@@ -182,6 +182,7 @@ FAULTS = [
     Fault("replay: memory used again too early", f"{SAME}/memory.py", "{root(operand).line: line.line for", "{operand.line: line.line for", REPLAY),
     Fault("replay: results used again too early", f"{SAME}/memory.py", "{root(result).line: len(program.lines) for result in program.results}", "{}", REPLAY),
     Fault("replay: an input overwritten before it is read", f"{SAME}/memory.py", " and line.line >= free:", ":", REPLAY),
+    Fault("replay: one piece in two places", f"{SAME}/replay.py", '!= ("piece", line.line, start)', '[:2] != ("piece", line.line)', REPLAY),
     Fault("replay: any order in memory", f"{SAME}/replay.py", " or not {name}.flags.c_contiguous", "", REPLAY),
     Fault("replay: a rate that stays", f"{SAME}/replay.py", "            return Number(tape, path)\n", "            return leaf\n", REPLAY),
     Fault("replay: one state in place of two", f"{SAME}/replayed.py", "(*homes[1:], homes[0])", "homes", REPLAY),

@@ -11,10 +11,27 @@ import registered
 from portnn import SGD, BatchNorm, Dropout, Layer, NeuralNetwork, Shapes, Standardize, get_backend
 from portnn.backend import Backend
 from portnn.equivalence.networks import built_in, sample
+from portnn.namespaces import replay, replayed
+from portnn.namespaces.replay import aligned
 from portnn.namespaces.replayed import Replayed
 from portnn.nn.optimizers import Optimizer
 
 RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def _memory_that_nobody_wrote(monkeypatch):
+    """Planned memory starts as NaN, so that whatever reads it before it is written shows."""
+
+    def poisoned(shape, dtype):
+        memory = aligned(shape, dtype)
+        memory.reshape(-1).view(np.uint8)[...] = 0xFF
+        return memory
+
+    monkeypatch.setattr(replay, "aligned", poisoned)
+    monkeypatch.setattr(replayed, "aligned", poisoned)
+
+
 X, LABELS = RNG.standard_normal((40, 4)).astype(np.float32), RNG.integers(0, 3, 40)
 ROWS = (7, 7, 7, 4, 4, 7, 4, 1, 1, 1, 7)
 """Of the batches of a run: each kind comes again, in turns with another."""
@@ -133,6 +150,21 @@ def test_an_update_that_ends_with_what_it_replaces(monkeypatch):
             return (gradients * dials[0]) * -1.0 + parameters, ()
 
     same_as_itself(lambda: (classifier(8, "tanh", optimizer=Backwards(0.1)), X, LABELS), monkeypatch, rows=(4, 4, 4))
+
+
+@dataclass(frozen=True)
+class Shift(Layer):
+    """y = x + s: after a Dense, s has the gradient of its bias, the very same line of the program."""
+
+    def shapes(self, features):
+        return Shapes(features, {"s": (features, "zeros")})
+
+    def forward(self, xp, weights, x, mode):
+        return x + weights["s"], lambda dy: (dy, {"s": xp.sum(dy, axis=0)})
+
+
+def test_two_parameters_of_one_gradient(monkeypatch):
+    same_as_itself(lambda: (classifier(8, Shift(), Shift(), "tanh"), X, LABELS), monkeypatch, rows=(7, 7, 4, 4, 7))
 
 
 # ---- what users hold

@@ -127,7 +127,7 @@ class Code:
     def _concat(self, line: Traced, out: str) -> None:
         start = 0
         for piece in line.operands:
-            if self.plan.places.get(root(piece).line, ("",))[:2] != ("piece", line.line):
+            if self.plan.places.get(root(piece).line) != ("piece", line.line, start):
                 self.once.append(f"{out}_{start} = {out}[{start}:{start + piece.shape[0]}]")
                 self.each.append(f"copyto({out}_{start}, {self.name(piece)})")
             start += piece.shape[0]
