@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, BoundNamespace, Elementwise, Stretch, by_stretches, host_array, loaded
+from portnn.backend import (
+    Backend,
+    BoundNamespace,
+    Consumed,
+    Elementwise,
+    Stretch,
+    by_stretches,
+    host_array,
+    loaded,
+)
 from portnn.errors import ArgumentError
 from portnn.namespaces.pieces import Pieces, is_pieces
 from portnn.types import Array
@@ -105,31 +114,28 @@ class JAXBackend(Backend):
         return partial(by_stretches, parts or stretches)
 
     def compile(
-        self,
-        function: Callable[..., Any],
-        static: int = 1,
-        donate: tuple[int, ...] = (),
-        whole: bool = False,
-        stops: Sequence[int] = (),
+        self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
     ) -> Callable[..., Any]:
         """Compile for each set of shapes; the first call with one takes tenths of a second.
 
         A state that is given back is kept in pieces from one call to the next: no vector is cut and joined again.
         """
         tree = self._jax.tree_util
-
-        def cut(array: Any) -> Any:
-            return Pieces.of(array, stops) if array.shape == stops[-1:] else array
+        donated = () if consumed is None or consumed.whole else (static,)
 
         def pieces(state: Any) -> Any:
-            return tree.tree_map(cut, state, is_leaf=is_pieces) if donate else state
+            if consumed is None:
+                return state
+            stops = consumed.stops
+            cut = lambda array: Pieces.of(array, stops) if array.shape == stops[-1:] else array  # noqa: E731
+            return tree.tree_map(cut, state, is_leaf=is_pieces)
 
         def inside(*arguments: Any) -> Any:
             whole = tree.tree_map(_joined, arguments[static:], is_leaf=is_pieces)
             result = function(*arguments[:static], *whole)
-            return (pieces(result[0]), *result[1:]) if donate else result
+            return result if consumed is None else (pieces(result[0]), *result[1:])
 
-        compiled = self._jax.jit(inside, static_argnums=tuple(range(static)), donate_argnums=() if whole else donate)
+        compiled = self._jax.jit(inside, static_argnums=tuple(range(static)), donate_argnums=donated)
 
         def run(*arguments: Any) -> Any:
             fixed, state, rest = arguments[:static], arguments[static], arguments[static + 1 :]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, Elementwise, Stretch, by_blocks, host_array
+from portnn.backend import Backend, Consumed, Elementwise, Stretch, by_blocks, host_array
 from portnn.errors import ArgumentError
 from portnn.interrupts import LARGE
 from portnn.namespaces.replayed import Replayed
@@ -79,12 +79,8 @@ class NumPyBackend(Backend):
         return run_or_trace
 
     def compile(
-        self,
-        function: Callable[..., Any],
-        static: int = 1,
-        donate: tuple[int, ...] = (),
-        whole: bool = False,
-        stops: Sequence[int] = (),
+        self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
     ) -> Callable[..., Any]:
         eagerly = super().compile(function, static)
-        return Replayed(self.xp, function, eagerly, static, ("after" if whole else "over") if donate else "")
+        place = "" if consumed is None else "after" if consumed.whole else "over"
+        return Replayed(self.xp, function, eagerly, static, place)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,16 @@ Stretch: TypeAlias = tuple[int, Callable[..., tuple[Array, ...]]]
 
 Elementwise: TypeAlias = Callable[[Namespace, Sequence[Array], Any], tuple[Array, ...]]
 """``run(xp, vectors, numbers) -> vectors``."""
+
+
+class Consumed(NamedTuple):
+    """How the first result of a function takes the place of its state."""
+
+    whole: bool
+    """Only when nothing can fail any more: a call that fails has changed nothing."""
+    stops: tuple[int, ...]
+    """Where each parameter ends in the state's vectors, for a library that had rather keep them in pieces."""
+
 
 _log = logging.getLogger("portnn")
 
@@ -131,20 +141,14 @@ class Backend:
         return partial(by_stretches, stretches)
 
     def compile(
-        self,
-        function: Callable[..., Any],
-        static: int = 1,
-        donate: tuple[int, ...] = (),
-        whole: bool = False,
-        stops: Sequence[int] = (),
+        self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
     ) -> Callable[..., Any]:
         """Return a pure function, compiled if the library can.
 
         The first ``static`` arguments are no data (a namespace, functions), and the same at each call; the next is a
         state, nested tuples of arrays. Numbers may come as a function that gives them, called where they are needed.
-        It may consume the arguments in ``donate``, whose place the first result takes; with ``whole`` only when
-        nothing can fail any more, so that a call which fails has changed nothing. What is returned enters the
-        ``scope`` by itself.
+        ``consumed``: the first result takes the state's place, and how. What is returned enters the ``scope`` by
+        itself.
         """
         return partial(self.called, function, static)
 

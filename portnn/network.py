@@ -212,7 +212,7 @@ class NeuralNetwork:
         and its like know of the data they learn from the first batch, if no ``fit`` came before it. Ctrl-C comes
         before or after the step as a whole.
         """
-        kinds = self._schema, described(x), described(y)
+        kinds = self._schema, described(self._backend, x), described(self._backend, y)
         if self._runtime is not None and kinds == self._accepted:
             runtime, targets = self._runtime, self._schema.taken(self._backend, y)
             return self._step(self._schema, runtime, runtime.batch(x, targets))
@@ -222,7 +222,8 @@ class NeuralNetwork:
             runtime = runtime.adapted_to(data)
             batch = runtime.batch(data.x, data.y)
         loss = self._step(schema, runtime, batch)
-        self._accepted = (schema, *kinds[1:]) if None not in kinds else None
+        kinds = schema, described(self._backend, x), described(self._backend, y)
+        self._accepted = None if None in kinds else kinds
         return loss
 
     def _step(self, schema: Schema, runtime: Runtime, batch: Batch) -> Array:
@@ -257,7 +258,7 @@ class NeuralNetwork:
 
     def _inputs(self, x: object, check: bool = False) -> Array:
         runtime, schema = self._built(), self._schema
-        kinds = schema, described(x)
+        kinds = schema, described(self._backend, x)
         if kinds[1] is not None and kinds == self._known and not check:
             return runtime.inputs(x)
         with self._backend.scope():
@@ -398,6 +399,7 @@ class NeuralNetwork:
         kept = self.dtype if dtype is None and arithmetic in (None, "fast") else dtype
         other = object.__new__(type(self))
         vars(other).update(vars(self), metadata=copy.deepcopy(self.metadata), _decided=self._decided or moved)
+        other._known = other._accepted = None  # by this network, where it is
         other._arithmetic = arithmetic or self._arithmetic
         other._schema = replace(self._schema, dtype=dtype_in(other._arithmetic, kept))
         other._backend = other._able(home)

@@ -14,8 +14,10 @@ from portnn import (
     DataError,
     DivergenceError,
     Dropout,
+    DTypeError,
     NeuralNetwork,
     PortnnError,
+    ShapeError,
     Standardize,
     Unstandardize,
     get_backend,
@@ -538,3 +540,38 @@ def test_prepared_changes_nothing():
     before = built.fingerprint()
     built.prepared(X, Y)
     assert built.fingerprint() == before
+
+
+@pytest.mark.parametrize("kind", ["numpy", "own", "strict"])
+def test_a_batch_like_the_last_one_is_looked_at_again_where_it_must_be(backend, kind):
+    """Kinds that were accepted are not checked again; values are, as at the first time, and so is another kind."""
+    home = get_backend({"numpy": "numpy", "own": backend, "strict": "array_api_strict"}[kind])
+    one = NeuralNetwork(4, 6, 3, output="softmax", loss="cross_entropy", backend=backend, seed=0)
+    rng = np.random.default_rng(0)
+    x, labels, wrong = home.asarray(rng.standard_normal((6, 4))), np.array([0, 1, 2] * 2), np.array([0, 1, 7] * 2)
+    for _ in range(3):
+        one.step(x, home.asarray(labels)), one.predict(x)
+    before = one.fingerprint()
+    if "numpy" in (kind, backend):  # on the host; elsewhere looking would wait for a device
+        with pytest.raises(DataError, match=r"y: expected labels in 0..2; got 7"):
+            one.step(x, home.asarray(wrong))
+    with pytest.raises(ShapeError, match="x: expected"):
+        one.step(home.asarray(rng.standard_normal((6, 5))), home.asarray(labels))
+    with pytest.raises(ShapeError, match="y: expected 6 rows"):
+        one.step(x, home.asarray(labels[:5]))
+    with pytest.raises(DTypeError, match="y: expected integer class labels"):
+        one.step(x, home.asarray(labels.astype(float)))
+    with pytest.raises(ShapeError, match="x: expected"):
+        one.predict(home.asarray(rng.standard_normal((6, 5))))
+    assert one.fingerprint() == before
+
+
+def test_what_was_accepted_is_forgotten_by_a_copy_elsewhere():
+    one = NeuralNetwork(4, 6, 3, output="softmax", loss="cross_entropy", seed=0)
+    x, labels = np.random.default_rng(0).standard_normal((6, 4)), np.array([0, 1, 2] * 2)
+    for _ in range(2):
+        one.step(x, labels)
+    other = one.to(dtype="float64")
+    other.step(x, labels), one.step(x, labels)
+    assert other.dtype == "float64"
+    np.testing.assert_allclose(other.predict(x), one.predict(x), rtol=1e-5, atol=1e-6)

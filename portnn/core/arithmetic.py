@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, Elementwise, Stretch, by_stretches
+from portnn.backend import Backend, Consumed, Elementwise, Stretch, by_stretches
 from portnn.errors import ArgumentError, BackendUnavailableError
 from portnn.namespaces import elementary, known_answers
 from portnn.namespaces.reproducible import Kit, ReproducibleNamespace
@@ -31,15 +31,10 @@ class Arithmetic:
         return self.backend.xp
 
     def compile(
-        self,
-        function: Callable[..., Any],
-        static: int = 1,
-        donate: tuple[int, ...] = (),
-        whole: bool = False,
-        stops: Sequence[int] = (),
+        self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
     ) -> Callable[..., Any]:
         """Return a pure function of the core as the backend compiles it."""
-        return self.backend.compile(function, static, donate, whole, stops)
+        return self.backend.compile(function, static, consumed)
 
     def elementwise(
         self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
@@ -84,12 +79,7 @@ class Reproducible(Arithmetic):
         return ReproducibleNamespace(self._kit)
 
     def compile(
-        self,
-        function: Callable[..., Any],
-        static: int = 1,
-        donate: tuple[int, ...] = (),
-        whole: bool = False,
-        stops: Sequence[int] = (),
+        self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
     ) -> Callable[..., Any]:
         """Return the function itself: a compiler may contract a multiplication and an addition."""
         return partial(self.backend.called, function, static)

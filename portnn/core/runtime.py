@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portnn.backend import Backend, host_array, promoted
+from portnn.backend import Backend, Consumed, host_array, promoted
 from portnn.core.architecture import Entry as LayoutEntry
 from portnn.core.architecture import Layout
 from portnn.core.arithmetic import ARITHMETICS
@@ -101,7 +101,7 @@ class Runtime:
         size = parameters.size * (1 + len(chain.slots)) + self.core.buffers.size
         self.consumes = computes.consumes(size * (8 if self.dtype == "float64" else 4))
         self._steps = tuple(
-            computes.compile(self.core.step, 2, (2,), whole, stops) for whole in (False, not self.consumes)
+            computes.compile(self.core.step, 2, Consumed(whole, stops)) for whole in (False, not self.consumes)
         )
 
     @property

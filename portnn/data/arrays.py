@@ -33,11 +33,14 @@ def real(backend: Backend, argument: str, value: Any, columns: Names = None) -> 
     return array
 
 
-def described(array: Any) -> tuple[Any, ...] | None:
-    """Return what the checks of an array depend on, its values apart; None for what is no plain array of a library."""
+def described(backend: Backend, array: Any) -> tuple[Any, ...] | None:
+    """Return what the checks of an array depend on, its values apart.
+
+    None for all but NumPy's own arrays and those of the backend: what must be converted is looked at anew each time.
+    """
     if type(array) is np.ndarray:
         return np.ndarray, array.shape, array.dtype
-    if isinstance(array, np.ndarray | np.generic) or not is_owned(array):
+    if isinstance(array, np.ndarray | np.generic) or not backend.owns(array):
         return None
     return type(array), tuple(array.shape), array.dtype, array.device
 

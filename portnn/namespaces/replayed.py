@@ -31,8 +31,7 @@ class Replayed:
         """Take a function, and how it is run as itself.
 
         ``xp``: NumPy's namespace; no other is replayed. ``place``: where the first result goes: "over" the state, in
-        its memory; "after" it, so that a call which is broken off changes nothing (a state that is LARGE is written
-        over all the same, with Ctrl-C held by the caller); "" as all others to the caller.
+        its memory; "after" it, so that a call which is broken off changes nothing; "" as all others to the caller.
         """
         self._xp, self._function, self._eagerly, self._static, self._place = xp, function, eagerly, static, place
         self._lock = threading.Lock()

@@ -70,7 +70,8 @@ class Layer(metaclass=Plain):
     def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
         """Return (output, backward); ``backward(dy)`` returns (dx, {parameter: gradient}).
 
-        A third member gives new values of buffers by name; they are taken in training.
+        A third member gives new values of buffers by name; they are taken in training. It must depend on its arguments
+        alone: NumPy and JAX run its Python once for each set of shapes, and then the operations without it.
         """
         raise NotImplementedError
 
