@@ -399,7 +399,6 @@ class NeuralNetwork:
         kept = self.dtype if dtype is None and arithmetic in (None, "fast") else dtype
         other = object.__new__(type(self))
         vars(other).update(vars(self), metadata=copy.deepcopy(self.metadata), _decided=self._decided or moved)
-        other._known = other._accepted = None  # by this network, where it is
         other._arithmetic = arithmetic or self._arithmetic
         other._schema = replace(self._schema, dtype=dtype_in(other._arithmetic, kept))
         other._backend = other._able(home)

@@ -265,6 +265,23 @@ def test_threads_that_predict_on_one_network_are_right():
 # ---- what cannot be recorded
 
 
+def test_another_namespace_over_numpy_is_not_replayed(monkeypatch):
+    """Whose exp is twice NumPy's: a program of NumPy's calls would not know."""
+
+    class Twice:
+        def __getattr__(self, name):
+            return (lambda x: 2.0 * real.exp(x)) if name == "exp" else getattr(real, name)
+
+    net = classifier(8, "sigmoid")
+    real, runtime, x = net._runtime.xp, net._runtime, X[:7]
+    plain = [runtime.forward(x) for _ in range(4)]
+    monkeypatch.setattr(type(runtime), "xp", Twice())
+    doubled = [runtime.forward(x) for _ in range(4)]
+    for outputs in doubled:
+        np.testing.assert_array_equal(outputs, doubled[0])
+    assert not np.array_equal(doubled[0], plain[0])
+
+
 def test_a_layer_that_looks_at_values_is_computed_call_by_call():
     @dataclass(frozen=True)
     class Gated(Layer):

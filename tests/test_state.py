@@ -564,14 +564,3 @@ def test_a_batch_like_the_last_one_is_looked_at_again_where_it_must_be(backend, 
     with pytest.raises(ShapeError, match="x: expected"):
         one.predict(home.asarray(rng.standard_normal((6, 5))))
     assert one.fingerprint() == before
-
-
-def test_what_was_accepted_is_forgotten_by_a_copy_elsewhere():
-    one = NeuralNetwork(4, 6, 3, output="softmax", loss="cross_entropy", seed=0)
-    x, labels = np.random.default_rng(0).standard_normal((6, 4)), np.array([0, 1, 2] * 2)
-    for _ in range(2):
-        one.step(x, labels)
-    other = one.to(dtype="float64")
-    other.step(x, labels), one.step(x, labels)
-    assert other.dtype == "float64"
-    np.testing.assert_allclose(other.predict(x), one.predict(x), rtol=1e-5, atol=1e-6)
