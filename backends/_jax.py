@@ -113,6 +113,10 @@ class JAXBackend(Backend):
         parts = [(stop, next(kernel for end, kernel in stretches if stop <= end)) for stop in stops]
         return partial(by_stretches, parts or stretches)
 
+    def additions(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        compiled: Callable[..., Any] = self._jax.jit(function)
+        return compiled
+
     def compile(
         self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
     ) -> Callable[..., Any]:

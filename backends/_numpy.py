@@ -23,6 +23,7 @@ class NumPyBackend(Backend):
 
     name = "numpy"
     mend = "pip install numpy"
+    one_by_one = True
 
     def __init__(self, device: str | None = None) -> None:
         import array_api_compat.numpy as namespace

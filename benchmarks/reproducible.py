@@ -11,9 +11,10 @@ import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -24,7 +25,7 @@ from portnn import NeuralNetwork, available_backends, get_backend
 from portnn.core.arithmetic import ARITHMETICS
 from portnn.data.readers import read_idx
 from portnn.equivalence.report import environment
-from portnn.namespaces import exact
+from portnn.namespaces import replay
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTHS, ROWS = (784, 512, 512, 10), 256
@@ -36,15 +37,13 @@ KINDS: dict[str, dict[str, Any]] = {
 ROUNDS, STEPS, SEEDS = 9, 8, 5
 
 
-def stepper(backend: str, options: dict[str, Any], clock: "Clock | None" = None) -> Callable[[int], float]:
-    """Return a function that takes n training steps and returns milliseconds a step."""
+def stepper(backend: str, options: dict[str, Any]) -> tuple[Callable[[int], float], Any]:
+    """Return a function that takes n training steps and returns milliseconds a step, and the runtime."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((ROWS, WIDTHS[0])), rng.integers(0, WIDTHS[-1], ROWS)
     net = NeuralNetwork(*WIDTHS, output="softmax", loss="cross_entropy", backend=backend, seed=0, **options)
     runtime, data = net.prepared(x, y)
     batch = data.x, data.y, 1.0 / ROWS
-    if clock:
-        runtime._updates = tuple(clock.timed("adam", update) for update in runtime._updates)
 
     def take(count: int) -> float:
         with runtime.backend.scope():
@@ -55,66 +54,61 @@ def stepper(backend: str, options: dict[str, Any], clock: "Clock | None" = None)
             return (time.perf_counter() - started) / count * 1e3
 
     take(3)  # compiles, and warms up
-    return take
+    return take, runtime
 
 
-def steps(backends: list[str]) -> dict[str, dict[str, float]]:
-    """Return milliseconds of a step by backend and kind: medians of alternating rounds."""
-    found: dict[str, dict[str, float]] = {}
-    for name in backends:
-        takers = {kind: stepper(name, options) for kind, options in KINDS.items()}
-        times: dict[str, list[float]] = {kind: [] for kind in KINDS}
-        for _ in range(ROUNDS):
-            for kind, take in takers.items():
-                times[kind].append(take(STEPS))
-        found[name] = {kind: statistics.median(values) for kind, values in times.items()}
-    return found
+def steps(backend: str) -> dict[str, float]:
+    """Return milliseconds of a step on a backend by kind: medians of alternating rounds."""
+    takers = {kind: stepper(backend, options)[0] for kind, options in KINDS.items()}
+    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for _ in range(ROUNDS):
+        for kind, take in takers.items():
+            times[kind].append(take(STEPS))
+    return {kind: statistics.median(values) for kind, values in times.items()}
 
 
-class Clock:
-    """Adds up the time within functions, each without those that it calls."""
-
-    def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
-        self._stack: list[list[Any]] = []
-
-    @contextmanager
-    def within(self, part: str) -> Iterator[None]:
-        started = time.perf_counter()
-        self._stack.append([0.0])
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - started
-            (inside,) = self._stack.pop()
-            self.seconds[part] += spent - inside
-            if self._stack:
-                self._stack[-1][0] += spent
-
-    def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function with its time noted."""
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            with self.within(part):
-                return function(*arguments, **options)
-
-        return call
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a function returns in a process of its own: two libraries' threads in one slow each other."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
-def where_it_goes() -> dict[str, float]:
-    """Return milliseconds of a reproducible step on NumPy by part."""
-    clock = Clock()
-    take = stepper("numpy", KINDS["reproducible"], clock)
-    clock.seconds.clear()
-    with (
-        patch.object(NUMPY.xp, "matmul", clock.timed("24 products in float64", NUMPY.xp.matmul)),
-        patch.object(exact, "cut", clock.timed("cutting operands into pieces", exact.cut)),
-        patch.object(exact, "product", clock.timed("adding up the products", exact.product)),
-        patch.object(exact, "total", clock.timed("sums", exact.total)),
-        clock.within("the rest: activations, scales, Python"),
-    ):
-        take(50)
-    return {part: seconds / 50 * 1e3 for part, seconds in clock.seconds.most_common()}
+PARTS = {
+    ".dot(": "24 products in float64",
+    "reduce(": "scales and sums",
+    "for b in": "adam",
+    "": "cutting operands into pieces, adding up products, activations",
+}
+"""What a line of the recorded step belongs to, by what is in it."""
+
+
+def where_it_goes(count: int = 50) -> dict[str, float]:
+    """Return milliseconds of a recorded reproducible step on NumPy by part, with a look at the clock at each line."""
+    take, runtime = stepper("numpy", KINDS["reproducible"])
+    seconds: Counter[str] = Counter()
+    last = time.perf_counter()
+
+    def mark(part: str) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        seconds[part] += now - last
+        last = now
+
+    (compiled, *_) = runtime._steps[0].args
+    for program in compiled._programs.values():
+        start, end = program.source.index("def run("), program.source.index("    return (after")
+        lines = program.source[start:end].splitlines()
+        watched = [lines[0], "    mark('')"]
+        for line in lines[1:]:
+            part = next(part for sign, part in PARTS.items() if sign in line)
+            watched += [line, f"    mark({part!r})"]
+        source = program.source[:start] + "\n".join(watched) + "\n" + program.source[end:]
+        program._compiled = compile(source, "<watched>", "exec")
+    compiled._bound.clear()
+    with patch.dict(replay._ENVIRONMENT, mark=mark):
+        take(count)
+    del seconds[""]
+    return {part: spent / count * 1e3 for part, spent in seconds.most_common()}
 
 
 def products() -> dict[str, float]:
@@ -222,13 +216,13 @@ def main() -> None:
     options = parser.parse_args()
     backends = [i.name for i in available_backends() if i.available and i.name in ("numpy", "torch", "jax")]
     record: dict[str, Any] = {"environment": environment(list(map(get_backend, backends)))}
-    record["milliseconds of a step"] = found = steps(backends)
+    record["milliseconds of a step"] = found = {name: alone(steps, name) for name in backends}
     print("Milliseconds of a training step, 784-512-512-10, batch 256, adam:\n")
     rows = [
         [name, *(f"{t[k]:.1f}" for k in KINDS), f"{t['reproducible'] / t['float32']:.1f}"] for name, t in found.items()
     ]
     print(table(["backend", *KINDS, "times float32"], rows))
-    record["where it goes"] = parts = where_it_goes()
+    record["where it goes"] = parts = alone(where_it_goes)
     print("\nWhere a reproducible step goes on NumPy, milliseconds:\n")
     print(table(["part", "ms"], [[part, f"{ms:.1f}"] for part, ms in parts.items()]))
     record["products, times sgemm"] = ratios = products()

@@ -63,6 +63,9 @@ class Backend:
     mend: ClassVar[str]
     """What to type where the library is missing."""
 
+    one_by_one: ClassVar[bool] = False
+    """Whether ``compile`` computes each operation by itself, as the library does: nothing is fused or contracted."""
+
     xp: Namespace
     device: str
 
@@ -139,6 +142,13 @@ class Backend:
         where each parameter ends in the vectors, if the library had rather work on pieces.
         """
         return partial(by_stretches, stretches)
+
+    def additions(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that adds, subtracts and multiplies exactly, as one call if the library has one.
+
+        Its results must have the bits of the operations one by one.
+        """
+        return function
 
     def compile(
         self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None

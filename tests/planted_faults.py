@@ -166,7 +166,7 @@ FAULTS = [
     Fault("a root that is taken on trust", f"{SAME}/reproducible.py", "xp.sqrt if exact_sqrt else self._of(elementary.sqrt)", "xp.sqrt",
           "tests/test_bits.py -k (torch and digests)"),
     Fault("answers that nobody asks for", f"{CORE}/arithmetic.py", "        if wrong:\n", "        if False:\n", "tests/test_reproducible.py"),
-    Fault("denormals in the optimizer", f"{CORE}/arithmetic.py", "(stop, partial(_flushed, kernel))", "(stop, kernel)", "tests/test_reproducible.py"),
+    Fault("denormals in the optimizer", f"{CORE}/arithmetic.py", "(stop, partial(self._flushed, kernel))", "(stop, kernel)", "tests/test_reproducible.py"),
     Fault("denormals in the buffers", f"{CORE}/runtime.py", "self._computes.settled(state.buffers)", "state.buffers", "tests/test_bits.py"),
     Fault("zeros of either sign", f"{SAME}/exact.py", "    cross += 0.0", "    cross += xp.matmul(left[0], right[0]) * 0.0", "tests/test_reproducible.py"),
     Fault("zero rows divided by zero", f"{SAME}/exact.py", "xp.maximum(largest, LEAST)", "largest", "tests/test_reproducible.py"),
@@ -176,6 +176,7 @@ FAULTS = [
     Fault("different bits that are well", f"{PROOF}/bits.py", "and not self.differences", "", "tests/test_compare_bits.py"),
     Fault("a backend that keeps its own first bits", f"{PROOF}/bits.py", "if not same:", "if not same and number > 1:", "tests/test_compare_bits.py"),
     # The recorded step
+    Fault("replay: a table of the call's own, block by block", f"{SAME}/tracing.py", 'return line.arrays[0].operation == "constant"', "return True", "tests/test_tracing.py"),
     Fault("replay: an output in the program's memory", f"{SAME}/replay.py", 'line.operation in VIEWS | {"input", "constant"} or ', "False and ", REPLAY),
     Fault("replay: a batch that is kept", f"{SAME}/replayed.py", "            for known, run in self._bound:\n", "            self._kept = rest\n            for known, run in self._bound:\n",
           REPLAY),

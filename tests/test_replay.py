@@ -3,6 +3,7 @@
 import threading
 import weakref
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -46,7 +47,8 @@ def classifier(*hidden, dtype="float32", **options):
 def programs(net):
     """The compiled functions of a network."""
     runtime = net._runtime
-    return [*runtime._steps, runtime._forward, runtime._evaluate, runtime._gradients]
+    found = [*runtime._steps, runtime._forward, runtime._evaluate, runtime._gradients]
+    return [each.args[0] if isinstance(each, partial) else each for each in found]  # in reproducible arithmetic
 
 
 def recorded(net):
@@ -110,9 +112,12 @@ def test_built_in_networks_have_the_bits_of_themselves(title, monkeypatch):
     same_as_itself(make, monkeypatch, rows=(7, 7, 4, 4, 7))
 
 
+@pytest.mark.parametrize("arithmetic", ["fast", "reproducible"])
 @pytest.mark.parametrize("name", NAMES)
-def test_everything_is_recorded(name):
-    net, x, y = next((n, x, y) for found, n, x, y in registered.networks(backend="numpy") if found == name)
+def test_everything_is_recorded(name, arithmetic):
+    """In reproducible arithmetic tests/test_bits.py compares it with other libraries."""
+    every = registered.networks(backend="numpy", arithmetic=arithmetic)
+    net, x, y = next((n, x, y) for found, n, x, y in every if found == name)
     for _ in range(3):
         net.step(x, y), net.predict(x), net.gradients(x, y), net.evaluate(x, y)
     net.fit(x, y, epochs=2, batch_size=len(x))
@@ -123,6 +128,18 @@ def test_vectors_of_several_blocks_and_stretches(monkeypatch):
     """Weight decay is for weights alone: two stretches, of which the first takes several blocks and a rest."""
     options = {"optimizer": SGD(0.1, momentum=0.9, weight_decay=0.1, clip_norm=0.5, average=0.9), "activation": "tanh"}
     same_as_itself(lambda: (classifier(300, 300, **options), X, LABELS), monkeypatch, rows=(7, 7, 7))
+
+
+@pytest.mark.parametrize("activation", ["gelu", "softplus", "tanh"])
+def test_large_elementary_functions_of_reproducible_arithmetic(activation, monkeypatch):
+    """They run in blocks of their own, with tables; the weights are cut in planned memory."""
+    make = lambda: (classifier(600, activation, 40, arithmetic="reproducible", dtype=None), X, LABELS)  # noqa: E731
+    same_as_itself(make, monkeypatch, rows=(30, 30, 30))
+    net, x, labels = make()
+    for _ in range(3):
+        net.step(x[:30], labels[:30])
+    program = net._runtime._steps[0 if net._runtime.consumes else 1].args[0]._programs.popitem()[1]
+    assert sum(line.operation == "kernel" for line in program.program.lines) > 1
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """In which arithmetic a network computes: the library's own, or one that has the same bits on every library."""
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from math import prod
 from typing import Any
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from portnn.backend import Backend, Consumed, Elementwise, Stretch, by_stretches
 from portnn.errors import ArgumentError, BackendUnavailableError
-from portnn.namespaces import elementary, known_answers
-from portnn.namespaces.reproducible import Kit, ReproducibleNamespace
+from portnn.namespaces import elementary, exact, known_answers
+from portnn.namespaces.reproducible import Cut, Kit, ReproducibleNamespace
 from portnn.options import choose
 from portnn.types import Array, Namespace
 
@@ -52,7 +52,7 @@ class Arithmetic:
 
 
 class Reproducible(Arithmetic):
-    """Computing one IEEE 754 operation at a time: nothing is fused, nothing compiled, denormals are 0.
+    """Computing one IEEE 754 operation at a time: no multiplication is fused with an addition, denormals are 0.
 
     Raises BackendUnavailableError where there is no float64, or known answers do not come out.
     """
@@ -66,7 +66,7 @@ class Reproducible(Arithmetic):
         np.empty(_RETAINED, np.uint8)
         with backend.scope():
             exact_sqrt = known_answers.sqrt_is_exact(backend.xp, backend.asarray, backend.to_numpy)
-            self._kit = Kit(backend.xp, self._each, exact_sqrt)
+            self._kit = Kit(backend.xp, partial(self._each, backend.xp), exact_sqrt, self._cut)
             wrong = known_answers.first_wrong(self.xp, backend.asarray, backend.to_numpy)
         if wrong:
             raise BackendUnavailableError(
@@ -78,43 +78,67 @@ class Reproducible(Arithmetic):
     def xp(self) -> Namespace:
         return ReproducibleNamespace(self._kit)
 
+    def _over(self, xp: Namespace) -> Namespace:
+        """Return the namespace over the library's own, or over one that records what is asked of it."""
+        if isinstance(xp, ReproducibleNamespace):
+            return xp
+        if xp is self.backend.xp:
+            return self.xp
+        return ReproducibleNamespace(Kit(xp, partial(self._each, xp), self._kit.exact_sqrt))
+
     def compile(
         self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
     ) -> Callable[..., Any]:
-        """Return the function itself: a compiler may contract a multiplication and an addition."""
-        return partial(self.backend.called, function, static)
+        """Return the function itself where a compiler may contract a multiplication and an addition."""
+        if not self.backend.one_by_one:
+            return partial(self.backend.called, function, static)
+        compiled = self.backend.compile(lambda xp, *rest: function(self._over(xp), *rest), static, consumed)
+        return partial(self._run, compiled, partial(self.backend.called, function, static))
+
+    def _run(self, compiled: Callable[..., Any], eagerly: Callable[..., Any], xp: Namespace, *arguments: Any) -> Any:
+        """Run what is compiled in the namespace of this arithmetic, what is not in any other."""
+        if isinstance(xp, ReproducibleNamespace):
+            return compiled(self.backend.xp, *arguments)
+        return eagerly(xp, *arguments)
 
     def elementwise(
         self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
     ) -> Elementwise:
         """Return the backend's own way of running kernels, with denormal results as 0."""
         return self.backend.elementwise(
-            [(stop, partial(_flushed, kernel)) for stop, kernel in stretches], donate, stops
+            [(stop, partial(self._flushed, kernel)) for stop, kernel in stretches], donate, stops
         )
 
     def consumes(self, size: int) -> bool:
-        """Return False: nothing is compiled."""
-        return False
+        """Return whether steps consume a state of so many bytes, where they are compiled at all."""
+        return self.backend.one_by_one and self.backend.consumes(size)
 
     def settled(self, array: Array) -> Array:
         """Return an array of float64 with denormals as 0: some libraries would take them so, some not."""
         if array.dtype != self.backend.xp.float64:
             return array
         with self.backend.scope():
-            return self._each(elementary.flushed, [array])[0]
+            return self._each(self.backend.xp, elementary.flushed, [array])[0]
 
-    def _each(self, kernel: Callable[..., tuple[Array, ...]], arrays: Sequence[Array]) -> tuple[Array, ...]:
+    def _flushed(
+        self, kernel: Callable[..., tuple[Array, ...]], xp: Namespace, vectors: Sequence[Array], numbers: Any
+    ) -> tuple[Array, ...]:
+        return elementary.flushed(xp, kernel(self._over(xp), vectors, numbers))
+
+    @cached_property
+    def _cut(self) -> Cut:
+        """Return exact.cut, which has nothing to contract, as one call for large matrices if the library has it."""
+        at_once = self.backend.additions(exact.cut)
+        return lambda a, by: (at_once if prod(a.shape) > _BLOCK else exact.cut)(a, by)
+
+    def _each(
+        self, xp: Namespace, kernel: Callable[..., tuple[Array, ...]], arrays: Sequence[Array]
+    ) -> tuple[Array, ...]:
         """Run a kernel on arrays of one shape."""
-        xp, shape = self.backend.xp, arrays[0].shape
+        shape = arrays[0].shape
         vectors, size = [xp.reshape(array, (-1,)) for array in arrays], prod(shape)
         run = self.backend.elementwise([(size, kernel)]) if size > _BLOCK else partial(by_stretches, [(size, kernel)])
         return tuple(xp.reshape(result, shape) for result in run(xp, vectors, ()))
-
-
-def _flushed(
-    kernel: Callable[..., tuple[Array, ...]], xp: Namespace, vectors: Sequence[Array], numbers: Any
-) -> tuple[Array, ...]:
-    return elementary.flushed(xp, kernel(xp, vectors, numbers))
 
 
 ARITHMETICS: dict[str, Callable[[Backend], Arithmetic]] = {

@@ -74,9 +74,11 @@ class Pieces(NamedTuple):
         return Pieces(xp.matrix_transpose(self.high), xp.matrix_transpose(self.low))
 
 
-def cut(xp: Namespace, a: Array, axis: int) -> Pieces:
-    """Cut a matrix into pieces by the scales of its rows (``axis=1``) or columns (``axis=0``)."""
-    by = scale(xp, a, axis)
+def cut(a: Array, by: Array) -> Pieces:
+    """Cut a matrix into pieces by the scales of its rows or columns, of shape (rows, 1) or (1, columns).
+
+    But for exact multiplications these are additions alone: a compiler has nothing to contract.
+    """
     shift = by * _HIGH
     high = a + shift
     high -= shift

@@ -50,9 +50,12 @@ def _questions(xp: Namespace, ask: Callable[[np.ndarray], Array]) -> dict[str, C
     x, y = ask(spread), ask(u)
     size, zeros = ask(np.abs(spread)), ask(np.array([0.0, -0.0]))
     a, b = (v[-3600:].reshape(12, 300) for v in (spread, u))
+    large = ask(np.tile(b, 5))
     return {
         "a product of matrices": lambda: xp.matmul(ask(a), ask(b.T)),
         "a transposed product": lambda: xp.matmul(xp.matrix_transpose(ask(a)), ask(b)),
+        # Large enough for a library to cut its operands in one call (portnn/core/arithmetic.py).
+        "a product of large matrices": lambda: xp.matmul(large, xp.matrix_transpose(large)),
         "a product of denormals": lambda: xp.matmul(ask(a * 2.0**-1060), ask(b.T)),
         "a sum": lambda: xp.sum(y),
         "a sum of columns": lambda: xp.sum(ask(a), axis=0),
@@ -78,6 +81,7 @@ def answers(xp: Namespace, asarray: Callable[..., Array], to_numpy: Callable[[Ar
 ANSWERS = {
     "a product of matrices": "c10fb0c7caacde67",
     "a transposed product": "b847b0570b61bba9",
+    "a product of large matrices": "d25a64581f7825cb",
     "a product of denormals": "4cf9816ed1062189",
     "a sum": "41964562a35ecca3",
     "a sum of columns": "28cc6f2a5ada0f72",

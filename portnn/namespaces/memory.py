@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from portnn.namespaces.tracing import ELEMENTWISE, VIEWS, Program, Traced
+from portnn.namespaces.tracing import ELEMENTWISE, TABLES, VIEWS, Program, Traced
 
-GIVEN = VIEWS | {"input", "constant", "take", "kernel"}
+OWN = TABLES | {"where"}
+"""Operations whose result is an array of its own."""
+GIVEN = VIEWS | OWN | {"input", "constant", "kernel"}
 """Operations whose results need no memory of the plan."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn.namespaces.memory import GIVEN, Plan, layout, results_of, root
+from portnn.namespaces.memory import GIVEN, OWN, Plan, layout, results_of, root
 from portnn.namespaces.tracing import (
     ELEMENTWISE,
     VIEWS,
@@ -30,7 +30,8 @@ BLOCK = 1 << 17
 """Bytes of one block of a vector: adam's four and a temporary stay in a second-level cache of 1 MiB."""
 LINE = 64
 """Bytes of a cache line."""
-_UFUNCS = {"bitwise_right_shift": "right_shift", "abs": "absolute", "sum": "add", "max": "maximum"}
+_UFUNCS = {"bitwise_right_shift": "right_shift", "abs": "absolute", "round": "rint"}
+_UFUNCS |= {"sum": "add", "max": "maximum", "min": "minimum"}
 
 
 def aligned(shape: Sequence[int], dtype: Any) -> np.ndarray:
@@ -71,7 +72,7 @@ class Code:
 
     def _add(self, line: Traced) -> None:
         out, operation, place = self.name(line), line.operation, self.plan.places.get(line.line)
-        ordered = operation in ELEMENTWISE | {"sum", "max", "take", "concat"}
+        ordered = operation in ELEMENTWISE | OWN | {"sum", "max", "min", "concat"}
         if (ordered and any(layout(a) == "transposed" for a in line.arrays)) or (
             operation == "reshape" and layout(line.operands[0]) != "C"
         ):
@@ -91,11 +92,11 @@ class Code:
         elif operation == "concat" and place:
             self._concat(line, out)
         elif operation not in ("input", "result"):
-            first = next(a.dtype for a in line.arrays)
+            first = line.dtype if operation == "where" else line.arrays[0].dtype
             text = self._call(line, [self.name(operand, first) for operand in line.operands], out if place else "")
             source = root(line)
             known = source.line not in self._brought if source.operation in GIVEN else source.line in self.plan.places
-            fixed = operation in VIEWS and source.operation != "take" and known
+            fixed = operation in VIEWS and source.operation not in OWN and known
             (self.once if fixed else self.each).append(text if place else f"{out} = {text}")
 
     def _call(self, line: Traced, a: list[str], out: str) -> str:
@@ -111,9 +112,13 @@ class Code:
                 return f"{a[0]}[{', '.join(f'{start}:{stop}' for start, stop in options[0])}]"
             case "take":
                 return f"{a[0]}.take({a[1]}, {options[0]})"
+            case "searchsorted":
+                return f"{a[0]}.searchsorted({a[1]}, {options[0]!r})"
+            case "where":
+                return f"where({', '.join(a)})"
             case "concat":
                 return f"concatenate(({', '.join(a)},))"
-            case "sum" | "max":
+            case "sum" | "max" | "min":
                 return f"{_UFUNCS[operation]}.reduce({a[0]}, {options[0]}, None, {out or None}, {options[1]})"
             case "matmul":
                 # dot comes to the same product sooner, but for operands of one element.
@@ -183,7 +188,8 @@ def blocks(
 
 
 _ENVIRONMENT = {
-    name: getattr(np, name) for name in "ndarray copyto concatenate matmul errstate maximum inf nan".split()
+    name: getattr(np, name)
+    for name in "ndarray copyto concatenate matmul errstate maximum minimum where inf nan".split()
 }
 _ENVIRONMENT |= {_UFUNCS.get(name, name): getattr(np, _UFUNCS.get(name, name)) for name in ELEMENTWISE - {"astype"}}
 

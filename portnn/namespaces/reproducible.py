@@ -18,17 +18,18 @@ _SAME = frozenset(
 )
 """Functions (and dtypes) of a library that are exact, or move numbers alone."""
 
-
 Each: TypeAlias = Callable[..., tuple[Array, ...]]
 """``each(kernel, arrays)``: an element-wise kernel on arrays of one shape, run the best way that the library has."""
+Cut: TypeAlias = Callable[[Array, Array], exact.Pieces]
+"""``cut(a, by)``: exact.cut, run the best way that the library has."""
 
 
 class Kit:
     """What the namespaces of one backend share: its library, its way of running kernels, and the tables."""
 
-    def __init__(self, xp: Namespace, each: Each, exact_sqrt: bool) -> None:
+    def __init__(self, xp: Namespace, each: Each, exact_sqrt: bool, cut: Cut = exact.cut) -> None:
         """Take the library's namespace; ``exact_sqrt``: whether its square root is correctly rounded."""
-        self.xp, self.each = xp, each
+        self.xp, self.each, self.exact_sqrt, self.cut = xp, each, exact_sqrt, cut
         tables = elementary.POWERS, elementary.THRESHOLDS, elementary.INVERSES
         powers, thresholds, inverses = (xp.asarray(table, dtype=xp.float64) for table in tables)
         self.functions: dict[str, Callable[[Array], Array]] = {
@@ -95,7 +96,7 @@ class ReproducibleNamespace:
             return self._cut(origin, 1 - axis).transposed(self._xp)
         known = self._pieces.get((id(a), axis))
         if known is None:
-            known = self._pieces[id(a), axis] = a, exact.cut(self._xp, a, axis)
+            known = self._pieces[id(a), axis] = a, self._kit.cut(a, exact.scale(self._xp, a, axis))
         return known[1]
 
     # ---- reductions

@@ -24,8 +24,10 @@ VIEWS = frozenset({"reshape", "expand_dims", "matrix_transpose", "slice"})
 COMPARISONS = frozenset({"greater", "less", "equal"})
 ELEMENTWISE = COMPARISONS | frozenset(
     "add subtract multiply divide bitwise_and bitwise_xor bitwise_right_shift maximum minimum negative abs exp expm1 "
-    "log log1p cos sqrt tanh sign astype".split()
+    "log log1p cos sqrt tanh sign astype round floor".split()
 )
+TABLES = frozenset({"take", "searchsorted"})
+"""Element by element too where the first operand is a constant."""
 _SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
@@ -172,13 +174,19 @@ class Tape:
             named |= {id(n): Number(tape, n.source) for n in leaves(numbers) if isinstance(n, Number)}
             own = mapped(partial(_renamed, named), numbers)
             program = Program(tape, kernel(TracingNamespace(tape), inner, own))
-            kinds = {line.operation for line in program.lines} - ELEMENTWISE - {"input", "constant"}
+            kinds = {line.operation for line in program.lines if not _by_element(line)}
             if kinds or any(result.dtype != outer[0].dtype for result in program.results):
                 raise UntraceableError(f"a kernel that is not element by element, or promotes: {kinds}")
             programs.append((stop, program))
         line = Traced(self, "kernel", (*outer, *scalars), tuple(programs), (), None)
         count, like = range(len(programs[0][1].results)), outer[0]
         return tuple(Traced(self, "result", (line,), (i,), like.shape, like.dtype) for i in count)
+
+
+def _by_element(line: Traced) -> bool:
+    if line.operation in TABLES:
+        return line.arrays[0].operation == "constant"
+    return line.operation in ELEMENTWISE | {"where", "input", "constant"}
 
 
 class Program:
@@ -217,7 +225,7 @@ class TracingNamespace:
     def __getattr__(self, name: str) -> Any:
         if name in ELEMENTWISE and name not in COMPARISONS:
             return lambda *operands: self._elementwise(name, *operands)
-        if name in ("float32", "float64", "int32", "finfo", "arange", "asarray"):
+        if name in ("float32", "float64", "int32", "int64", "finfo", "arange", "asarray"):
             return getattr(self._tape.xp, name)
         raise AttributeError(f"tracing: xp.{name} is not among the functions that the core may use (tests/austere.py)")
 
@@ -255,11 +263,23 @@ class TracingNamespace:
             "take", (x, indices), (axis,), (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), x.dtype
         )
 
+    def searchsorted(self, x: Operand, values: Operand, *, side: str) -> Any:
+        x, values = self._tape.operand(x), self._tape.operand(values)
+        return self._tape.note("searchsorted", (x, values), (side,), values.shape, self._tape.xp.int64)
+
+    def where(self, condition: Operand, *pair: Operand) -> Any:
+        operands = tuple(map(self._tape.operand, (condition, *pair)))
+        dtype = next(a.dtype for a in operands[1:] if isinstance(a, Traced))
+        return self._tape.note("where", operands, (), broadcast(*(getattr(a, "shape", ()) for a in operands)), dtype)
+
     def sum(self, x: Operand, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
         return self._reduced("sum", self._tape.operand(x), axis, keepdims)
 
     def max(self, x: Operand, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
         return self._reduced("max", self._tape.operand(x), axis, keepdims)
+
+    def min(self, x: Operand, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
+        return self._reduced("min", self._tape.operand(x), axis, keepdims)
 
     def _reduced(self, name: str, x: Traced, axis: int | tuple[int, ...] | None, keepdims: bool) -> Traced:
         if not self._tape.floats(x.dtype):
