@@ -1,18 +1,24 @@
-"""Every layer with every activation, loss, optimizer and dtype, recorded and as itself: the same bits.
+"""Networks recorded and as themselves have the same bits: every layer with every activation, loss, optimizer and dtype.
 
     python tests/replay_table.py [STRIDE]
+    python tests/replay_table.py --drawn COUNT
 
-Takes a quarter of an hour; with a stride every so manieth combination. tests/test_replay.py has a covering set in CI.
+The whole table takes a quarter of an hour; with a stride every so manieth combination. ``--drawn``: chains of layers
+drawn at random, with everything that an optimizer may have beside its rule. tests/test_replay.py has a covering set.
 """
 
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice, product
 
 import numpy as np
 import registered
+import test_replay
 from tqdm import tqdm
 
-from portnn import Dense, Flatten, NeuralNetwork
+from portnn import Dense, Flatten, NeuralNetwork, Residual
+from portnn.namespaces import replay, replayed
 from portnn.nn.losses import LOSSES
 
 ROWS = (7, 7, 4, 4, 7, 4)
@@ -39,6 +45,43 @@ def network(layer: str, activation: str, loss: str, optimizer: str, dtype: str) 
     )
 
 
+def table(stride: int) -> Iterator[tuple[str, list[NeuralNetwork], np.ndarray]]:
+    """Yield (name, two equal networks, x) for each so manieth combination."""
+    kinds = (LAYERS, registered.ACTIVATIONS, registered.LOSSES, registered.OPTIMIZERS, ("float32", "float64"))
+    for case in islice(product(*kinds), 0, None, stride):
+        layer, features = registered.LAYERS[case[0]]
+        x = RNG.integers(0, 7, (40, *features)) if layer.codes else RNG.standard_normal((40, *features))
+        yield ", ".join(case), [network(*case) for _ in range(2)], x
+
+
+def drawn(count: int) -> Iterator[tuple[str, list[NeuralNetwork], np.ndarray]]:
+    """Yield (name, two equal networks, x) of chains of layers, each drawn by a seed of its own."""
+    plain = [layer for layer, features in registered.LAYERS.values() if features == (4,) and not layer.codes]
+    plain = [layer for layer in plain if not layer.fitted_to and not isinstance(layer, Residual | Dense)]
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+
+        def some(choices: object, rng: np.random.Generator = rng) -> object:
+            every = list(choices)
+            return every[rng.integers(len(every))]
+
+        def layer(nested: bool, rng: np.random.Generator = rng) -> object:
+            kinds = [lambda: some(registered.ACTIVATIONS), lambda: test_replay.Shift(), lambda: some(plain)]
+            kinds += [lambda: int(rng.integers(1, 9))] if not nested else []
+            kinds += [lambda: Residual(tuple(layer(True) for _ in range(rng.integers(1, 4))))] if not nested else []
+            return some(kinds)()
+
+        hidden = [layer(False) for _ in range(rng.integers(1, 7))]
+        loss = some(registered.LOSSES)
+        options = {name: 0.1 for name in ("weight_decay", "l1", "l2", "average") if rng.random() < 0.3}
+        clip = some([{}, {"clip_norm": 0.1}, {"clip_value": 0.01}])
+        chosen = replace(some(registered.OPTIMIZERS.values())[0], **options, **clip)
+        made = {"loss": loss, "output": LOSSES[loss].pair or "tanh", "optimizer": chosen, "seed": seed}
+        made |= {"dtype": some(["float32", "float64"]), "backend": "numpy"}
+        nets = [NeuralNetwork(5, 4, *hidden, 3, **made) for _ in range(2)]
+        yield f"drawn by {seed}: {hidden}, {loss}, {chosen}", nets, rng.standard_normal((40, 5))
+
+
 def seen(net: NeuralNetwork, x: np.ndarray) -> list[object]:
     found: list[object] = []
     for i, rows in enumerate(ROWS):
@@ -47,24 +90,23 @@ def seen(net: NeuralNetwork, x: np.ndarray) -> list[object]:
     return [*found, *(np.asarray(net.predict(x[:rows])).tobytes() for rows in ROWS)]
 
 
-def main(stride: int) -> int:
-    kinds = (LAYERS, registered.ACTIVATIONS, registered.LOSSES, registered.OPTIMIZERS, ("float32", "float64"))
-    every = list(islice(product(*kinds), 0, None, stride))
-    wrong = 0
-    for case in tqdm(every, unit="network"):
-        nets = [network(*case) for _ in range(2)]
-        layer, features = registered.LAYERS[case[0]]
-        x = RNG.integers(0, 7, (40, *features)) if layer.codes else RNG.standard_normal((40, *features))
+def main(arguments: list[str]) -> int:
+    replay.aligned = replayed.aligned = test_replay.poisoned
+    *kind, number = arguments or ["1"]
+    cases = drawn(int(number)) if kind == ["--drawn"] else table(int(number))
+    wrong = done = 0
+    for name, nets, x in tqdm(cases, unit="network"):
         for compiled in (*nets[1]._runtime._steps, nets[1]._runtime._forward):
             compiled._lock.acquire()  # in use, as if by another thread: computed as itself
+        done += 1
         same = seen(nets[0], x) == seen(nets[1], x)
         recorded = [program for program in nets[0]._runtime._steps[1]._programs.values() if program]
         if not same or len(recorded) != 2:
             wrong += 1
-            tqdm.write(f"{', '.join(case)}: {'not recorded' if same else 'other bits'}")
-    print(f"{len(every) - wrong} of {len(every)} networks have the bits of themselves")
+            tqdm.write(f"{name}: {'not recorded' if same else 'other bits'}")
+    print(f"{done - wrong} of {done} networks have the bits of themselves")
     return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1))
+    sys.exit(main(sys.argv[1:]))

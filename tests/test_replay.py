@@ -20,15 +20,15 @@ from portnn.nn.optimizers import Optimizer
 RNG = np.random.default_rng(0)
 
 
+def poisoned(shape, dtype):
+    """Return memory full of NaN, so that whatever reads it before it is written shows."""
+    memory = aligned(shape, dtype)
+    memory.reshape(-1).view(np.uint8)[...] = 0xFF
+    return memory
+
+
 @pytest.fixture(autouse=True)
 def _memory_that_nobody_wrote(monkeypatch):
-    """Planned memory starts as NaN, so that whatever reads it before it is written shows."""
-
-    def poisoned(shape, dtype):
-        memory = aligned(shape, dtype)
-        memory.reshape(-1).view(np.uint8)[...] = 0xFF
-        return memory
-
     monkeypatch.setattr(replay, "aligned", poisoned)
     monkeypatch.setattr(replayed, "aligned", poisoned)
 
