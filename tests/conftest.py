@@ -1,5 +1,6 @@
 """One fixture gives every test its backend; each skip names backend and reason."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 from portnn.pytest_plugin import header
 
 ROOT = Path(__file__).parents[1]
+
+# Hundreds of tests make JAX compile the same programs: one takes another's from here, and a later run from this one.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
