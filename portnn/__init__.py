@@ -8,6 +8,7 @@ if not (Path(__file__).parent / "backends").is_dir():
 
 from portnn import callbacks
 from portnn.backend import BackendInfo, available_backends, get_backend
+from portnn.checkpoint import Checkpoint
 from portnn.data.files import read_pickled_weights
 from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
@@ -23,6 +24,7 @@ from portnn.errors import (
     SerializationError,
     ShapeError,
 )
+from portnn.history import History
 from portnn.network import NeuralNetwork
 from portnn.nn import schedules
 from portnn.nn.layer import Layer, Shapes, Spec
@@ -33,7 +35,6 @@ from portnn.nn.normalization import BatchNorm, LayerNorm, Standardize, Unstandar
 from portnn.nn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 from portnn.nn.registry import register
 from portnn.nn.schedules import Schedule
-from portnn.training import History
 
 __version__ = "0.1.0"
 
@@ -48,6 +49,7 @@ __all__ = [
     "BackendUnavailableError",
     "BatchNorm",
     "BitsReport",
+    "Checkpoint",
     "DTypeError",
     "DataError",
     "Dense",

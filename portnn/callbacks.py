@@ -4,87 +4,220 @@ A function ``(network, event)`` is told of each epoch; an object with a method `
 True ends the training. The network is whole and usable there: it may be saved, evaluated, given another learning rate.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
+from portnn.data.files import write_atomically
 from portnn.errors import ArgumentError
+from portnn.history import Event
+from portnn.nn.metrics import RISING
 from portnn.nn.schedules import Schedule
-from portnn.options import Plain, between, positive
-from portnn.training import Event, Hook
+from portnn.options import Plain, between, choose, positive
+from portnn.training import Run
 
 Network: TypeAlias = Any
 """A NeuralNetwork: it stands above this module."""
 
 
 class Callback(metaclass=Plain):
-    """Base of callbacks that have more than a function: options, state, steps."""
+    """Base of callbacks that have more than a function: options, state, steps.
+
+    Of a dataclass, the fields that ``__init__`` does not take are its state, which a checkpoint keeps: numbers, and
+    arrays by name.
+    """
+
+    run: Run
+    """The fit, from its beginning on."""
+
+    def begin(self, network: Network, run: Run) -> None:
+        """Be told of the fit before it starts; what cannot be done is refused here."""
+        self.run = run
 
     def epoch(self, network: Network, event: Event) -> bool | None:
         """Be told of an epoch; True ends the training."""
         return None
+
+    def end(self, network: Network) -> None:
+        """Be told that the training is over, by itself or because a callback ended it."""
+
+    def interrupted(self, network: Network) -> None:
+        """Be told of Ctrl-C, before KeyboardInterrupt is raised."""
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What it has to remember from one epoch to the next."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if not f.init} if is_dataclass(self) else {}
+
+    @state.setter
+    def state(self, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
 
 
 Told: TypeAlias = Callback | Callable[[Network, Event], bool | None]
 
 
 @dataclass
-class ReduceOnPlateau(Callback):
-    """Multiplies the learning rate by ``factor`` when ``monitor`` has not fallen for ``patience`` epochs.
+class Plateau(Callback):
+    """Base of what waits for ``monitor`` to get better.
 
-    ``monitor``: "loss", or the name of a metric such as "validation_loss"; what falls by less than ``least`` has not
-    fallen. The rate stays above ``minimum``. Raises ArgumentError where the rate is a schedule, or nothing of that
-    name is measured.
+    ``monitor``: "loss", or the name of a metric such as "validation_loss"; what changes by no more than ``min_delta``
+    is no better. ``mode``: "min" or "max"; "auto": accuracy, r2 and their like are to rise, all else is to fall.
     """
 
     monitor: str = "loss"
-    factor: float = 0.1
+    _: KW_ONLY
     patience: int = 10
-    least: float = 1e-4
-    minimum: float = 0.0
-    _best: float = field(default=float("inf"), init=False, repr=False)
+    min_delta: float = 0.0
+    mode: str = "auto"
+    _best: float = field(default=math.nan, init=False, repr=False)
     _waited: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        between("factor", self.factor, 0.0, 1.0)
         positive("patience", self.patience)
-        between("least", self.least)
-        between("minimum", self.minimum)
+        between("min_delta", self.min_delta)
+        choose("mode", self.mode, dict.fromkeys(("auto", "min", "max")))
+
+    def begin(self, network: Network, run: Run) -> None:
+        super().begin(network, run)
+        names = ["loss", *run.metrics]
+        if run.validation is not None:
+            names += [f"validation_{name}" for name in names]
+        choose("monitor", self.monitor, dict.fromkeys(names))
+
+    def better(self, event: Event) -> bool:
+        """Note an epoch; return whether it is the best so far."""
+        value = float({"loss": event.loss, **event.metrics}[self.monitor])
+        rising = self.mode == "max" or (self.mode == "auto" and self.monitor.removeprefix("validation_") in RISING)
+        gain = value - self._best if rising else self._best - value
+        if gain > self.min_delta or (math.isnan(self._best) and not math.isnan(value)):
+            self._best, self._waited = value, 0
+            return True
+        self._waited += 1
+        return False
+
+
+@dataclass
+class EarlyStopping(Plateau):
+    """Ends the training when ``monitor`` has not got better for ``patience`` epochs.
+
+    At the end, also of a training that no one ended, the parameters and buffers of the best epoch are put back, unless
+    ``restore_best`` is False. Raises ArgumentError where nothing of that name is measured.
+    """
+
+    monitor: str = "validation_loss"
+    _: KW_ONLY
+    restore_best: bool = True
+    _weights: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def epoch(self, network: Network, event: Event) -> bool:
+        if self.better(event) and self.restore_best:
+            runtime = self.run.runtime
+            named = runtime.parameters() | runtime.buffers()
+            self._weights = {name: runtime.backend.to_numpy(array) for name, array in named.items()}
+        return self._waited >= self.patience
+
+    def end(self, network: Network) -> None:
+        if self._weights:
+            self.run.runtime.assign(self._weights)
+
+
+@dataclass
+class ReduceOnPlateau(Plateau):
+    """Multiplies the learning rate by ``factor`` when ``monitor`` has not got better for ``patience`` epochs.
+
+    The rate stays above ``min_lr``. Raises ArgumentError where the rate is a schedule, or nothing of that name is
+    measured.
+    """
+
+    _: KW_ONLY
+    factor: float = 0.1
+    min_delta: float = 1e-4
+    min_lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        between("factor", self.factor, 0.0, 1.0)
+        between("min_lr", self.min_lr)
+
+    def begin(self, network: Network, run: Run) -> None:
+        super().begin(network, run)
+        if isinstance(run.runtime.optimizer.learning_rate, Schedule):
+            raise ArgumentError("learning_rate: expected a number to reduce; got a schedule")
 
     def epoch(self, network: Network, event: Event) -> None:
-        if isinstance(network.optimizer.learning_rate, Schedule):
-            raise ArgumentError("learning_rate: expected a number to reduce; got a schedule")
-        value = measured(event, self.monitor)
-        if value < self._best - self.least:
-            self._best, self._waited = value, 0
-            return
-        self._waited += 1
-        if self._waited >= self.patience:
+        if not self.better(event) and self._waited >= self.patience:
             self._waited = 0
-            network.learning_rate = max(network.learning_rate * self.factor, self.minimum)
+            network.learning_rate = max(network.learning_rate * self.factor, self.min_lr)
 
 
-def measured(event: Event, name: str) -> float:
-    """Return the loss or a metric of an epoch by its name. Raises ArgumentError with the names that there are."""
-    values = {"loss": event.loss, **event.metrics}
-    if name not in values:
-        raise ArgumentError(f"monitor: expected one of {', '.join(values)}; got {name!r}")
-    return float(values[name])
+@dataclass
+class CSVLogger(Callback):
+    """Writes the history as CSV, anew and whole after each epoch: epoch, loss and whatever is measured.
+
+    A file that is there already must begin as what is written does, as that of the same training broken off: another
+    is refused with ArgumentError.
+    """
+
+    path: str | os.PathLike[str]
+
+    def epoch(self, network: Network, event: Event) -> None:
+        arrays, before = event.history.arrays(), event.epoch - len(event.history.loss)
+        rows = zip(*(values.tolist() for values in (arrays["epoch"] + before, *list(arrays.values())[1:])), strict=True)
+        text = "".join(",".join(map(str, row)) + "\n" for row in (arrays, *rows))
+        path = Path(self.path)
+        if len(event.history.loss) == 1 and path.exists():
+            found = path.read_text(encoding="utf-8")
+            if not (found.startswith(text) or text.startswith(found)):
+                raise ArgumentError(f"path: {path} holds something else; remove it, or name another file")
+        write_atomically(path, text.encode())
 
 
-def hooks(network: Network, callbacks: Sequence[Told]) -> tuple[Hook | None, Hook | None]:
-    """Return what the fit loop calls after each epoch, and after each step: None where no callback asks for it."""
-    for callback in callbacks:
-        if not (callable(callback) or hasattr(callback, "epoch") or hasattr(callback, "step")):
-            raise ArgumentError(f"callbacks: expected functions (network, event) or Callbacks; got {callback!r}")
-    of_epochs = [getattr(callback, "epoch", callback) for callback in callbacks]
-    of_steps = [callback.step for callback in callbacks if hasattr(callback, "step")]
+class Callbacks:
+    """The callbacks of one fit: each is told, whatever the others say."""
 
-    def told(functions: Sequence[Any]) -> Hook:
-        def tell(event: Event) -> bool:
-            said = [function(network, event) for function in functions]  # each is told, whatever the others say
-            return True in said
+    def __init__(self, network: Network, callbacks: Sequence[Told]) -> None:
+        """Take the network and its callbacks. Raises ArgumentError for what is none."""
+        for callback in callbacks:
+            if not (callable(callback) or hasattr(callback, "epoch") or hasattr(callback, "step")):
+                raise ArgumentError(f"callbacks: expected functions (network, event) or Callbacks; got {callback!r}")
+        self._network, self.every = network, list(callbacks)
+        self._of_epochs = [getattr(callback, "epoch", callback) for callback in callbacks]
+        self.of_steps = [callback.step for callback in callbacks if hasattr(callback, "step")]
 
-        return tell
+    _run: Run
 
-    return told(of_epochs) if of_epochs else None, told(of_steps) if of_steps else None
+    def begin(self, run: Run) -> None:
+        """Tell of a fit that is to start."""
+        self._run = run
+        self._call("begin", run)
+
+    def step(self, event: Event) -> None:
+        """Tell who asked of a step."""
+        self._tell(self.of_steps, event)
+
+    def epoch(self, event: Event) -> None:
+        """Tell of an epoch."""
+        self._tell(self._of_epochs, event)
+
+    def end(self) -> None:
+        """Tell that the training is over."""
+        self._call("end")
+
+    def interrupted(self) -> None:
+        """Tell of Ctrl-C."""
+        self._call("interrupted")
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        for callback in self.every:
+            if isinstance(callback, Callback):
+                getattr(callback, name)(self._network, *arguments)
+
+    def _tell(self, functions: Sequence[Any], event: Event) -> None:
+        for function in functions:
+            if function(self._network, event) is True:
+                self._run.ended = True

@@ -11,7 +11,8 @@ from typing import Any
 
 from portnn import training
 from portnn.backend import Backend, backend_of, get_backend, requested_backend, with_dtype
-from portnn.callbacks import Told, hooks
+from portnn.callbacks import Callbacks, Told
+from portnn.checkpoint import PLACE, Checkpoint
 from portnn.core.architecture import Architecture
 from portnn.core.arithmetic import ARITHMETICS, dtype_in
 from portnn.core.runtime import PREDICT_ROWS, Runtime
@@ -21,6 +22,7 @@ from portnn.data.arrays import described
 from portnn.data.dataset import Dataset
 from portnn.data.schema import Schema
 from portnn.errors import ArgumentError, DivergenceError, NotFittedError
+from portnn.history import History
 from portnn.interrupts import interrupt_held
 from portnn.nn import losses, optimizers, random, registry
 from portnn.nn.layer import Layer
@@ -30,7 +32,6 @@ from portnn.nn.metrics import check_metrics, classes
 from portnn.nn.optimizers import Optimizer
 from portnn.nn.schedules import Schedule
 from portnn.options import positive, whole
-from portnn.training import History
 from portnn.types import Array, Batch
 
 
@@ -100,6 +101,8 @@ class NeuralNetwork:
         self._optimizer = optimizers.make(optimizer, learning_rate)
         self.metadata: dict[str, Any] = {}
         """Plain JSON values of the user's own, saved with the model."""
+        self.history = History()
+        """Of the last fit, up to where it came."""
         wanted = requested_backend(backend, device)
         self._decided = wanted is not None
         self._backend = self._able(wanted or get_backend("numpy"))
@@ -156,7 +159,8 @@ class NeuralNetwork:
         metrics: Sequence[str] = (),
         callbacks: Sequence[Told] = (),
         sample_weight: object = None,
-        progress: bool | None = None,
+        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+        progress: bool | str | None = None,
     ) -> History:
         """Train for ``epochs`` passes over the data.
 
@@ -165,15 +169,19 @@ class NeuralNetwork:
         random, or (x, y). ``metrics``: names, measured after each epoch. ``sample_weight``: (rows,); the rows trained
         on and those held out are each weighted among themselves. ``callbacks``: functions ``(network, event)`` that
         are told of each epoch, or Callbacks (portnn/callbacks.py); one that returns True ends the training.
-        ``progress=None`` shows a bar on work of over a second, on a terminal. The columns of a data frame are
-        remembered by name: later ones are taken in their order.
+        ``checkpoint``: a file that is written after each epoch (or as ``Checkpoint(path, steps=n)`` says), from which
+        the same call goes on where it is there: it ends as if it had never been broken off (portnn/checkpoint.py).
+        ``progress=None`` shows a bar on work of over a second, on a terminal or in a notebook; "log" prints a line an
+        epoch. The columns of a data frame are remembered by name: later ones are taken in their order.
 
         Ctrl-C is held back to the end of the step: the network stays usable, and KeyboardInterrupt is raised.
         Raises ShapeError, DTypeError, DataError for data that cannot be used, before anything is changed;
         DivergenceError where loss or parameters stop being finite, with the network as at the start of the epoch.
         """
         epochs, size = positive("epochs", epochs), None if batch_size is None else positive("batch_size", batch_size)
-        told = hooks(self, callbacks)
+        if progress not in (None, True, False, "log"):
+            raise ArgumentError(f'progress: expected None, True, False or "log"; got {progress!r}')
+        hooks = Callbacks(self, callbacks if checkpoint is None else Checkpoint.last_of(checkpoint, callbacks))
         schema, runtime = self._settled(x, y)
         with runtime.backend.scope():
             whole, rest = schema.sets(runtime.backend, x, y, sample_weight, validation, self._seed)
@@ -182,20 +190,17 @@ class NeuralNetwork:
             check_metrics(metrics, data.y.ndim == 1)
             if not all(runtime.backend.read([runtime.finite()])):
                 raise DivergenceError("network: expected finite parameters to start from; got NaN or infinity")
+            run, before = training.Run(runtime, data, held, epochs, size, shuffle, metrics), dict(vars(self))
             self._commit(schema, runtime)
-            after_epoch, after_step = told
-            return training.fit(
-                runtime,
-                data,
-                held,
-                epochs=epochs,
-                batch_size=size,
-                shuffle=shuffle,
-                metrics=metrics,
-                progress=progress,
-                after_epoch=after_epoch,
-                after_step=after_step,
-            )
+            try:
+                hooks.begin(run)
+            except BaseException:
+                vars(self).update(before)
+                raise
+            self.history = run.history
+            training.train(run, hooks, progress)
+            hooks.end()
+            return run.history
 
     def prepared(self, x: object, y: object) -> tuple[Runtime, Dataset]:
         """Return the state and the checked data that a fit would start from; nothing is changed."""
@@ -344,7 +349,7 @@ class NeuralNetwork:
 
         Of the same kind it goes on with the vectors (momentum, moments) that there are; of another it starts anew.
         """
-        return self._optimizer
+        return self._runtime.optimizer if self._runtime else self._optimizer
 
     @optimizer.setter
     def optimizer(self, optimizer: str | Optimizer) -> None:
@@ -356,11 +361,11 @@ class NeuralNetwork:
     @property
     def learning_rate(self) -> float:
         """The learning rate of the step to come; a number or a schedule may be set."""
-        return self._optimizer.rate(self._runtime.counters.update if self._runtime else 0)
+        return self.optimizer.rate(self._runtime.counters.update if self._runtime else 0)
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: float | Schedule) -> None:
-        self.optimizer = optimizers.make(self._optimizer, learning_rate)
+        self.optimizer = optimizers.make(self.optimizer, learning_rate)
 
     @property
     def parameters(self) -> Mapping[str, Array]:
@@ -398,7 +403,8 @@ class NeuralNetwork:
         home = get_backend(backend or self._backend.name, device) if moved else self._backend
         kept = self.dtype if dtype is None and arithmetic in (None, "fast") else dtype
         other = object.__new__(type(self))
-        vars(other).update(vars(self), metadata=copy.deepcopy(self.metadata), _decided=self._decided or moved)
+        vars(other).update(vars(self), _decided=self._decided or moved)
+        other.metadata, other.history = copy.deepcopy((self.metadata, self.history))
         other._arithmetic = arithmetic or self._arithmetic
         other._schema = replace(self._schema, dtype=dtype_in(other._arithmetic, kept))
         other._backend = other._able(home)
@@ -437,7 +443,7 @@ class NeuralNetwork:
 
         Raises ArgumentError where none is kept, or no step was taken since.
         """
-        if self._optimizer.average is None:
+        if self.optimizer.average is None:
             raise ArgumentError("averaged: expected an optimizer with average=, such as Adam(average=0.999)")
         other = self.to()
         with other._backend.scope():
@@ -448,6 +454,10 @@ class NeuralNetwork:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network, optimizer state and counters included, as safetensors; atomically."""
+        files.write_model(path, *self.contents())
+
+    def contents(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what ``save`` writes: the state's arrays by name, and all else as plain JSON values."""
         runtime, schema = self._built(), self._schema
         description = {
             "architecture": self.architecture.describe(),
@@ -456,7 +466,7 @@ class NeuralNetwork:
             "metadata": self.metadata,
             **runtime.describe(),
         }
-        files.write_model(path, runtime.arrays(), description)
+        return runtime.arrays(), description
 
     @classmethod
     def load(
@@ -464,6 +474,7 @@ class NeuralNetwork:
     ) -> "NeuralNetwork":
         """Read a network that ``save`` wrote. Raises SerializationError for any other file."""
         arrays, description = files.read_model(path)
+        arrays = {name: array for name, array in arrays.items() if not name.startswith(PLACE)}  # a checkpoint's
         home = requested_backend(backend, device) or get_backend("numpy")  # a mistyped one is not the file's fault
         with_dtype(home, "float64" if description.get("dtype") == "float64" else "float32")
         if description.get("arithmetic") == "reproducible":

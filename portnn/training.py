@@ -2,159 +2,168 @@
 
 import math
 import operator
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, Protocol
 
-from portnn import plot
 from portnn.core.runtime import Runtime
 from portnn.data.dataset import Source
 from portnn.errors import DivergenceError
+from portnn.history import Event, History
 from portnn.interrupts import interrupt_held
 from portnn.nn import random
 
 
 @dataclass
-class History:
-    """What a fit measured, one value per epoch."""
+class Run:
+    """One fit: on what and how it trains, and how far it is."""
 
-    loss: list[float] = field(default_factory=list)
-    """Training loss: the mean over the epoch's rows (a sum for sse), each batch before its step."""
-    metrics: dict[str, list[float]] = field(default_factory=dict)
-    """The metrics asked for, at the end of each epoch; of the validation data as ``validation_loss`` and so on."""
-    seconds: float = 0.0
+    runtime: Runtime
+    data: Source
+    validation: Source | None
+    epochs: int
+    batch_size: int | None
+    shuffle: bool
+    metrics: Sequence[str]
+    history: History = field(default_factory=History)
+    done: int = 0
+    """Epochs finished."""
+    losses: list[Any] = field(default_factory=list)
+    """Of the steps of the epoch that is open, in their order: numbers, then arrays that nobody has waited for."""
+    ended: bool = False
+    """Whether a callback ended it."""
 
-    def plot(self, path: str | os.PathLike[str] | None = None, *, log: bool = False) -> Any:
-        """Draw the loss (and the validation loss) over epochs; save it as ``path`` if one is given."""
-        series = {"training": self.loss}
-        if "validation_loss" in self.metrics:
-            series["validation"] = self.metrics["validation_loss"]
-        return plot.curves(series, path, log=log)
+    def goes_on(self) -> bool:
+        """Return whether there is an epoch to come."""
+        return self.done < self.epochs and not self.ended
+
+    def problem(self) -> str:
+        """Wait for the losses of the open epoch; return what stopped being finite, and where. Empty: all is well.
+
+        A loss precedes its step: what the last step did shows in the state alone.
+        """
+        step, unread = self.runtime.counters.step, [loss for loss in self.losses if type(loss) is not float]
+        *values, finite = self.runtime.backend.read([*unread, self.runtime.finite()])
+        self.losses[len(self.losses) - len(unread) :] = values
+        for i, value in enumerate(self.losses):
+            if not math.isfinite(value):
+                return f"loss: expected finite values; got {value} at step {step - len(self.losses) + i + 1}"
+        return "" if finite else f"parameters: expected finite values; got NaN or infinity by step {step}"
 
 
-class Event(NamedTuple):
-    """Where a fit is, as callbacks are told."""
+class Hooks(Protocol):
+    """What the loop tells of its course; a true ``run.ended`` after it ends the training, the network as it is."""
 
-    epoch: int
-    """Epochs finished since the network was made."""
-    step: int
-    """Steps taken since then."""
-    loss: Any
-    """After an epoch its training loss; after a step that of its batch, a 0-d array that nobody has waited for."""
-    metrics: Mapping[str, float]
-    """What was measured after the epoch; empty after a step."""
-    history: History
-    """Of this fit, up to here."""
+    of_steps: list[Any]
+    """Who asks for steps."""
 
+    def step(self, event: Event) -> None:
+        """Be told of a step."""
 
-Hook = Callable[[Event], bool]
-"""Is told of each epoch or step; true ends the training there, with the network as it is."""
+    def epoch(self, event: Event) -> None:
+        """Be told of an epoch."""
+
+    def interrupted(self) -> None:
+        """Be told of Ctrl-C, at a place where the network is whole."""
 
 
-def _bar(progress: bool | None, steps: int) -> Any:
-    from tqdm import tqdm
+def _bar(progress: bool | str | None, run: Run, steps: int) -> Any:
+    from tqdm.auto import tqdm  # in a notebook its own
 
-    shown = sys.stderr.isatty() if progress is None else progress
+    seen = sys.stderr.isatty() or any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
+    shown = seen if progress is None else progress is True
     # Unasked, it appears only on work of over a second.
-    return tqdm(total=steps, disable=not shown, delay=0 if progress else 1, unit="step", leave=bool(progress))
+    return tqdm(
+        total=run.epochs * steps,
+        initial=run.done * steps + len(run.losses),
+        disable=not shown,
+        delay=0 if progress else 1,
+        unit="step",
+        leave=bool(progress),
+    )
 
 
-def fit(
-    runtime: Runtime,
-    data: Source,
-    validation: Source | None,
-    *,
-    epochs: int,
-    batch_size: int | None,
-    shuffle: bool,
-    metrics: Sequence[str],
-    progress: bool | None,
-    after_epoch: Hook | None,
-    after_step: Hook | None,
-) -> History:
-    """Train on checked data; see NeuralNetwork.fit."""
-    history = History()
+def train(run: Run, hooks: Hooks, progress: bool | str | None) -> History:
+    """Train to the run's end, from where it is; see NeuralNetwork.fit."""
+    runtime, data, history = run.runtime, run.data, run.history
     xp, mean = runtime.backend.xp, runtime.core.loss.mean
-    size = min(batch_size or data.rows, data.rows)
+    size = min(run.batch_size or data.rows, data.rows)
     runtime.check_rows(data.rows % size or size, "batch_size")
-    started = time.perf_counter()
     steps = -(-data.rows // size)
-    with interrupt_held() as release, _bar(progress, epochs * steps) as bar:
-        for _ in range(epochs):
-            backup = runtime.snapshot()
+    started = time.perf_counter() - history.seconds
+    with interrupt_held() as release, _bar(progress, run, steps) as bar:
+
+        def pause() -> None:
+            try:
+                release()
+            except KeyboardInterrupt:
+                hooks.interrupted()
+                raise
+
+        while run.goes_on():
+            backup, before = runtime.snapshot(), len(run.losses)
             order = None
-            if shuffle and steps > 1:
+            if run.shuffle and steps > 1:
                 rng = random.generator(runtime.seed, random.SHUFFLE, runtime.counters.epoch)
                 order = runtime.backend.asarray(rng.permutation(data.rows))
-            losses, rows, whole, ended = [], [], True, False
+            whole = True
             try:
-                for batch in data.batches(xp, size, order, mean):
+                for batch in islice(data.batches(xp, size, order, mean), before, None):
                     whole = False
-                    losses.append(runtime.step(batch))
+                    run.losses.append(runtime.step(batch))
                     whole = True
-                    rows.append(batch[0].shape[0])
                     bar.update()
-                    if after_step and after_step(_event(runtime, losses[-1], {}, history)):
-                        ended = True
+                    if hooks.of_steps:
+                        hooks.step(_event(run, run.losses[-1], {}))
+                    if run.ended:
                         break
-                    release()
+                    pause()
             except BaseException:
                 # A step that fails may have consumed its state; those before an interrupt may have diverged.
-                if not whole or _diverged(runtime, _read(runtime, losses)):
-                    runtime.restore(backup)
+                if not whole or run.problem():
+                    _go_back(run, backup, before)
                 raise
-            values = _read(runtime, losses)
-            if ended and not _diverged(runtime, values):
-                release()
-                break
-            if found := _diverged(runtime, values):
-                runtime.restore(backup)
+            if found := run.problem():
+                _go_back(run, backup, before)
+                place = "checkpoint" if before else "start of the epoch"
                 raise DivergenceError(
-                    f"{found}. The network is as it was at the start of the epoch (step {runtime.counters.step}); a "
+                    f"{found}. The network is as it was at the {place} (step {runtime.counters.step}); a "
                     f"smaller learning_rate than {runtime.optimizer.rate(runtime.counters.update):g} may help"
                 )
-            weights = rows if mean else [1] * steps
-            history.loss.append(sum(map(operator.mul, values[:-1], weights)) / (data.rows if mean else 1))
+            history.seconds = time.perf_counter() - started
+            if run.ended:
+                pause()
+                break
+            weights = [min(size, data.rows - i * size) if mean else 1 for i in range(steps)]
+            history.loss.append(sum(map(operator.mul, run.losses, weights)) / (data.rows if mean else 1))
+            run.losses, run.done = [], run.done + 1
             runtime.end_epoch()
-            measured = _measure(runtime, data, validation, metrics)
+            measured = _measure(runtime, data, run.validation, run.metrics)
             for name, value in measured.items():
                 history.metrics.setdefault(name, []).append(value)
             history.seconds = time.perf_counter() - started
-            if not bar.disable:
-                shown = {"loss": history.loss[-1], **measured}
-                bar.set_postfix({k: f"{v:.4g}" for k, v in shown.items()}, refresh=False)
-            ended = after_epoch is not None and after_epoch(_event(runtime, history.loss[-1], measured, history))
-            release()
-            if ended:
-                break
+            shown = {k: f"{v:.4g}" for k, v in {"loss": history.loss[-1], **measured}.items()}
+            if progress == "log":
+                figures = ", ".join(f"{name} {value}" for name, value in shown.items())
+                print(f"epoch {run.done} of {run.epochs}: {figures}, {history.seconds:.1f} s", file=sys.stderr)
+            elif not bar.disable:
+                bar.set_postfix(shown, refresh=False)
+            hooks.epoch(_event(run, history.loss[-1], measured))
+            pause()
     return history
 
 
-def _event(runtime: Runtime, loss: Any, measured: Mapping[str, float], history: History) -> Event:
-    return Event(runtime.counters.epoch, runtime.counters.step, loss, measured, history)
+def _event(run: Run, loss: Any, measured: Mapping[str, float]) -> Event:
+    counters = run.runtime.counters
+    return Event(counters.epoch, counters.step, loss, measured, run.history)
 
 
-def _read(runtime: Runtime, losses: list[Any]) -> list[float]:
-    """Return the losses, and whether the state after them is finite: the epoch's one wait for the device."""
-    return runtime.backend.read([*losses, runtime.finite()])
-
-
-def _diverged(runtime: Runtime, values: list[float]) -> str:
-    """Return what stopped being finite in what ``_read`` returned, and where; empty where all is well.
-
-    A loss precedes its step: what the last step did shows in the state alone.
-    """
-    *losses, finite = values
-    for i, value in enumerate(losses):
-        if not math.isfinite(value):
-            step = runtime.counters.step - len(losses) + i + 1
-            return f"loss: expected finite values; got {value} at step {step}"
-    if not finite:
-        return f"parameters: expected finite values; got NaN or infinity by step {runtime.counters.step}"
-    return ""
+def _go_back(run: Run, backup: Any, losses: int) -> None:
+    run.runtime.restore(backup)
+    del run.losses[losses:]
 
 
 def _measure(runtime: Runtime, data: Source, validation: Source | None, metrics: Sequence[str]) -> Mapping[str, float]:

@@ -5,6 +5,8 @@ import dataclasses
 import inspect
 from collections.abc import Mapping
 
+from portnn.callbacks import CSVLogger, EarlyStopping, ReduceOnPlateau
+from portnn.checkpoint import Checkpoint
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import INITIALIZERS
 from portnn.nn.layers import LAYERS
@@ -77,6 +79,11 @@ def page() -> str:
             INITIALIZERS,
         ),
         *section("Metrics", "`metrics=[...]` of `fit` and `evaluate`.", METRICS),
+        *section(
+            "Callbacks",
+            "`callbacks=[...]` of `fit`, from `portnn.callbacks`; `portnn.Checkpoint` is for `checkpoint=`.",
+            {kind.__name__: kind for kind in (EarlyStopping, ReduceOnPlateau, CSVLogger, Checkpoint)},
+        ),
     ]
     return "\n".join(lines)
 

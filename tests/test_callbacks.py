@@ -1,11 +1,17 @@
 """The loop's hook: what it is told, what it may do, and how it ends the training."""
 
+import csv
+import signal
+
 import numpy as np
 import pytest
 
-from portnn import SGD, ArgumentError, DivergenceError, NeuralNetwork, schedules
+from portnn import SGD, ArgumentError, BackendUnavailableError, BatchNorm, DivergenceError, NeuralNetwork, schedules
+from portnn import history as history_module
 from portnn.backend import host_array
-from portnn.callbacks import Callback, ReduceOnPlateau
+from portnn.callbacks import Callback, CSVLogger, EarlyStopping, ReduceOnPlateau
+from portnn.history import Event, History
+from portnn.training import Run
 
 RNG = np.random.default_rng(0)
 X = RNG.random((20, 3))
@@ -103,13 +109,123 @@ def test_an_error_in_a_callback_leaves_a_whole_network():
     one.fit(X, Y)
 
 
+def scripted(callback, values, name="loss"):
+    """Tell a callback of epochs with these values; return what it answers, and the network, whose b2 is the epoch."""
+    one, said = net(optimizer=SGD(1.0)), []
+    callback.run = Run(one._runtime, None, None, len(values), None, True, [])
+    for epoch, value in enumerate(values):
+        one.set_parameters({"b2": [float(epoch)]})
+        loss, metrics = (value, {}) if name == "loss" else (0.0, {name: value})
+        said.append(bool(callback.epoch(one, Event(epoch + 1, 1, loss, metrics, History()))))
+    return said, one
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "options", "end", "best"),
+    [
+        ("loss", [5, 4, 4.5, 4, 3, 3, 3, 3], {"patience": 3}, 7, 4),
+        ("loss", [5, 4, 3.95, 3.9, 3.5], {"patience": 2, "min_delta": 0.2}, 3, 4),
+        ("loss", [2, 4, 3, 2.5], {"patience": 3}, 3, 0),
+        ("validation_accuracy", [0.1, 0.5, 0.4, 0.5], {"patience": 2}, 3, 1),
+        ("validation_mae", [0.5, 0.1, 0.4, 0.2], {"patience": 2}, 3, 1),
+        ("validation_mae", [0.1, 0.2, 0.15, 0.15], {"patience": 2, "mode": "max"}, 3, 1),
+        ("loss", [float("nan"), 2, 3, 1], {"patience": 2}, None, 3),
+        ("loss", [3, 2, 1], {"patience": 1}, None, 2),
+    ],
+)
+def test_early_stopping(name, values, options, end, best):
+    """It ends after so many epochs without a better one, and puts the best one's weights back, in any case."""
+    stopping = EarlyStopping(name, **options)
+    said, one = scripted(stopping, values, name)
+    assert [epoch for epoch, over in enumerate(said) if over][:1] == ([] if end is None else [end])
+    stopping.end(one)
+    assert float(one.parameters["b2"][0]) == best
+    stopping = EarlyStopping(name, restore_best=False, **options)
+    _, one = scripted(stopping, values, name)
+    stopping.end(one)
+    assert float(one.parameters["b2"][0]) == len(values) - 1
+
+
+def test_the_best_epoch_of_a_training_is_put_back(backend):
+    """Parameters and buffers: what it is measured at is the best value of the history."""
+    rng = np.random.default_rng(1)
+    x, y = rng.random((30, 3)), rng.random((30, 1))  # nothing to learn: the validation loss soon rises
+    one = NeuralNetwork(3, 16, BatchNorm(), "tanh", 1, optimizer=SGD(0.3), seed=0, backend=backend, dtype="float64")
+    history = one.fit(x[:20], y[:20], epochs=30, validation=(x[20:], y[20:]), callbacks=[EarlyStopping(patience=4)])
+    losses = history.metrics["validation_loss"]
+    assert len(losses) == int(np.argmin(losses)) + 5 < 30
+    found = one.evaluate(x[20:], y[20:])["loss"]
+    np.testing.assert_allclose(found, min(losses), rtol=1e-12)
+    assert one.epoch_count == len(losses)
+
+
+def test_csv_logger(tmp_path):
+    path, one = tmp_path / "log.csv", net()
+    options = {"epochs": 3, "validation": (X, Y), "metrics": ["mae"], "callbacks": [CSVLogger(path)]}
+    history = one.fit(X, Y, **options)
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert [float(row["loss"]) for row in rows] == history.loss
+    assert [float(row["validation_mae"]) for row in rows] == history.metrics["validation_mae"]
+    written = path.read_text()
+    again = net()
+    again.fit(X, Y, **options)  # the same training once more
+    assert path.read_text() == written
+    with pytest.raises(ArgumentError, match=r"log\.csv holds something else; remove it, or name another file"):
+        one.fit(X, Y, **options)
+    assert path.read_text() == written
+    path.unlink()
+    one.fit(X, Y, **options)
+    assert path.read_text().splitlines()[1].startswith("5,")
+
+
+def test_the_history_is_on_the_network_and_in_arrays(interruptible):
+    one = net()
+    assert one.history.loss == []
+    history = one.fit(X, Y, epochs=2, metrics=["mae"])
+    assert one.history is history
+    arrays = {"epoch": [1, 2], "loss": history.loss, "mae": history.metrics["mae"]}
+    assert {name: values.tolist() for name, values in history.arrays().items()} == arrays
+    with pytest.raises(KeyboardInterrupt):
+        one.fit(X, Y, epochs=5, callbacks=[lambda network, event: event.epoch == 5 and signal.raise_signal(2)])
+    assert len(one.history.loss) == 3
+    other = one.to()
+    one.fit(X, Y)
+    assert (len(one.history.loss), len(other.history.loss)) == (1, 3)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow", None])
+def test_the_history_as_a_data_frame(library, monkeypatch):
+    history = History([3.0, 2.0], {"mae": [1.0, 0.5]})
+    if library is None:
+        monkeypatch.setattr("portnn.history.find_spec", lambda name: None)
+        with pytest.raises(BackendUnavailableError, match="expected pandas, polars or pyarrow; none is installed"):
+            history.frame()
+        return
+    module = pytest.importorskip(library)
+    monkeypatch.setattr("portnn.history._FRAMES", {library: history_module._FRAMES[library]})
+    frame = history.frame()
+    assert type(frame).__module__.split(".")[0] == module.__name__
+    assert np.asarray(frame["mae"]).tolist() == [1.0, 0.5]
+    assert np.asarray(frame["epoch"]).tolist() == [1, 2]
+
+
+def test_a_line_an_epoch(capsys):
+    one = net()
+    history = one.fit(X, Y, epochs=2, metrics=["mae"], progress="log")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"epoch 1 of 2: loss {history.loss[0]:.4g}, mae {history.metrics['mae'][0]:.4g}, ")
+    assert second.startswith("epoch 2 of 2: ")
+    with pytest.raises(ArgumentError, match="progress: expected None, True, False or \"log\"; got 'bar'"):
+        one.fit(X, Y, progress="bar")
+
+
 def test_reduce_on_plateau():
     """Of losses 5, 4, 4, 4, 3, 3, 3, 3: after two that have not fallen, and after two more."""
     losses = [5.0, 4.0, 4.0, 3.9999999, 3.0, 3.0, 3.0, 3.0, 3.0]
     one, rates = net(optimizer=SGD(1.0)), []
-    reduce = ReduceOnPlateau(factor=0.5, patience=2, minimum=0.2)
-    from portnn.training import Event, History
-
+    reduce = ReduceOnPlateau(factor=0.5, patience=2, min_lr=0.2)
     for loss in losses:
         reduce.epoch(one, Event(1, 1, loss, {}, History()))
         rates.append(one.learning_rate)
@@ -127,6 +243,6 @@ def test_what_cannot_be_used_is_refused():
     one.learning_rate = schedules.Cosine(0.1, 10)
     with pytest.raises(ArgumentError, match="learning_rate: expected a number to reduce"):
         one.fit(X, Y, callbacks=[ReduceOnPlateau()])
-    for bad in ({"factor": 1.0}, {"patience": 0}, {"least": -1}):
+    for bad in ({"factor": 1.0}, {"patience": 0}, {"min_delta": -1}):
         with pytest.raises(ArgumentError, match="expected"):
             ReduceOnPlateau(**bad)

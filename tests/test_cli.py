@@ -138,6 +138,33 @@ def test_ctrl_c_keeps_what_was_learnt(tmp_path, iris, monkeypatch):
     assert network.fingerprint() == results(result.stdout)["fingerprint"]
 
 
+@pytest.mark.usefixtures("interruptible")
+def test_sigterm_writes_the_checkpoint_and_resume_goes_on(tmp_path, iris, monkeypatch):
+    """It ends as the training that was never broken off; without --resume a checkpoint that is there is refused."""
+    command = ("train", iris, "--target", "kind", "--epochs", "5", "--checkpoint")
+    whole = portnn_command(*command, tmp_path / "whole")
+    step, run = Runtime.step, tmp_path / "run"
+
+    def terminated(runtime, batch):
+        if runtime.counters.step == 7:
+            signal.raise_signal(signal.SIGTERM)
+        return step(runtime, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Runtime, "step", terminated)
+        result = portnn_command(*command, run, code=143)
+    assert "interrupted after 2 epochs (8 steps); the network is kept" in result.stderr
+    assert portnn.NeuralNetwork.load(run).step_count == 8
+    result = portnn_command(*command, run, code=2)
+    assert "run exists; --resume goes on from it, or name another file" in result.stderr
+    result = portnn_command(*command, run, "--resume")
+    assert results(result.stdout)["fingerprint"] == results(whole.stdout)["fingerprint"]
+    result = portnn_command(*command, run, "--resume", "--seed", "1", code=2)
+    assert "is of one with seed 0, here 1" in result.stderr
+    result = portnn_command("train", iris, "--target", "kind", "--resume", code=2)
+    assert "resume: expected --checkpoint" in result.stderr
+
+
 def test_ctrl_c_elsewhere_ends_with_its_code(tmp_path, iris, monkeypatch):
     model = tmp_path / "m.safetensors"
     portnn_command("train", iris, "--target", "kind", "--epochs", "1", "--save", model)
@@ -178,7 +205,10 @@ def test_every_option_of_train_is_obeyed(tmp_path):
     path.write_text("\n".join(["a,b,c,label", *rows]))
     common = ["train", path, "--target", "label", "--hidden", "7", "--epochs", "2", "--backend", "numpy"]
     known = {option.opts[0] for option in main.commands["train"].params if option.opts[0].startswith("--")}
-    elsewhere = {"--target", "--test", "--test-target", "--header", "--backend", "--save", "--plot", "--progress"}
+    elsewhere = {"--target", "--test", "--test-target", "--header", "--backend", "--save", "--plot", "--progress"} | {
+        "--checkpoint",
+        "--resume",
+    }
     assert known - elsewhere == {*OPTIONS} - {"--no-standardize"} | {"--standardize"}
 
     def trained(*options):

@@ -26,6 +26,7 @@ DOCUMENTS = (
     "docs/audit.md",
     "docs/options.md",
     "docs/reproducible.md",
+    "docs/training.md",
 )
 BLOCKS = [
     (document, language, block)
@@ -121,6 +122,7 @@ def test_shell_blocks_run(tmp_path, monkeypatch, document, command):
             values = np.random.default_rng(0).integers(0, 10, shape, np.uint8)
             content = struct.pack(f">I{len(shape)}I", 0x800 + len(shape), *shape) + values.tobytes()
             (tmp_path / f"{name}-{kind}-ubyte.gz").write_bytes(gzip.compress(content))
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     words = [_light(argument) for argument in arguments]
     result = CliRunner().invoke(main, [*words, "--steps", "1"] if "check" in words else words)

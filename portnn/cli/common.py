@@ -1,8 +1,11 @@
 """What several commands share: options, messages, a model with its data, and what is refused before any work."""
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,6 +54,25 @@ def on_model(function: Callable[..., Any]) -> Callable[..., Any]:
 def say(message: str) -> None:
     """Print a message that is no result."""
     click.echo(message, err=True)
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[list[int]]:
+    """Let SIGTERM do what Ctrl-C does; yield a list that is empty until it comes."""
+    came: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        came.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def check_outputs(

@@ -4,11 +4,22 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from portnn.backend import get_backend
-from portnn.cli.common import DATA, FILE, OUTPUT, backend, check_outputs, header, loss_picture, say
+from portnn.cli.common import (
+    DATA,
+    FILE,
+    OUTPUT,
+    backend,
+    check_outputs,
+    header,
+    loss_picture,
+    say,
+    terminated_as_interrupted,
+)
 from portnn.data.task import read_task
 from portnn.errors import ArgumentError
 from portnn.network import NeuralNetwork
@@ -63,6 +74,8 @@ def _widths(context: click.Context, parameter: click.Parameter, value: str) -> l
 @click.option("--reproducible", is_flag=True, help="Train to the same bits on every array library and machine; slower.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--save", type=OUTPUT, help="Where to write the model.")
+@click.option("--checkpoint", type=OUTPUT, help="File to write after each epoch, and on Ctrl-C or SIGTERM.")
+@click.option("--resume", is_flag=True, help="Go on from --checkpoint where it is there; the other options as before.")
 @click.option("--plot", type=OUTPUT, help="Where to draw the loss; default: beside the model, with matplotlib.")
 @click.option("--progress/--no-progress", default=None, help="Default: on a terminal.")
 def train(
@@ -87,6 +100,8 @@ def train(
     reproducible: bool,
     seed: int,
     save: Path | None,
+    checkpoint: Path | None,
+    resume: bool,
     plot: Path | None,
     progress: bool | None,
 ) -> None:
@@ -97,7 +112,11 @@ def train(
     where = get_backend(backend)
     if test is not None and holdout is not None:
         raise ArgumentError("holdout: --test names the rows to test on already; expected one of the two")
-    check_outputs({"save": save, "plot": plot}, [data, target, test, test_target], ["plot"])
+    if checkpoint is None and resume:
+        raise ArgumentError("resume: expected --checkpoint with the file to go on from")
+    if checkpoint is not None and checkpoint.exists() and not resume:
+        raise ArgumentError(f"checkpoint: {checkpoint} exists; --resume goes on from it, or name another file")
+    check_outputs({"save": save, "plot": plot, "checkpoint": checkpoint}, [data, target, test, test_target], ["plot"])
     picture = loss_picture(save, plot)
     learnt, rows = read_task(
         data,
@@ -131,9 +150,12 @@ def train(
     steps = -(-len(rows.x) // (batch_size or len(rows.x)))
     epochs = epochs or max(EPOCHS, -(-STEPS // steps))
     started = time.perf_counter()
-    history = None
+    done = False
+    options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size or None, "checkpoint": checkpoint}
     try:
-        history = network.fit(rows.x, rows.y, epochs=epochs, batch_size=batch_size or None, progress=progress)
+        with terminated_as_interrupted() as terminated:
+            network.fit(rows.x, rows.y, progress=progress, **options)
+        done = True
     except KeyboardInterrupt:
         say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); the network is kept")
     seconds = time.perf_counter() - started
@@ -148,8 +170,8 @@ def train(
     if save is not None:
         network.save(save)
         say(f"wrote {save}")
-    if history is None:
-        sys.exit(130)
+    if not done:
+        sys.exit(143 if terminated else 130)
     if picture is not None:
-        history.plot(picture)
+        network.history.plot(picture)
         say(f"wrote {picture}")

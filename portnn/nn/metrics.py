@@ -48,6 +48,8 @@ def r2(xp: Namespace, outputs: Array, y: Array) -> Array:
 
 METRICS: dict[str, Metric] = {"accuracy": accuracy, "mae": mae, "r2": r2}
 
+RISING = frozenset({"accuracy", "r2"})
+"""Metrics of which more is better."""
 OF_VALUES = frozenset({"mae", "r2"})
 """Metrics that class labels have no use for."""
 

@@ -1,0 +1,67 @@
+"""What a fit measured, and what its callbacks are told."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from portnn import plot
+from portnn.errors import BackendUnavailableError
+
+_FRAMES = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "table"}
+"""Data frame libraries, and what makes a frame of columns by name."""
+
+
+@dataclass
+class History:
+    """What a fit measured, one value per epoch."""
+
+    loss: list[float] = field(default_factory=list)
+    """Training loss: the mean over the epoch's rows (a sum for sse), each batch before its step."""
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    """The metrics asked for, at the end of each epoch; of the validation data as ``validation_loss`` and so on."""
+    seconds: float = 0.0
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return {"epoch": 1 ... n, "loss": ..., metric: ...}, each (epochs,)."""
+        columns = {"loss": self.loss, **self.metrics}
+        found: dict[str, np.ndarray] = {"epoch": np.arange(1, len(self.loss) + 1)}
+        return found | {name: np.asarray(values, np.float64) for name, values in columns.items()}
+
+    def frame(self) -> Any:
+        """Return the arrays as a data frame of pandas, polars or pyarrow: one that is in use, else one that is there.
+
+        Raises BackendUnavailableError where none is installed.
+        """
+        there = [name for name in _FRAMES if find_spec(name)]
+        if not there:
+            raise BackendUnavailableError("frame: expected pandas, polars or pyarrow; none is installed")
+        name = next((name for name in there if name in sys.modules), there[0])
+        return getattr(import_module(name), _FRAMES[name])(self.arrays())
+
+    def plot(self, path: str | os.PathLike[str] | None = None, *, log: bool = False) -> Any:
+        """Draw the loss (and the validation loss) over epochs; save it as ``path`` if one is given."""
+        series = {"training": self.loss}
+        if "validation_loss" in self.metrics:
+            series["validation"] = self.metrics["validation_loss"]
+        return plot.curves(series, path, log=log)
+
+
+class Event(NamedTuple):
+    """Where a fit is, as callbacks are told."""
+
+    epoch: int
+    """Epochs finished since the network was made."""
+    step: int
+    """Steps taken since then."""
+    loss: Any
+    """After an epoch its training loss; after a step that of its batch, a 0-d array that nobody has waited for."""
+    metrics: Mapping[str, float]
+    """What was measured after the epoch; empty after a step."""
+    history: History
+    """Of this fit, up to here."""
