@@ -5,7 +5,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +37,8 @@ class History:
 
         Raises BackendUnavailableError where none is installed.
         """
+        from importlib.util import find_spec
+
         there = [name for name in _FRAMES if find_spec(name)]
         if not there:
             raise BackendUnavailableError("frame: expected pandas, polars or pyarrow; none is installed")

@@ -199,7 +199,7 @@ def test_the_history_is_on_the_network_and_in_arrays(interruptible):
 def test_the_history_as_a_data_frame(library, monkeypatch):
     history = History([3.0, 2.0], {"mae": [1.0, 0.5]})
     if library is None:
-        monkeypatch.setattr("portnn.history.find_spec", lambda name: None)
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         with pytest.raises(BackendUnavailableError, match="expected pandas, polars or pyarrow; none is installed"):
             history.frame()
         return
