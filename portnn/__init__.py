@@ -6,7 +6,7 @@ from pathlib import Path
 if not (Path(__file__).parent / "backends").is_dir():
     __path__.append(str(Path(__file__).parents[1]))
 
-from portnn import callbacks
+from portnn import callbacks, metrics
 from portnn.backend import BackendInfo, available_backends, get_backend
 from portnn.checkpoint import Checkpoint
 from portnn.data.files import read_pickled_weights
@@ -82,6 +82,7 @@ __all__ = [
     "compare",
     "compare_bits",
     "get_backend",
+    "metrics",
     "read_pickled_weights",
     "register",
     "schedules",

@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 from portnn.data.files import write_atomically
 from portnn.errors import ArgumentError
 from portnn.history import Event
-from portnn.nn.metrics import RISING
 from portnn.nn.schedules import Schedule
 from portnn.options import Plain, between, choose, positive
 from portnn.training import Run
@@ -66,7 +65,7 @@ class Plateau(Callback):
     """Base of what waits for ``monitor`` to get better.
 
     ``monitor``: "loss", or the name of a metric such as "validation_loss"; what changes by no more than ``min_delta``
-    is no better. ``mode``: "min" or "max"; "auto": accuracy, r2 and their like are to rise, all else is to fall.
+    is no better. ``mode``: "min" or "max"; "auto": what the metric says; a loss is to fall.
     """
 
     monitor: str = "loss"
@@ -92,7 +91,8 @@ class Plateau(Callback):
     def better(self, event: Event) -> bool:
         """Note an epoch; return whether it is the best so far."""
         value = float({"loss": event.loss, **event.metrics}[self.monitor])
-        rising = self.mode == "max" or (self.mode == "auto" and self.monitor.removeprefix("validation_") in RISING)
+        metric = self.run.metrics.get(self.monitor.removeprefix("validation_"))
+        rising = self.mode == "max" or (self.mode == "auto" and metric is not None and metric.rises)
         gain = value - self._best if rising else self._best - value
         if gain > self.min_delta or (math.isnan(self._best) and not math.isnan(value)):
             self._best, self._waited = value, 0

@@ -24,11 +24,11 @@ from portnn.data.schema import Schema
 from portnn.errors import ArgumentError, DivergenceError, NotFittedError
 from portnn.history import History
 from portnn.interrupts import interrupt_held
+from portnn.metrics import Chosen, chosen
 from portnn.nn import losses, optimizers, random, registry
 from portnn.nn.layer import Layer
 from portnn.nn.layers import Dense
 from portnn.nn.losses import Loss
-from portnn.nn.metrics import check_metrics, classes
 from portnn.nn.optimizers import Optimizer
 from portnn.nn.schedules import Schedule
 from portnn.options import positive, whole
@@ -156,7 +156,7 @@ class NeuralNetwork:
         batch_size: int | None = 32,
         shuffle: bool = True,
         validation: float | tuple[object, object] | None = None,
-        metrics: Sequence[str] = (),
+        metrics: Sequence[Chosen] = (),
         callbacks: Sequence[Told] = (),
         sample_weight: object = None,
         checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
@@ -165,9 +165,11 @@ class NeuralNetwork:
         """Train for ``epochs`` passes over the data.
 
         ``x`` is (rows, features), ``y`` (rows, outputs), (rows,) for one output, or integer labels, (rows,), for
-        cross_entropy. ``batch_size=None`` is the full batch. ``validation`` is a share of the rows, held out at
-        random, or (x, y). ``metrics``: names, measured after each epoch. ``sample_weight``: (rows,); the rows trained
-        on and those held out are each weighted among themselves. ``callbacks``: functions ``(network, event)`` that
+        cross_entropy. ``batch_size=None`` is the full batch. ``validation`` is a share of the rows, held out at random
+        (of each class alike), or (x, y). ``metrics``: names, Metrics (portnn/metrics.py) or functions ``(outputs, y)``
+        of arrays on the host, measured after each epoch. ``sample_weight``: (rows,), or for class labels {label:
+        weight} or "balanced", with which all classes count alike; the rows trained on and those held out are each
+        weighted among themselves, in metrics too. ``callbacks``: functions ``(network, event)`` that
         are told of each epoch, or Callbacks (portnn/callbacks.py); one that returns True ends the training.
         ``checkpoint``: a file that is written after each epoch (or as ``Checkpoint(path, steps=n)`` says), from which
         the same call goes on where it is there: it ends as if it had never been broken off (portnn/checkpoint.py).
@@ -187,10 +189,10 @@ class NeuralNetwork:
             whole, rest = schema.sets(runtime.backend, x, y, sample_weight, validation, self._seed)
             runtime = runtime.adapted_to(whole)
             data, held = runtime.dataset(whole), None if rest is None else runtime.dataset(rest)
-            check_metrics(metrics, data.y.ndim == 1)
+            measured = chosen(metrics, data.y.ndim == 1)
             if not all(runtime.backend.read([runtime.finite()])):
                 raise DivergenceError("network: expected finite parameters to start from; got NaN or infinity")
-            run, before = training.Run(runtime, data, held, epochs, size, shuffle, metrics), dict(vars(self))
+            run, before = training.Run(runtime, data, held, epochs, size, shuffle, measured), dict(vars(self))
             self._commit(schema, runtime)
             try:
                 hooks.begin(run)
@@ -290,7 +292,7 @@ class NeuralNetwork:
             raise ArgumentError(f'predict_classes: one output needs output="sigmoid" to mean classes; got "{output}"')
         outputs = self._outputs(x, batch_size, check=True)
         with self._backend.scope():
-            labels = classes(self._backend.xp, outputs)
+            labels = self._built().classes(outputs)
         return self._home(x, labels)
 
     def _outputs(self, x: object, batch_size: int | None, check: bool) -> Array:
@@ -303,13 +305,14 @@ class NeuralNetwork:
         home = backend_of(x)
         return result if home is self._backend else home.asarray(result)
 
-    def evaluate(self, x: object, y: object, *, metrics: Sequence[str] = ()) -> dict[str, float]:
-        """Return {"loss": ..., metric: ...} over the data, in inference mode."""
+    def evaluate(
+        self, x: object, y: object, *, metrics: Sequence[Chosen] = (), sample_weight: object = None
+    ) -> dict[str, float]:
+        """Return {"loss": ..., metric: ...} over the data, in inference mode; ``metrics`` as for ``fit``."""
         runtime = self._built()
         with self._backend.scope():
-            dataset = runtime.dataset(self._schema.checked(self._backend, x, y))
-            check_metrics(metrics, dataset.y.ndim == 1)
-            return runtime.evaluate(dataset, metrics)
+            dataset = runtime.dataset(self._schema.checked(self._backend, x, y, sample_weight))
+            return runtime.evaluate(dataset, chosen(metrics, dataset.y.ndim == 1))
 
     # ---- what it holds
 

@@ -4,7 +4,7 @@ import math
 import operator
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from portnn.data.dataset import Source
 from portnn.errors import DivergenceError
 from portnn.history import Event, History
 from portnn.interrupts import interrupt_held
+from portnn.metrics import Metric
 from portnn.nn import random
 
 
@@ -27,7 +28,7 @@ class Run:
     epochs: int
     batch_size: int | None
     shuffle: bool
-    metrics: Sequence[str]
+    metrics: Mapping[str, Metric]
     history: History = field(default_factory=History)
     done: int = 0
     """Epochs finished."""
@@ -141,7 +142,7 @@ def train(run: Run, hooks: Hooks, progress: bool | str | None) -> History:
             history.loss.append(sum(map(operator.mul, run.losses, weights)) / (data.rows if mean else 1))
             run.losses, run.done = [], run.done + 1
             runtime.end_epoch()
-            measured = _measure(runtime, data, run.validation, run.metrics)
+            measured = _measure(run)
             for name, value in measured.items():
                 history.metrics.setdefault(name, []).append(value)
             history.seconds = time.perf_counter() - started
@@ -166,11 +167,11 @@ def _go_back(run: Run, backup: Any, losses: int) -> None:
     del run.losses[losses:]
 
 
-def _measure(runtime: Runtime, data: Source, validation: Source | None, metrics: Sequence[str]) -> Mapping[str, float]:
+def _measure(run: Run) -> Mapping[str, float]:
     measured: dict[str, float] = {}
-    if metrics:
-        measured |= runtime.evaluate(data, metrics)
+    if run.metrics:
+        measured |= run.runtime.evaluate(run.data, run.metrics)
         del measured["loss"]  # the training loss is the history's own
-    if validation is not None:
-        measured |= {f"validation_{k}": v for k, v in runtime.evaluate(validation, metrics).items()}
+    if run.validation is not None:
+        measured |= {f"validation_{k}": v for k, v in run.runtime.evaluate(run.validation, run.metrics).items()}
     return measured

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from portnn.callbacks import CSVLogger, EarlyStopping, ReduceOnPlateau
 from portnn.checkpoint import Checkpoint
+from portnn.metrics import METRICS
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import INITIALIZERS
 from portnn.nn.layers import LAYERS
 from portnn.nn.losses import LOSSES
-from portnn.nn.metrics import METRICS
 from portnn.nn.optimizers import OPTIMIZERS
 from portnn.nn.schedules import SCHEDULES
 

@@ -27,9 +27,10 @@ from portnn import (
     RMSprop,
     Standardize,
     Unstandardize,
+    metrics,
     schedules,
 )
-from portnn.nn import activations, initializers, layers, losses, metrics, optimizers
+from portnn.nn import activations, initializers, layers, losses, optimizers
 
 RNG = np.random.default_rng(5)
 ROWS = 6
@@ -134,12 +135,40 @@ INITIALIZERS = {
 }
 """Mean and variance of (200, 60) values."""
 
+
+def _each_class(score):
+    """Return the mean over classes of a score of (hits, taken for it, of it)."""
+
+    def mean(a, y):
+        found, truth = a.argmax(axis=1), y.argmax(axis=1)
+        return np.mean(
+            [score(np.sum((found == c) & (truth == c)), np.sum(found == c), np.sum(truth == c)) for c in range(3)]
+        )
+
+    return mean
+
+
+def _pairs(a, y):
+    """Return how often, over pairs of a row of a class and one of another, the first has the larger output."""
+    truth = y.argmax(axis=1)
+    wins = [np.sign(a[truth == c, c][:, None] - a[truth != c, c][None]) / 2 + 0.5 for c in range(3)]
+    return np.mean([each.mean() for each in wins])
+
+
 METRICS = {
     "accuracy": lambda a, y: np.mean(a.argmax(axis=1) == y.argmax(axis=1)),
+    "balanced_accuracy": _each_class(lambda hits, found, support: hits / support),
+    "precision": _each_class(lambda hits, found, support: hits / found),
+    "recall": _each_class(lambda hits, found, support: hits / support),
+    "f1": _each_class(lambda hits, found, support: 2 * hits / (found + support)),
+    "top_k": lambda a, y: 1.0,  # five of three classes
+    "roc_auc": _pairs,
+    "log_loss": lambda a, y: -np.mean((y * np.log(np.clip(a, 2.0**-52, 1 - 2.0**-52))).sum(axis=1)),
     "mae": lambda a, y: np.mean(np.abs(y - a)),
+    "rmse": lambda a, y: np.mean(np.sqrt(np.mean((y - a) ** 2, axis=0))),
     "r2": lambda a, y: np.mean(1 - ((y - a) ** 2).sum(axis=0) / ((y - y.mean(axis=0)) ** 2).sum(axis=0)),
 }
-"""From their definitions."""
+"""From their definitions, of three classes or values; tests/test_metrics.py asks scikit-learn."""
 
 TABLES = {
     "LAYERS": (layers.LAYERS, LAYERS),

@@ -120,6 +120,36 @@ def test_regression_without_a_header(tmp_path):
     assert np.mean((np.array(lines[1:], float) - y) ** 2) < 0.05 * y.var()
 
 
+def test_scores_beside_guesses_and_class_by_class(tmp_path):
+    """Of rare classes the accuracy says little: what guessing scores, and each class, stand beside it."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, 2))
+    kinds = np.where(x[:, 0] + 0.3 * rng.standard_normal(300) > 1.5, "fraud", "fine")
+    table, model = tmp_path / "d.csv", tmp_path / "m.safetensors"
+    rows = [f"{a},{b},{kind}" for (a, b), kind in zip(x.tolist(), kinds, strict=True)]
+    table.write_text("\n".join(["a,b,kind", *rows]))
+    found = results(portnn_command("train", table, "--target", "kind", "--save", model).stdout)
+    kept, held = portnn.nn.random.split(300, 0.2, 0, kinds == "fraud")
+    network = portnn.NeuralNetwork.load(model)
+    truth, taken = (kinds[held] == "fraud").astype(int), np.asarray(network.predict_classes(x[held]))
+    assert found["accuracy"] == f"{np.mean(truth == taken):.4f} on 60 rows not trained on"
+    assert found["baseline"] == f"{np.mean(truth == 0):.4f} by guessing fine always"
+    hits, of, called = np.sum(truth & taken), truth.sum(), taken.sum()
+    assert 0 < hits < of
+    figures = [f"{hits / called:.4f}", f"{hits / of:.4f}", f"{2 * hits / (of + called):.4f}", str(of)]
+    assert found["fraud"].split() == [*figures, str(of - hits), str(hits)]
+    again = results(portnn_command("evaluate", model, table).stdout)
+    assert again["baseline"] == f"{np.mean(kinds == 'fine'):.4f} by guessing fine always"
+    assert int(again["fraud"].split()[3]) == np.sum(kinds == "fraud")
+    numbers = tmp_path / "n.csv"
+    numbers.write_text("\n".join(["a,b,y", *(f"{a},{b},{a + b}" for a, b in x.tolist())]))
+    found = results(portnn_command("train", numbers, "--target", "y", "--save", tmp_path / "r.safetensors").stdout)
+    kept, held = portnn.nn.random.split(300, 0.2, 0)
+    y = x.sum(axis=1)
+    expected = 1 - np.mean((y[held] - y[kept].mean()) ** 2) / y[held].var()
+    assert found["baseline"] == f"{expected:.4f} by guessing the mean"
+
+
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_keeps_what_was_learnt(tmp_path, iris, monkeypatch):
     step = Runtime.step
@@ -218,7 +248,7 @@ def test_every_option_of_train_is_obeyed(tmp_path):
     found = [trained(option, *([value] if value else [])) for option in OPTIONS for value in OPTIONS[option] or [""]]
     assert len({plain, *found}) == 1 + len(found)
     for seed, fingerprint in ((0, plain), (1, trained("--seed", "1"))):
-        kept, _ = portnn.nn.random.split(60, 0.2, seed)
+        kept, _ = portnn.nn.random.split(60, 0.2, seed, label)
         net = portnn.NeuralNetwork(3, portnn.Standardize(), 7, 2, output="softmax", loss="cross_entropy", seed=seed)
         net.fit(x[kept], label[kept], epochs=2)
         assert net.fingerprint() == fingerprint

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from portnn import Dropout, NeuralNetwork, Standardize
+from portnn import ArgumentError, DataError, Dropout, NeuralNetwork, Standardize
 from portnn.core import runtime
 from portnn.nn import random
 
@@ -45,7 +45,7 @@ def test_evaluate_measures_all_rows(backend, loss, rows, monkeypatch):
 
 def test_history_is_what_happened_in_its_order():
     """Each epoch's entries against a network that was trained for so many epochs and no more."""
-    kept, held = random.split(23, 0.25, 0)
+    kept, held = random.split(23, 0.25, 0, LABELS)
     history = classifier().fit(X, LABELS, epochs=4, batch_size=6, validation=0.25, metrics=["accuracy"])
     assert set(history.metrics) == {"accuracy", "validation_loss", "validation_accuracy"}
     for epoch in range(4):
@@ -108,3 +108,32 @@ def test_two_fits_are_one_of_as_many_epochs():
     net, other = values(), values()
     first, second = net.fit(X, Y, epochs=2), net.fit(X, Y, epochs=3)
     assert other.fit(X, Y, epochs=5).loss == [*first.loss, *second.loss]
+
+
+# ---- weights of classes
+
+
+def test_weights_of_classes_are_those_of_their_rows():
+    counts = np.bincount(LABELS)
+    for weight, each in (
+        ({0: 0.5, 1: 2.0, 2: 3.0}, np.array([0.5, 2.0, 3.0])),
+        ("balanced", len(LABELS) / (3 * counts)),
+    ):
+        one, other = classifier(), classifier()
+        found = one.fit(X, LABELS, epochs=2, sample_weight=weight, validation=0.25, metrics=["accuracy"])
+        plain = other.fit(X, LABELS, epochs=2, sample_weight=each[LABELS], validation=0.25, metrics=["accuracy"])
+        assert one.fingerprint() == other.fingerprint()
+        assert (found.loss, found.metrics) == (plain.loss, plain.metrics)
+    np.testing.assert_allclose((len(LABELS) / (3 * counts)) @ counts, len(LABELS))
+    with pytest.raises(DataError, match="sample_weight: expected a weight for each class; got none for 2"):
+        classifier().fit(X, LABELS, sample_weight={0: 1, 1: 1})
+    with pytest.raises(ArgumentError, match="sample_weight: expected one of balanced; got 'even'"):
+        classifier().fit(X, LABELS, sample_weight="even")
+
+
+def test_validation_has_its_share_of_each_class():
+    labels = np.repeat([0, 1], [18, 5])
+    seen = []
+    net = NeuralNetwork(4, 6, 2, output="softmax", loss="cross_entropy", seed=0)
+    net.fit(X, labels, validation=0.4, metrics=[lambda outputs, y: seen.append(np.bincount(y).tolist()) or 0.0])
+    assert seen == [[11, 3], [7, 2]]

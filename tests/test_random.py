@@ -69,6 +69,31 @@ def test_starts_and_shuffles_stay_as_they_are():
     assert [part.tolist() for part in random.split(8, 0.25, 7)] == KNOWN_SPLIT
 
 
+@pytest.mark.parametrize(
+    ("counts", "share", "expected"),
+    [
+        ((40, 40, 20), 0.25, (10, 10, 5)),
+        ((50, 3, 3), 0.2, (10, 1, 0)),  # 10, 0.6 and 0.6 of 11: the first of the largest remainders gives one more
+        ((97, 3), 0.5, (49, 1)),
+        ((9, 1), 0.5, (5, 0)),  # the only row of a class is trained on
+        ((2, 2), 0.01, (1, 0)),
+        ((1, 1, 1, 1), 0.5, None),  # no class can spare one: at random
+    ],
+)
+def test_a_split_of_labels_takes_its_share_of_each_class(counts, share, expected):
+    labels = np.random.default_rng(1).permutation(np.repeat(np.arange(len(counts)) * 3, counts))
+    kept, held = random.split(len(labels), share, 5, labels)
+    assert sorted([*kept, *held]) == list(range(len(labels)))
+    assert [*kept] == sorted(kept)
+    if expected is None:
+        assert len(held) == 2
+        return
+    assert np.bincount(labels[held] // 3, minlength=len(counts)).tolist() == list(expected)
+    other = random.split(len(labels), share, 6, labels)[1]
+    assert len(labels) < 10 or held.tolist() != other.tolist()
+    assert held.tolist() == random.split(len(labels), share, 5, labels * 2 + 1)[1].tolist()
+
+
 KNOWN_START = [[718425, 3386284], [7335129, 10206084]]
 KNOWN_ORDER = [3, 0, 6, 1, 5, 2, 7, 4]
 KNOWN_SPLIT = [[0, 1, 2, 4, 6, 7], [3, 5]]

@@ -8,7 +8,7 @@ from austere import Austere, AustereNamespace
 from portnn import NeuralNetwork
 from portnn.core.arithmetic import ARITHMETICS, Arithmetic
 from portnn.namespaces.bounds import BoundingNamespace
-from portnn.nn import initializers, metrics
+from portnn.nn import initializers
 
 XP = AustereNamespace()
 RNG = np.random.default_rng(0)
@@ -78,11 +78,11 @@ def test_another_arithmetic_computes_without_touching_a_layer(backend, monkeypat
     nets = [NeuralNetwork(4, 8, 3, seed=0, backend=backend, dtype="float64", arithmetic=kind) for kind in kinds]
     y = np.eye(3)[LABELS]
     for net in nets:
-        net.fit(X, y, epochs=2, metrics=["mae"])
+        net.fit(X, y, epochs=2)
     assert nets[0].fingerprint() == nets[1].fingerprint()
     assert isinstance(nets[1].to()._runtime.xp, Counting)
     asked = nets[1]._runtime.xp.asked
-    assert all(asked.get(name, 0) >= least for name, least in {"matmul": 5, "sqrt": 1, "sum": 3, "abs": 1}.items())
+    assert all(asked.get(name, 0) >= least for name, least in {"matmul": 5, "sqrt": 1, "sum": 3}.items())
     before = asked["matmul"]
     nets[1].predict(X)
     assert asked["matmul"] == before + 2
@@ -93,52 +93,3 @@ def test_auto_follows_the_activation():
     tanh = NeuralNetwork(500, 300, 10, activation="tanh", seed=0).parameters["W1"]
     assert np.std(relu) == pytest.approx(np.sqrt(2 / 500), rel=0.02)
     assert np.abs(tanh).max() <= np.sqrt(6 / 800)
-
-
-@pytest.mark.parametrize(
-    ("y", "outputs", "expected"),
-    [
-        ([[2.0], [2.0], [2.0]], [[2.0], [2.0], [2.0]], 1.0),
-        ([[2.0], [2.0], [2.0]], [[2.0], [2.0], [2.5]], 0.0),
-        ([[2.0, 0.0], [2.0, 1.0], [2.0, 2.0]], [[1.0, 0.0], [2.0, 1.0], [2.0, 2.0]], 0.5),
-        ([[0.1], [0.1], [0.1]], [[0.1], [0.1], [0.1]], 1.0),
-        ([[1e6], [1e6 + 1], [1e6 + 2]], [[1e6], [1e6 + 1], [1e6 + 2.5]], 1 - 0.25 / 2),
-    ],
-)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_r2_of_constant_and_of_distant_targets(backend, dtype, y, outputs, expected):
-    """scikit-learn's convention for a target that never varies; exact where the numbers are."""
-    from portnn import get_backend
-
-    adapter = get_backend(backend)
-    a, b = (adapter.asarray(np.array(v), dtype) for v in (outputs, y))
-    with adapter.scope():
-        assert float(adapter.to_numpy(metrics.r2(adapter.xp, a, b))) == pytest.approx(expected, rel=1e-6)
-
-
-def test_r2_at_an_offset_is_that_without_it(backend):
-    """5,000 rows around 1e6, which vary by 1: a mean summed in float32 is off by as much."""
-    from portnn import get_backend
-
-    adapter = get_backend(backend)
-    y = (RNG.standard_normal((5000, 2)) + 1e6).astype(np.float32)
-    outputs = (y + RNG.standard_normal((5000, 2)) * 0.5).astype(np.float32)
-    wide, centre = y.astype(np.float64), y.mean(axis=0, dtype=np.float64)
-    expected = np.mean(1 - ((wide - outputs) ** 2).sum(axis=0) / ((wide - centre) ** 2).sum(axis=0))
-    with adapter.scope():
-        got = adapter.to_numpy(metrics.r2(adapter.xp, *(adapter.asarray(a, "float32") for a in (outputs, y))))
-    # Sums of 5,000 terms in the order that is worst, and the mean's own rounding.
-    assert float(got) == pytest.approx(expected, abs=3 * 5000 * 2.0**-24)
-
-
-def test_metrics(backend):
-    from portnn import get_backend
-
-    adapter = get_backend(backend)
-    outputs = RNG.standard_normal((50, 3))
-    truth = RNG.standard_normal((50, 3))
-    expected = {name: oracle(outputs, truth) for name, oracle in registered.METRICS.items()}
-    for name, value in expected.items():
-        a, b = (adapter.asarray(v, "float64") for v in (outputs, truth))
-        with adapter.scope():
-            assert float(adapter.to_numpy(metrics.METRICS[name](adapter.xp, a, b))) == pytest.approx(value, rel=1e-12)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from portnn.cli.common import model_and_data, model_target, on_model
+from portnn.cli.scores import show_scores
 from portnn.data.task import target_values, truth
 from portnn.nn.losses import find
 
@@ -13,12 +14,10 @@ from portnn.nn.losses import find
 @on_model
 @click.option("--target", help="Column or file of the true values; default: the column that the model was trained on.")
 def evaluate(model: Path, data: Path, backend: str | None, header: bool | None, target: str | None) -> None:
-    """Print MODEL's loss and accuracy (or r2) on DATA."""
+    """Print MODEL's accuracy (or r2) and loss on DATA, what guessing would score, and each class where they are few."""
     network, table, x = model_and_data(model, backend, data, header)
     named = model_target(network, target)
     values, _ = target_values(table, named, len(x))
     metric = "accuracy" if find(network.loss).labels or network.metadata.get("classes") else "r2"
-    report = network.evaluate(x, truth(network.metadata, network.loss, values, named), metrics=[metric])
     click.echo(f"backend      {network.backend}")
-    click.echo(f"{metric:<12} {report[metric]:.4f} on {len(x)} rows")
-    click.echo(f"loss         {report['loss']:.6g}")
+    show_scores(network, metric, x, truth(network.metadata, network.loss, values, named))

@@ -20,6 +20,7 @@ from portnn.cli.common import (
     say,
     terminated_as_interrupted,
 )
+from portnn.cli.scores import guess, show_scores
 from portnn.data.task import read_task
 from portnn.errors import ArgumentError
 from portnn.network import NeuralNetwork
@@ -146,7 +147,7 @@ def train(
         arithmetic="reproducible" if reproducible else "fast",
         seed=seed,
     )
-    network.metadata = learnt.metadata()
+    network.metadata = learnt.metadata() | guess(rows.y, bool(learnt.classes))
     steps = -(-len(rows.x) // (batch_size or len(rows.x)))
     epochs = epochs or max(EPOCHS, -(-STEPS // steps))
     started = time.perf_counter()
@@ -159,12 +160,8 @@ def train(
     except KeyboardInterrupt:
         say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); the network is kept")
     seconds = time.perf_counter() - started
-    report = network.evaluate(rows.x_test, rows.y_test, metrics=[learnt.metric])
     click.echo(f"backend      {network.backend}")
-    click.echo(
-        f"{learnt.metric:<12} {report[learnt.metric]:.4f} on {len(rows.x_test)} rows {'' if seen else 'not '}trained on"
-    )
-    click.echo(f"loss         {report['loss']:.6g}")
+    show_scores(network, learnt.metric, rows.x_test, rows.y_test, " trained on" if seen else " not trained on")
     click.echo(f"time         {seconds:.2f} s for {network.epoch_count} epochs")
     click.echo(f"fingerprint  {network.fingerprint()}")
     if save is not None:

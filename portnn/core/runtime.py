@@ -20,9 +20,9 @@ from portnn.core.step import Core, State
 from portnn.data.dataset import Checked, Dataset, Source
 from portnn.data.frames import Names
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
+from portnn.metrics import Metric
 from portnn.nn import random, registry
 from portnn.nn.chain import Numbers
-from portnn.nn.metrics import METRICS
 from portnn.nn.optimizers import Optimizer
 from portnn.options import choose
 from portnn.types import Array, Batch, Namespace
@@ -265,20 +265,27 @@ class Runtime:
             ]
             return self.backend.xp.concat(parts)
 
-    def evaluate(self, source: Source, metrics: Sequence[str]) -> dict[str, float]:
+    def evaluate(self, source: Source, metrics: Mapping[str, Metric]) -> dict[str, float]:
         """Return {"loss": ..., metric: ...}."""
-        xp = self.backend.xp
-        losses, outputs, targets = [], [], []
-        for batch in source.batches(xp, PREDICT_ROWS, None, mean=False):
-            loss, output = self._evaluate(self.xp, self.state, batch)
+        losses: list[Array] = []
+        parts: list[tuple[Array, ...]] = []
+        for x, y, weight in source.batches(self.backend.xp, PREDICT_ROWS, None, mean=False):
+            loss, output = self._evaluate(self.xp, self.state, (x, y, weight))
             losses.append(loss)
-            outputs.append(output)
-            targets.append(batch[1])
-        whole, truth = (xp.concat(parts) if metrics else None for parts in (outputs, targets))
-        measured = [METRICS[name](self.xp, whole, truth) for name in metrics]
-        values = self.backend.read([*losses, *measured])
-        loss = sum(values[: len(losses)]) / (source.rows if self.core.loss.mean else 1)
-        return {"loss": loss, **dict(zip(metrics, values[len(losses) :], strict=True))}
+            parts.append((output, y) if isinstance(weight, float) else (output, y, weight[:, 0]))
+        loss = sum(self.backend.read(losses)) / (source.rows if self.core.loss.mean else 1)
+        if not metrics:
+            return {"loss": loss}
+        outputs, y, *weights = (
+            np.concatenate([*map(self.backend.to_numpy, each)]) for each in zip(*parts, strict=True)
+        )
+        return {"loss": loss, **{name: metric(outputs, y, *weights) for name, metric in metrics.items()}}
+
+    def classes(self, outputs: Array) -> Array:
+        """Return int32 labels, (rows,): the largest of several outputs, or whether a single one exceeds 1/2."""
+        xp = self.backend.xp
+        found = outputs[:, 0] > 0.5 if outputs.shape[1] == 1 else xp.argmax(outputs, axis=1)
+        return xp.astype(found, xp.int32)
 
     # ---- the state, in and out
 

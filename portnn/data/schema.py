@@ -13,7 +13,7 @@ from portnn.data.frames import Names, names_of
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.nn import random
 from portnn.nn.losses import Loss
-from portnn.options import plain
+from portnn.options import choose, plain
 from portnn.types import Array
 
 
@@ -125,7 +125,7 @@ class Schema:
         inputs = self.inputs(backend, x, f"{name}x")
         rows = int(inputs.shape[0])
         targets = self.targets(backend, y, rows, check, f"{name}y")
-        return Checked(inputs, targets, _weights(sample_weight, rows), self.columns, name)
+        return Checked(inputs, targets, _weights(sample_weight, rows, backend, targets), self.columns, name)
 
     def sets(
         self, backend: Backend, x: object, y: object, sample_weight: object, validation: Any, seed: int
@@ -144,19 +144,17 @@ class Schema:
                 f"validation: expected a share between 0 and 1 of at least 2 rows, or (x, y); "
                 f"got {found} of {whole.rows} rows"
             )
-        kept, held = random.split(whole.rows, validation, seed)
+        labels = to_host(backend, whole.y) if whole.y.ndim == 1 else None
+        kept, held = random.split(whole.rows, validation, seed, labels)
         return whole.take(backend, kept, ""), whole.take(backend, held, "validation ")
 
 
-def _weights(weight: object, rows: int) -> np.ndarray | None:
-    """Return sample weights as (rows,) in float64."""
+def _weights(weight: Any, rows: int, backend: Backend, y: Array) -> np.ndarray | None:
+    """Return sample weights as (rows,) in float64: as they came, or each row that of its class."""
     if weight is None:
         return None
-    if isinstance(weight, Mapping):
-        raise DTypeError(
-            "sample_weight: expected one number per row; got a mapping. For weights of classes index them by label: "
-            "sample_weight=weights[y]"
-        )
+    if isinstance(weight, str | Mapping):
+        weight = _of_classes(weight, to_host(backend, y))
     values = host_array(weight, argument="sample_weight")
     if kind(values) not in ("bool", "int", "float"):
         raise DTypeError(f"sample_weight: expected real numbers; got dtype {values.dtype}")
@@ -166,6 +164,19 @@ def _weights(weight: object, rows: int) -> np.ndarray | None:
     if not np.all(np.isfinite(values)) or values.min() < 0 or not values.any():
         raise DataError("sample_weight: expected finite numbers, none below 0 and not all 0")
     return values
+
+
+def _of_classes(weight: str | Mapping[Any, Any], y: np.ndarray) -> np.ndarray:
+    """Return each row's weight by its label: as a mapping says, or "balanced", rows / (classes * rows of the class)."""
+    if y.ndim != 1:
+        raise ArgumentError("sample_weight: weights of classes need class labels; got targets that are values")
+    labels, classes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if not isinstance(weight, Mapping):
+        choose("sample_weight", weight, {"balanced": None})
+        return np.asarray((len(y) / (len(labels) * counts))[classes])
+    if missing := [label for label in labels.tolist() if label not in weight]:
+        raise DataError(f"sample_weight: expected a weight for each class; got none for {missing[0]}")
+    return np.asarray([weight[label] for label in labels.tolist()])[classes]
 
 
 def _check_probabilities(backend: Backend, name: str, y: Array, distributions: bool) -> None:

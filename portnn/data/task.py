@@ -124,7 +124,7 @@ def read_task(
         return task, Rows(x, y, other.features(task.columns), task.encoded(values, target))
     if len(x) < 2:
         raise DataError(f"{data}: expected at least two rows, one of them to hold out; got {len(x)}")
-    kept, held = random.split(len(x), holdout, seed)
+    kept, held = random.split(len(x), holdout, seed, y if task.classes else None)
     return task, Rows(x[kept], y[kept], x[held], y[held])
 
 

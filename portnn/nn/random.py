@@ -35,11 +35,26 @@ def generator(seed: int, stream: int, *counters: int) -> "np.random.Generator":
     return np.random.default_rng(int.from_bytes(_hashed(seed, stream, *counters, size=16), "little"))
 
 
-def split(rows: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split ``range(rows)`` at random: (kept, held out), each sorted; at least one row on either side."""
+def split(rows: int, fraction: float, seed: int, labels: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Split ``range(rows)`` at random: (kept, held out), each sorted; at least one row on either side.
+
+    With ``labels``, (rows,), each class gives its share, and keeps a row.
+    """
     held = min(max(round(rows * fraction), 1), rows - 1)
     order = generator(seed, SPLIT).permutation(rows)
-    return np.sort(order[held:]), np.sort(order[:held])
+    out = np.arange(rows) < held
+    if labels is not None:
+        _, classes, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
+        shares = counts * (held / rows)
+        take = np.minimum(np.floor(shares).astype(int), counts - 1)
+        for label in np.argsort(take - shares, kind="stable"):  # the largest remainders give one more
+            take[label] += take.sum() < held and take[label] < counts[label] - 1
+        by_class = np.argsort(classes, kind="stable")
+        rank = np.empty(rows, int)
+        rank[by_class] = np.arange(rows) - np.repeat(np.cumsum(counts) - counts, counts)
+        if take.any():
+            out = rank < take[classes]
+    return np.sort(order[~out]), np.sort(order[out])
 
 
 def key(seed: int, *counters: int) -> Key:
