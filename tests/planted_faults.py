@@ -42,6 +42,7 @@ NN, CORE, DATA, PROOF = "portnn/nn", "portnn/core", "portnn/data", "portnn/equiv
 SAME = "portnn/namespaces"
 REPLAY = "tests/test_replay.py"
 TOLD = "tests/test_callbacks.py"
+TABLES = "tests/test_encoding.py"
 MEASURED = "tests/test_metrics.py"
 KILLED = "tests/test_checkpoint.py"
 STANDIN = "-p standin_cupy tests/test_standin.py tests/test_network.py -k cupy"
@@ -184,6 +185,12 @@ FAULTS = [
     Fault("an arithmetic that a file forgets", "portnn/network.py", 'description.get("arithmetic", "fast"),', '"fast",', "tests/test_bits.py"),
     Fault("different bits that are well", f"{PROOF}/bits.py", "and not self.differences", "", "tests/test_compare_bits.py"),
     Fault("a backend that keeps its own first bits", f"{PROOF}/bits.py", "if not same:", "if not same and number > 1:", "tests/test_compare_bits.py"),
+    # Tables
+    Fault("a median of the gaps too", f"{DATA}/encoding.py", "float(np.median(values[~missing]))", "float(np.median(np.nan_to_num(values)))", TABLES),
+    Fault("an encoding that peeps at rows to test on", f"{DATA}/task.py", "task.learning(table, kept)", "task.learning(table, np.arange(table.rows))", TABLES),
+    Fault("unknown texts that are the most frequent one", f"{DATA}/encoding.py", "hot[~hot.any(axis=1)] = self.shares", "hot[~hot.any(axis=1), 0] = 1.0", TABLES),
+    Fault("gaps that leave no trace", f"{DATA}/encoding.py", "last = [missing.astype(np.float64)]", "last = [missing * 0.0]", TABLES),
+    Fault("a word among numbers that makes them texts", f"{DATA}/encoding.py", "2 * max(numbers, dates) <= len(there)", "max(numbers, dates) < len(there)", TABLES),
     # Callbacks and checkpoints
     Fault("early stopping: the last epoch's weights", "portnn/callbacks.py", "            self.run.runtime.assign(self._weights)\n", "            pass\n", TOLD),
     Fault("early stopping: buffers left behind", "portnn/callbacks.py", "runtime.parameters() | runtime.buffers()", "runtime.parameters()", TOLD),

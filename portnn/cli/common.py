@@ -15,6 +15,7 @@ import numpy as np
 
 from portnn.data import readers
 from portnn.data.tables import Table
+from portnn.data.task import features
 from portnn.equivalence.report import PICTURES
 from portnn.errors import ArgumentError
 from portnn.network import NeuralNetwork
@@ -124,10 +125,7 @@ def model_and_data(
     """Return a model, a table and the table's features in the model's order."""
     network = NeuralNetwork.load(model, backend=backend)
     table = readers.read_table(data, header)
-    names = network.metadata.get("columns")
-    if names is None or (not table.header and len(table.columns) == len(names)):
-        names = list(table.columns)  # saved from Python: every column is a feature, in order
-    return network, table, table.features(names)
+    return network, table, features(network.metadata, table)
 
 
 def model_target(network: NeuralNetwork, target: str | None) -> str:

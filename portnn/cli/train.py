@@ -41,11 +41,17 @@ def _widths(context: click.Context, parameter: click.Parameter, value: str) -> l
         raise click.BadParameter(f"expected widths such as 64,32; got {value!r}") from None
 
 
+def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    return None if value is None else [name.strip() for name in value.split(",") if name.strip()]
+
+
 @click.command()
 @click.argument("data", type=DATA)
 @click.option(
     "--target", required=True, help="Column to predict (name, or number without a header), or a .npy/IDX file."
 )
+@click.option("--columns", callback=_names, help="Columns to learn from: age,fare,class; default: all but the target.")
+@click.option("--drop", callback=_names, help="Columns to leave out: name,ticket.")
 @click.option("--hidden", default="100", callback=_widths, show_default=True, help="Widths of hidden layers: 64,32.")
 @click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True)
 @click.option("--loss", type=click.Choice(list(LOSSES)), help="Default: cross_entropy for classes, mse for numbers.")
@@ -82,6 +88,8 @@ def _widths(context: click.Context, parameter: click.Parameter, value: str) -> l
 def train(
     data: Path,
     target: str,
+    columns: list[str] | None,
+    drop: list[str] | None,
     hidden: list[int],
     activation: str,
     loss: str | None,
@@ -119,7 +127,7 @@ def train(
         raise ArgumentError(f"checkpoint: {checkpoint} exists; --resume goes on from it, or name another file")
     check_outputs({"save": save, "plot": plot, "checkpoint": checkpoint}, [data, target, test, test_target], ["plot"])
     picture = loss_picture(save, plot)
-    learnt, rows = read_task(
+    learnt, rows, left = read_task(
         data,
         target,
         kind=task,
@@ -128,8 +136,14 @@ def train(
         header=header,
         holdout=HOLDOUT if holdout is None else holdout,
         seed=seed,
+        columns=columns,
+        drop=drop or (),
     )
     say(f"{learnt.kind}: {learnt.why}")
+    if learnt.encoding:
+        say(f"features: {', '.join(map(str, learnt.encoding.columns))}")
+    if left:
+        say(f"left out, texts that differ in most rows: {', '.join(left)}")
     seen = test is not None and os.path.realpath(test) == os.path.realpath(data)
     if seen:
         say(f"test: {test} is the training file; the figures are of rows that were trained on")

@@ -44,6 +44,10 @@ class Table:
         """Return the line in the file of a row, counted from 0."""
         return row + 1 + self.header if self.cells is None else next(islice(self.cells(), row, None))[0]
 
+    def place(self, row: int) -> str:
+        """Return where a row, counted from 0, is: its line in a CSV, else its number."""
+        return f"line {self.line(row)}" if self.cells is not None else f"row {row}"
+
     def column(self, name: str) -> str:
         """Return the name of a column; without a header, negative numbers count from the end."""
         names = list(self.columns)

@@ -1,13 +1,14 @@
 """What is to be learnt from a table: which columns, classes or numbers, and the network that suits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from portnn.data import readers
+from portnn.data.encoding import Encoding
 from portnn.data.tables import Table, class_codes, class_names, looks_like_classes, number
 from portnn.errors import ArgumentError, DataError
 from portnn.nn import random
@@ -32,11 +33,25 @@ class Task:
     """Column of the target; None: a file of its own."""
     images: bool
     """Whether the features are bytes, scaled to [0, 1]."""
+    encoding: Encoding | None = None
+    """How the columns become features; None: they are numbers already."""
 
     @classmethod
-    def told(cls, table: Table, values: np.ndarray, target: str | None, kind: str | None = None) -> "Task":
-        """Tell the task from the target's values, or take its ``kind``. Raises DataError."""
-        columns = [name for name in table.columns if name != target]
+    def told(
+        cls,
+        table: Table,
+        values: np.ndarray,
+        target: str | None,
+        kind: str | None = None,
+        columns: Sequence[str] | None = None,
+        drop: Sequence[str] = (),
+    ) -> "Task":
+        """Tell the task from the target's values, or take its ``kind``. Raises DataError.
+
+        ``columns``: those to learn from, default all; ``drop``: without these.
+        """
+        left = {target, *map(table.column, drop)}
+        columns = [name for name in map(table.column, columns or table.columns) if name not in left]
         if not columns:
             raise DataError(f"{table.source}: expected columns beside the target; got {target!r} alone")
         inferred, why = looks_like_classes(values)
@@ -54,13 +69,25 @@ class Task:
         """The metric that it is measured by."""
         return "accuracy" if self.classes else "r2"
 
+    def learning(self, table: Table, rows: np.ndarray) -> tuple["Task", list[str]]:
+        """Return the task with an encoding learnt from some rows, if one is needed, and the columns left out for it."""
+        if self.images:
+            return self, []
+        encoding, left = Encoding.learnt(table, self.columns, rows)
+        return (self, []) if encoding.plain and not left else (replace(self, encoding=encoding), left)
+
+    def features(self, table: Table) -> np.ndarray:
+        """Return the features of a table's rows, (rows, features)."""
+        return features(self.metadata(), table)
+
     def encoded(self, values: np.ndarray, source: str) -> np.ndarray:
         """Return target values as a network takes them: int32 codes of classes, or float64."""
         return class_codes(values, self.classes, source) if self.classes else np.asarray(values, np.float64)
 
     def metadata(self) -> dict[str, Any]:
         """Return what a model file keeps of it."""
-        return {"columns": self.columns, "target": self.target, "classes": self.classes, "task": self.kind}
+        kept = {"columns": self.columns, "target": self.target, "classes": self.classes, "task": self.kind}
+        return kept if self.encoding is None else {**kept, "encoding": self.encoding.describe()}
 
     def network(
         self, hidden: Sequence[int], loss: str | None = None, standardize: bool | None = None
@@ -80,7 +107,8 @@ class Task:
         first = [Standardize()] if standardize or (standardize is None and not self.images) else []
         # A regression's target has a unit and a size of its own, whatever the features are.
         last = [] if classes or standardize is False else [Unstandardize()]
-        return [len(self.columns), *first, *hidden, outputs, *last], loss, output
+        width = len(self.columns) if self.encoding is None else len(self.encoding.features)
+        return [width, *first, *hidden, outputs, *last], loss, output
 
 
 class Rows(NamedTuple):
@@ -112,20 +140,38 @@ def read_task(
     header: bool | None = None,
     holdout: float = 0.2,
     seed: int = 0,
-) -> tuple[Task, Rows]:
-    """Read a data file, tell what is to be learnt, and hold rows out to test on, unless ``test`` is a file of them."""
+    columns: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+) -> tuple[Task, Rows, list[str]]:
+    """Read a data file, tell what is to be learnt, and hold rows out to test on, unless ``test`` is a file of them.
+
+    Nothing is learnt from rows to test on. Returns also the names of columns that say nothing and are left out.
+    """
     table = readers.read_table(data, header)
     values, column = target_values(table, target, table.rows)
-    task = Task.told(table, values, column, kind)
-    x, y = table.features(task.columns), task.encoded(values, target)
+    task = Task.told(table, values, column, kind, columns, drop)
+    y = task.encoded(values, target)
     if test is not None:
         other = readers.read_table(test, header)
         values, _ = target_values(other, str(test_target or target), other.rows)
-        return task, Rows(x, y, other.features(task.columns), task.encoded(values, target))
-    if len(x) < 2:
-        raise DataError(f"{data}: expected at least two rows, one of them to hold out; got {len(x)}")
-    kept, held = random.split(len(x), holdout, seed, y if task.classes else None)
-    return task, Rows(x[kept], y[kept], x[held], y[held])
+        task, left = task.learning(table, np.arange(table.rows))
+        return task, Rows(task.features(table), y, task.features(other), task.encoded(values, target)), left
+    if table.rows < 2:
+        raise DataError(f"{data}: expected at least two rows, one of them to hold out; got {table.rows}")
+    kept, held = random.split(table.rows, holdout, seed, y if task.classes else None)
+    task, left = task.learning(table, kept)
+    x = task.features(table)
+    return task, Rows(x[kept], y[kept], x[held], y[held]), left
+
+
+def features(metadata: Mapping[str, Any], table: Table) -> np.ndarray:
+    """Return the features of a table's rows as the network of a model file takes them."""
+    if encoding := metadata.get("encoding"):
+        return Encoding.from_description(encoding).encoded(table)
+    names = metadata.get("columns")
+    if names is None or (not table.header and len(table.columns) == len(names)):
+        names = list(table.columns)  # saved from Python: every column is a feature, in order
+    return table.features(names)
 
 
 def truth(metadata: Mapping[str, Any], loss: str | None, values: np.ndarray, source: str) -> np.ndarray:
