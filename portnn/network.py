@@ -9,6 +9,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from portnn import training
 from portnn.backend import Backend, backend_of, get_backend, requested_backend, with_dtype
 from portnn.callbacks import Callbacks, Told
@@ -31,7 +33,7 @@ from portnn.nn.layers import Dense
 from portnn.nn.losses import Loss
 from portnn.nn.optimizers import Optimizer
 from portnn.nn.schedules import Schedule
-from portnn.options import positive, whole
+from portnn.options import plain, positive, whole
 from portnn.types import Array, Batch
 
 
@@ -125,13 +127,13 @@ class NeuralNetwork:
         runtime = Runtime.initial(home, core, self._optimizer, schema.dtype, self._seed, self._arithmetic)
         return replace(schema, features=architecture.features, outputs=architecture.outputs), runtime
 
-    def _settled(self, x: object, y: object) -> tuple[Schema, Runtime]:
+    def _settled(self, x: object, y: object, share: object = None) -> tuple[Schema, Runtime]:
         """Return what is expected of these data to train on, and the state where they are and as wide as they are.
 
         Nothing is changed: what the network becomes is assigned once, by ``_commit``, when the data turned out usable.
         """
         home = self._backend if self._decided else self._able(backend_of(x))
-        schema = self._schema.learning(x, y)
+        schema = self._schema.learning(x, y, share, self._seed, self.step_count > 0)
         if self._runtime is not None:
             return schema, self._runtime.on(home)
         architecture = self._architecture if self._widths_given else self._parse((1, 100, schema.width(home, y)))
@@ -184,7 +186,7 @@ class NeuralNetwork:
         if progress not in (None, True, False, "log"):
             raise ArgumentError(f'progress: expected None, True, False or "log"; got {progress!r}')
         hooks = Callbacks(self, callbacks if checkpoint is None else Checkpoint.last_of(checkpoint, callbacks))
-        schema, runtime = self._settled(x, y)
+        schema, runtime = self._settled(x, y, plain(validation))
         with runtime.backend.scope():
             whole, rest = schema.sets(runtime.backend, x, y, sample_weight, validation, self._seed)
             runtime = runtime.adapted_to(whole)
@@ -282,7 +284,7 @@ class NeuralNetwork:
         return self._home(x, self._outputs(x, batch_size, check=False))
 
     def predict_classes(self, x: object, *, batch_size: int | None = None) -> Any:
-        """Return int32 labels, (rows,), in the caller's kind of array.
+        """Return int32 labels, (rows,), in the caller's kind of array; a NumPy array of texts where they are texts.
 
         The largest output; for one sigmoid output, whether it exceeds 1/2. Raises ArgumentError for a single
         output of another kind, DataError for NaN or infinity.
@@ -293,6 +295,8 @@ class NeuralNetwork:
         outputs = self._outputs(x, batch_size, check=True)
         with self._backend.scope():
             labels = self._built().classes(outputs)
+        if self.classes is not None:
+            return np.array(self.classes)[self._backend.to_numpy(labels)]
         return self._home(x, labels)
 
     def _outputs(self, x: object, batch_size: int | None, check: bool) -> Array:
@@ -340,6 +344,11 @@ class NeuralNetwork:
     def loss(self) -> str | None:
         """Name of the loss, "module:name" of one of your own; None: mse."""
         return registry.full_name(self._loss) if isinstance(self._loss, Loss) else self._loss
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Labels of the classes in the order of the outputs, where ``fit`` was given texts; else None."""
+        return self._schema.classes
 
     @property
     def seed(self) -> int:
@@ -465,7 +474,7 @@ class NeuralNetwork:
         description = {
             "architecture": self.architecture.describe(),
             "loss": losses.name_in_files(self._loss),
-            "names": {"columns": schema.columns, "target_columns": schema.target_columns},
+            "names": schema.names(),
             "metadata": self.metadata,
             **runtime.describe(),
         }
@@ -496,8 +505,7 @@ class NeuralNetwork:
                 device=device,
             )
             network.metadata = dict(description["metadata"])
-            names: dict[str, Any] = {key: value and tuple(value) for key, value in description["names"].items()}
-            schema = replace(network._schema, **names)
+            schema = network._schema.named_as(description["names"])
             network._schema, network._runtime = network._sized(schema, architecture, network._backend)
             with network._backend.scope():
                 network._runtime.set_all(arrays, description)

@@ -101,7 +101,7 @@ def test_data_that_cannot_be_used_decide_nothing(method):
     [
         ([0.0, 1.0, np.nan, 0.0, 1.0, 0.0], DTypeError, "y: expected integer class labels .* got dtype float64"),
         ([0, -1, 0, 1, 0, 1], DataError, "y: expected labels of at least 0; got -1"),
-        (["a"] * 6, DTypeError, "y: expected real numbers; got dtype <U1"),
+        ([["a"]] * 6, DTypeError, "y: expected real numbers; got dtype <U1"),
     ],
 )
 def test_labels_that_the_width_is_inferred_from(labels, error, message):

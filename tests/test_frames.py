@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from portnn import DataError, DTypeError, NeuralNetwork, PortnnError, Standardize
+from portnn import ArgumentError, DataError, DTypeError, NeuralNetwork, PortnnError, Standardize
 
 X = np.random.default_rng(0).random((8, 3))
 Y = np.random.default_rng(1).random((8, 2))
@@ -156,3 +156,145 @@ def test_a_lazy_frame_is_refused():
     polars = pytest.importorskip("polars")
     with pytest.raises(DTypeError, match=r"x: expected real numbers in .*; got LazyFrame"):
         net().fit(polars.LazyFrame({"a": [1.0]}), Y)
+
+
+# ---- texts, gaps and dates
+
+
+MIXED = {
+    "sex": ["m", "f", "m", "f", "f", "m", "m", "f"],
+    "age": [20.0, None, 30.0, 40.0, None, 25.0, 31.0, 22.0],
+    "when": [f"2020-01-0{i}" for i in range(1, 9)],
+    "port": ["S", "C", None, "S", "C", "S", "S", "C"],
+}
+KINDS = ["yes", "no", "yes", "no", "no", "yes", "yes", "no"]
+
+
+def mixed(library, order=tuple(MIXED), dates=True, rows=slice(None)):
+    columns = {name: MIXED[name][rows] for name in order}
+    if dates:
+        import datetime
+
+        columns["when"] = [datetime.datetime.fromisoformat(day) for day in columns["when"]]
+    return frame(library, columns)
+
+
+def inferred(**options):
+    return NeuralNetwork(
+        Standardize(), 6, "relu", 2, output="softmax", loss="cross_entropy", seed=0, backend="numpy", **options
+    )
+
+
+def by_hand():
+    """What the mixed columns become: from all rows."""
+    sex = np.array([[s == "f", s == "m"] for s in MIXED["sex"]], float)
+    age = np.array([27.5 if a is None else a for a in MIXED["age"]])
+    gone = np.array([a is None for a in MIXED["age"]], float)
+    port = np.array([[p in ("S", None), p == "C"] for p in MIXED["port"]], float)
+    lost = np.array([p is None for p in MIXED["port"]], float)
+    return np.column_stack([sex, age, gone, 18262 + np.arange(8), port, lost])
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("dates", [True, False])
+def test_texts_gaps_and_dates(library, dates, tmp_path):
+    """A network whose input is open takes the frame; it learns what the numbers by hand teach, and is saved with it."""
+    one, plain = inferred(), inferred()
+    codes = np.array([kind == "yes" for kind in KINDS], int)
+    one.fit(mixed(library, dates=dates), KINDS, epochs=3)
+    plain.fit(by_hand(), codes, epochs=3)
+    assert one.fingerprint() == plain.fingerprint()
+    assert one.classes == ("no", "yes")
+    labels = np.array(["no", "yes"])[np.asarray(plain.predict_classes(by_hand()))]
+    one.save(tmp_path / "m")
+    for each in (one, NeuralNetwork.load(tmp_path / "m"), one.to()):
+        np.testing.assert_array_equal(each.predict(mixed(library)), plain.predict(by_hand()))
+        shuffled = mixed("pandas", order=("port", "when", "age", "sex"))
+        np.testing.assert_array_equal(each.predict_classes(shuffled), labels)
+        assert each.evaluate(mixed(library), KINDS, metrics=["f1"]) == plain.evaluate(by_hand(), codes, metrics=["f1"])
+    one.step(mixed(library), KINDS), plain.step(by_hand(), codes)
+    one.fit(mixed(library), KINDS, validation=(mixed("pandas"), KINDS))
+    plain.fit(by_hand(), codes, validation=(by_hand(), codes))
+    assert one.fingerprint() == plain.fingerprint()
+
+
+def test_only_rows_that_stay_are_learnt_from():
+    """With a share held out the median is that of the others, and so is what a text is worth."""
+    from portnn.nn import random
+
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame({"n": [None, *np.arange(1.0, 24.0) ** 2], "t": list("abcd") * 6})
+    y = np.arange(24) % 2
+    one = inferred()
+    one.fit(x, y, validation=0.5)
+    kept, _ = random.split(24, 0.5, 0, y)
+    number, text = one._schema.encoding.columns
+    assert number.fill == x["n"][kept].median() != x["n"].median()
+    assert dict(zip(text.values, text.shares, strict=True)) == x["t"][kept].value_counts(normalize=True).to_dict()
+
+
+@pytest.mark.parametrize("kind", ["list", "object", "text", "series", "category", "polars"])
+def test_labels_that_are_texts(kind):
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    y = {
+        "list": KINDS,
+        "object": np.array(KINDS, object),
+        "text": np.array(KINDS),
+        "series": pandas.Series(KINDS),
+        "category": pandas.Series(KINDS, dtype="category"),
+        "polars": polars.Series(KINDS),
+    }[kind]
+    one, other = (NeuralNetwork(3, 4, 2, output="softmax", loss="cross_entropy", seed=0) for _ in range(2))
+    one.fit(X, y, epochs=2, validation=0.25)
+    other.fit(X, [kind == "yes" for kind in KINDS] * np.array(1), epochs=2, validation=0.25)
+    assert one.fingerprint() == other.fingerprint()
+    assert set(one.predict_classes(X)) <= {"yes", "no"}
+    for _ in range(3):
+        one.step(X, y)
+    with pytest.raises(DataError, match="y: expected the classes no, yes; got 'maybe'"):
+        one.evaluate(X, ["maybe"] * 8)
+    with pytest.raises(DataError, match="y: expected a value in every row; got 1 of 8 missing"):
+        one.fit(X, ["", *KINDS[1:]])
+    binary = NeuralNetwork(3, 1, output="sigmoid", loss="binary_cross_entropy", seed=0)
+    binary.fit(X, y)
+    assert set(binary.predict_classes(X)) <= {"yes", "no"}
+    assert NeuralNetwork(output="softmax", loss="cross_entropy", seed=0).fit(X, y).loss
+    other.fit(X, [0, 1] * 4)
+    with pytest.raises(ArgumentError, match="y: expected whole numbers, as the labels that it was trained on"):
+        other.fit(X, y)
+
+
+def test_what_cannot_be_learnt_from_a_frame_is_refused():
+    pandas = pytest.importorskip("pandas")
+    one = inferred()
+    one.fit(mixed("pandas"), KINDS)
+    before = one.fingerprint()
+    for change, message in (
+        (lambda x: x.drop(columns="age"), "x: expected the columns it was trained on; got them without 'age'"),
+        (lambda x: x.assign(more=1), "got them with 'more' beside them"),
+        (lambda x: x.assign(age="old"), "x, row 0, column 'age': expected a number, as where the model was trained"),
+    ):
+        with pytest.raises(DataError, match=message):
+            one.predict(change(mixed("pandas")))
+    assert one.fingerprint() == before
+    unknown = mixed("pandas").assign(sex="x", port=None)
+    assert np.isfinite(one.predict(unknown)).all()
+    with pytest.raises(DataError, match="x: expected columns to learn from"):
+        inferred().fit(pandas.DataFrame({"name": [f"n{i}" for i in range(30)]}), np.arange(30) % 2)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_frame_is_what_its_csv_is(library, tmp_path):
+    """The same features from the raw file, as the command line reads it, and from the library's own reader."""
+    from portnn.data.encoding import Encoding
+    from portnn.data.frames import frame_table
+    from portnn.data.readers import read_csv
+
+    path = tmp_path / "t.csv"
+    rows = zip(*MIXED.values(), strict=True)
+    path.write_text("\n".join(",".join("" if v is None else str(v) for v in row) for row in (MIXED, *rows)))
+    tables = read_csv(path), frame_table("x", pytest.importorskip(library).read_csv(path))
+    encodings = [Encoding.learnt(table, list(MIXED), np.arange(8))[0] for table in tables]
+    assert encodings[0] == encodings[1]
+    np.testing.assert_array_equal(encodings[0].encoded(tables[1]), encodings[1].encoded(tables[0]))
+    np.testing.assert_array_equal(encodings[0].encoded(tables[0]), by_hand())

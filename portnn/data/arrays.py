@@ -38,7 +38,7 @@ def described(backend: Backend, array: Any) -> tuple[Any, ...] | None:
 
     None for all but NumPy's own arrays and those of the backend: what must be converted is looked at anew each time.
     """
-    if type(array) is np.ndarray:
+    if type(array) is np.ndarray and array.dtype.kind in _KINDS:
         return np.ndarray, array.shape, array.dtype
     if isinstance(array, np.ndarray | np.generic) or not backend.owns(array):
         return None

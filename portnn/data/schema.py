@@ -1,5 +1,6 @@
 """What data a network takes: widths, kinds, names of columns. Everything is checked before anything is changed."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,12 +10,16 @@ import numpy as np
 from portnn.backend import Backend, host_array
 from portnn.data.arrays import check_finite, kind, real, to_host
 from portnn.data.dataset import Checked
-from portnn.data.frames import Names, names_of
+from portnn.data.encoding import Encoding
+from portnn.data.frames import Names, frame_table, is_frame, names_of, series_texts
+from portnn.data.tables import class_codes
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.nn import random
 from portnn.nn.losses import Loss
 from portnn.options import choose, plain
 from portnn.types import Array
+
+_log = logging.getLogger("portnn")
 
 
 @dataclass(frozen=True)
@@ -33,17 +38,51 @@ class Schema:
     """Names of x's columns, of the first data frame that it was trained on: they are taken in this order."""
     target_columns: Names = None
     """The same of y."""
+    encoding: Encoding | None = None
+    """How the columns of a data frame become features, where they are not all numbers."""
+    classes: tuple[str, ...] | None = None
+    """Labels of the classes, where they are texts."""
 
-    def learning(self, x: object, y: object) -> "Schema":
-        """Return the schema with the names of the columns of data to train on, where it has none yet."""
+    def learning(self, x: object, y: Any, share: Any = None, seed: int = 0, trained: bool = False) -> "Schema":
+        """Return the schema with what is learnt from data to train on, where nothing is known yet.
+
+        Names of columns; labels that are texts; an encoding of a frame's columns, unless the features are given, from
+        the rows that stay when a ``share`` is held out.
+        """
         columns, target_columns = self.columns or names_of(x), self.target_columns or names_of(y)
-        if (columns, target_columns) == (self.columns, self.target_columns):
-            return self
-        return replace(self, columns=columns, target_columns=target_columns)
+        classes = self.classes
+        if classes is None and (texts := label_texts(y)) is not None:
+            if trained:
+                raise ArgumentError("y: expected whole numbers, as the labels that it was trained on; got texts")
+            classes = tuple(np.unique(texts).tolist())
+        schema = self
+        if (columns, target_columns, classes) != (self.columns, self.target_columns, self.classes):
+            schema = replace(self, columns=columns, target_columns=target_columns, classes=classes)
+        if self.features is not None or not is_frame(x):
+            return schema
+        table = frame_table("x", x, columns)
+        labels = label_texts(y) if classes else (np.asarray(y) if self.loss.labels and np.ndim(y) == 1 else None)
+        split = isinstance(share, float) and 0.0 < share < 1.0 and table.rows > 1
+        kept = random.split(table.rows, share, seed, labels)[0] if split else np.arange(table.rows)
+        encoding, left = Encoding.learnt(table, list(table.columns), kept)
+        if left:
+            _log.warning("x: left out, texts that differ in most rows: %s", ", ".join(left))
+        return schema if encoding.plain and not left else replace(schema, encoding=encoding)
+
+    def names(self) -> dict[str, Any]:
+        """Return what is known of columns and classes, as plain JSON values."""
+        known = {"columns": self.columns, "target_columns": self.target_columns, "classes": self.classes}
+        return {**known, "encoding": self.encoding and self.encoding.describe()}
+
+    def named_as(self, names: Mapping[str, Any]) -> "Schema":
+        """Return the schema with what ``names`` returned."""
+        encoding: Any = names.get("encoding")
+        rest: dict[str, Any] = {key: value and tuple(value) for key, value in names.items() if key != "encoding"}
+        return replace(self, encoding=encoding and Encoding.from_description(encoding), **rest)
 
     def width(self, backend: Backend, y: object) -> int:
         """Return how many outputs the targets ask for, where no width was given."""
-        array = real(backend, "y", y)
+        array = real(backend, "y", self._codes(y))
         if array.ndim == 2 and (array.shape[1] > 1 or not self.loss.labels):
             return int(array.shape[1])
         return self._labels(backend, "y", array, None) if self.loss.labels else 1
@@ -52,6 +91,8 @@ class Schema:
 
     def inputs(self, backend: Backend, x: object, name: str = "x") -> Array:
         """Return x, (rows, \\*features), of any dtype, on the backend or the host."""
+        if self.encoding is not None and is_frame(x):
+            x = self.encoding.encoded(frame_table(name, x, self.columns))
         array = real(backend, name, x, self.columns)
         shape = tuple(array.shape)
         if len(shape) < 2:
@@ -72,7 +113,7 @@ class Schema:
         case.
         """
         assert self.outputs is not None
-        array = real(backend, name, y, self.target_columns)
+        array = real(backend, name, self._codes(y, name), self.target_columns)
         shape, width = tuple(array.shape), self.outputs
         if shape[:1] != (rows,):
             raise ShapeError(f"{name}: expected {rows} rows, as many as x; got shape {shape}")
@@ -89,6 +130,14 @@ class Schema:
             if self.loss.pair is not None:
                 _check_probabilities(backend, name, result, self.loss.labels)
         return result
+
+    def _codes(self, y: object, name: str = "y") -> object:
+        """Return targets that are texts as int32 codes, their places among the classes; all else as it is."""
+        texts = label_texts(y, name) if self.classes else None
+        if texts is None:
+            return y
+        assert self.classes is not None
+        return class_codes(texts, list(self.classes), name)
 
     def _are_labels(self, shape: tuple[int, ...]) -> bool:
         return self.loss.labels and (len(shape) == 1 or (shape[1:] == (1,) and self.outputs != 1))
@@ -147,6 +196,20 @@ class Schema:
         labels = to_host(backend, whole.y) if whole.y.ndim == 1 else None
         kept, held = random.split(whole.rows, validation, seed, labels)
         return whole.take(backend, kept, ""), whole.take(backend, held, "validation ")
+
+
+def label_texts(y: Any, name: str = "y") -> np.ndarray | None:
+    """Return labels that are texts, (rows,): of an array, a list or a column; None for any others. Gaps: DataError."""
+    if hasattr(y, "to_numpy") and not is_frame(y):
+        texts = series_texts(y)
+    else:
+        array = isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "UO"
+        listed = array or isinstance(y, list | tuple)
+        texts = np.array(y, str) if listed and len(y) and all(isinstance(label, str) for label in y) else None
+    if texts is not None and not texts.astype(bool).all():
+        gaps = int(np.sum(texts == ""))
+        raise DataError(f"{name}: expected a value in every row; got {gaps} of {len(texts)} missing")
+    return texts
 
 
 def _weights(weight: Any, rows: int, backend: Backend, y: Array) -> np.ndarray | None:
