@@ -22,6 +22,7 @@ from portnn.core.step import Core
 from portnn.data import files
 from portnn.data.arrays import described
 from portnn.data.dataset import Dataset
+from portnn.data.mapped import mapping_of
 from portnn.data.schema import Schema
 from portnn.errors import ArgumentError, DivergenceError, NotFittedError
 from portnn.history import History
@@ -207,12 +208,14 @@ class NeuralNetwork:
             return run.history
 
     def prepared(self, x: object, y: object) -> tuple[Runtime, Dataset]:
-        """Return the state and the checked data that a fit would start from; nothing is changed."""
+        """Return the state and the checked data, in memory, that a fit would start from; nothing is changed."""
         schema, runtime = self._settled(x, y)
         with runtime.backend.scope():
             checked = schema.checked(runtime.backend, x, y)
             runtime = runtime.adapted_to(checked)
-            return runtime, runtime.dataset(checked)
+            dataset = runtime.dataset(checked)
+            assert isinstance(dataset, Dataset)
+            return runtime, dataset
 
     def step(self, x: object, y: object) -> Array:
         """Take one training step on a batch; return the loss before it, an unread 0-d array.
@@ -301,7 +304,15 @@ class NeuralNetwork:
 
     def _outputs(self, x: object, batch_size: int | None, check: bool) -> Array:
         rows = PREDICT_ROWS if batch_size is None else positive("batch_size", batch_size)
-        return self._built().forward(self._inputs(x, check), rows)
+        if mapping_of(x) is None:
+            return self._built().forward(self._inputs(x, check), rows)
+        mapped = self._schema.inputs(self._backend, x, stream=True)
+        parts = [
+            self._built().forward(self._inputs(mapped[start : min(start + rows, mapped.rows)], check))
+            for start in range(0, mapped.rows, rows)
+        ]
+        with self._backend.scope():
+            return self._backend.xp.concat(parts)
 
     def _home(self, x: object, result: Array) -> Any:
         if self._backend.owns(x) and self._backend.device_of(x) == self._backend.device:
@@ -315,7 +326,7 @@ class NeuralNetwork:
         """Return {"loss": ..., metric: ...} over the data, in inference mode; ``metrics`` as for ``fit``."""
         runtime = self._built()
         with self._backend.scope():
-            dataset = runtime.dataset(self._schema.checked(self._backend, x, y, sample_weight))
+            dataset = runtime.dataset(self._schema.checked(self._backend, x, y, sample_weight, stream=True))
             return runtime.evaluate(dataset, chosen(metrics, dataset.y.ndim == 1))
 
     # ---- what it holds

@@ -42,6 +42,7 @@ NN, CORE, DATA, PROOF = "portnn/nn", "portnn/core", "portnn/data", "portnn/equiv
 SAME = "portnn/namespaces"
 REPLAY = "tests/test_replay.py"
 TOLD = "tests/test_callbacks.py"
+MAPPED = "tests/test_mapped.py"
 TABLES = "tests/test_encoding.py"
 MEASURED = "tests/test_metrics.py"
 KILLED = "tests/test_checkpoint.py"
@@ -106,8 +107,8 @@ FAULTS = [
     Fault("standardising without weights", f"{CORE}/entry.py", "column_statistics(columns, data.weight)", "column_statistics(columns, None)", "tests/test_state.py"),
     Fault("standardising in float32", f"{CORE}/entry.py", 'place.asarray(block, "float64")', 'place.asarray(place.asarray(block, self._dtype), "float64")',
           "tests/test_state.py"),
-    Fault("columns of a frame by position", f"{DATA}/frames.py", "        labels = list(expected)\n", "", "tests/test_frames.py"),
-    Fault("gaps that are taken", f"{DATA}/frames.py", "    if gaps:", "    if False:", "tests/test_frames.py"),
+    Fault("columns of a frame by position", f"{DATA}/frames.py", "    return list(expected)\n", "    return labels\n", "tests/test_frames.py"),
+    Fault("gaps that are taken", f"{DATA}/frames.py", "    if gaps := column.null_count():", "    if False:", "tests/test_frames.py"),
     Fault("a label one too large", f"{DATA}/schema.py", "high >= width", "high > width", "tests/test_bad_input.py"),
     Fault("masked values that train", "portnn/backend.py", "isinstance(obj, np.ma.MaskedArray) and", "False and", "tests/test_bad_input.py"),
     # Random numbers
@@ -193,6 +194,11 @@ FAULTS = [
     Fault("a word among numbers that makes them texts", f"{DATA}/encoding.py", "2 * max(numbers, dates) <= len(there)", "max(numbers, dates) < len(there)", TABLES),
     Fault("labels that are texts in the order in which they come", f"{DATA}/schema.py", "classes = tuple(np.unique(texts).tolist())", "classes = tuple(dict.fromkeys(texts.tolist()))", "tests/test_frames.py"),
     Fault("frames learnt from the rows that are held out", f"{DATA}/schema.py", "if split else np.arange(table.rows)", "if False else np.arange(table.rows)", "tests/test_frames.py"),
+    # Mapped data
+    Fault("a map read in the order of the file", f"{DATA}/mapped.py", "slice(start, stop) if places is None else chosen", "slice(start, stop)", MAPPED),
+    Fault("a map of which other rows are held out", f"{DATA}/mapped.py", "self._index[index])\n\n", "index)\n\n", MAPPED),
+    Fault("pages given back that are the only copy", f"{DATA}/mapped.py", 'map_of.mode in ("r", "r+") and ', "", MAPPED),
+    Fault("the last batch of a map twice", f"{DATA}/mapped.py", "coming = pool.submit(read, start)", "coming = pool.submit(read, min(start, self.rows - size))", MAPPED),
     # Callbacks and checkpoints
     Fault("early stopping: the last epoch's weights", "portnn/callbacks.py", "            self.run.runtime.assign(self._weights)\n", "            pass\n", TOLD),
     Fault("early stopping: buffers left behind", "portnn/callbacks.py", "runtime.parameters() | runtime.buffers()", "runtime.parameters()", TOLD),

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import planted_faults
 import pytest
 
 import portnn
@@ -195,3 +196,9 @@ def test_documents_name_files_that_exist():
             r"`((?:portnn|backends|tests|examples|benchmarks)/[\w./]*)`", (ROOT / document).read_text()
         ):
             assert (ROOT / path).exists(), f"{document}: {path}"
+
+
+def test_each_planted_fault_has_its_place():
+    """python tests/planted_faults.py plants them; a text that is no longer there, once, plants nothing."""
+    for fault in planted_faults.FAULTS:
+        assert (ROOT / fault.file).read_text().count(fault.text) == 1, fault.description

@@ -9,6 +9,7 @@ from portnn.core.step import Core
 from portnn.data.arrays import check_finite, to_host
 from portnn.data.dataset import Checked, column_statistics
 from portnn.data.frames import Names
+from portnn.data.mapped import Mapped
 from portnn.errors import DataError
 from portnn.nn.layer import Layer
 from portnn.types import Array
@@ -81,11 +82,16 @@ def learnt(core: Core, backend: Backend, data: Checked) -> dict[str, np.ndarray]
     for i, layer in enumerate(core.architecture.layers):
         if not layer.fitted_to:
             continue
-        columns = to_host(backend, getattr(data, layer.fitted_to))
+        columns = getattr(data, layer.fitted_to)
         if data.rows < 2:
             raise DataError("x: expected at least two rows to learn mean and deviation from; got 1")
-        check_finite(get_backend("numpy"), layer.fitted_to, columns, "float64", data.columns)
-        if layer.fitted_to == "y":  # which is in the network's dtype, as outputs are
+        columns = columns if isinstance(columns, Mapped) else to_host(backend, columns)
+        for start in range(0, data.rows, ROWS):
+            block = columns[start : min(start + ROWS, data.rows)]
+            check_finite(get_backend("numpy"), layer.fitted_to, block, "float64", data.columns, start)
+        if layer.fitted_to == "y" and not isinstance(
+            columns, Mapped
+        ):  # which is in the network's dtype, as outputs are
             _check_resolved(columns)
         fitted = layer.fitted(*column_statistics(columns, data.weight))
         buffers |= {e.name: fitted[e.key].reshape(e.shape) for e in core.buffers.entries if e.layer == i}

@@ -19,6 +19,7 @@ from portnn.core.entry import Entry, learnt
 from portnn.core.step import Core, State
 from portnn.data.dataset import Checked, Dataset, Source
 from portnn.data.frames import Names
+from portnn.data.mapped import Mapped, Streamed
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.metrics import Metric
 from portnn.nn import random, registry
@@ -168,12 +169,18 @@ class Runtime:
         """Return x, of the backend or of NumPy, as the core takes it; ``check`` refuses NaN and infinity."""
         return self._computes.settled(self._entry(x, name, check, columns))
 
-    def dataset(self, data: Checked) -> Dataset:
-        """Return checked data as the core takes them. Raises DataError for what is not finite."""
-        x = self.inputs(data.x, True, f"{data.name}x", data.columns)
+    def dataset(self, data: Checked) -> Source:
+        """Return checked data as the core takes them, or as it will, where they are mapped and read batch by batch.
+
+        Raises DataError for what is not finite.
+        """
+        check = partial(self.inputs, check=True, name=f"{data.name}x", columns=data.columns)
         weight = data.row_weights(self.core.loss.mean)
         y = self._computes.settled(data.y)
-        return Dataset(x, y, None if weight is None else self.backend.asarray(weight, self.dtype))
+        weights = None if weight is None else self.backend.asarray(weight, self.dtype)
+        if isinstance(data.x, Mapped):
+            return Streamed(data.x, y, weights, check, self.backend.to_numpy, self.backend.scope)
+        return Dataset(check(data.x), y, weights)
 
     def batch(self, x: Array, y: Array) -> Batch:
         """Return checked x and y as one batch, their values unseen."""

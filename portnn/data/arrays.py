@@ -62,13 +62,15 @@ def to_host(backend: Backend, array: Array) -> np.ndarray:
     return backend.to_numpy(array) if backend.owns(array) else host_array(array)
 
 
-def check_finite(backend: Backend, argument: str, array: Array, dtype: str, columns: Names = None) -> None:
-    """Raise DataError, with the place, for NaN or infinity in an array on the backend."""
+def check_finite(
+    backend: Backend, argument: str, array: Array, dtype: str, columns: Names = None, first: int = 0
+) -> None:
+    """Raise DataError, with the place, for NaN or infinity in an array on the backend, of which row 0 is ``first``."""
     xp = backend.xp
     if bool(xp.all(xp.isfinite(array))):
         return
     host = backend.to_numpy(array)
     row, *column = (int(i) for i in np.argwhere(~np.isfinite(host))[0])
-    place = f"row {row}" + (f", column {columns[column[0]]!r}" if columns and column else "")
+    place = f"row {first + row}" + (f", column {columns[column[0]]!r}" if columns and column else "")
     place += f", column {', '.join(map(str, column))}" if column and not columns else ""
     raise DataError(f"{argument}: expected finite numbers within {dtype}'s range; got NaN or infinity in {place}")

@@ -8,6 +8,7 @@ import numpy as np
 
 from portnn.backend import Backend
 from portnn.data.frames import Names
+from portnn.data.mapped import Mapped
 from portnn.errors import DataError
 from portnn.types import Array, Batch, Namespace
 
@@ -35,6 +36,8 @@ class Checked:
         """Return the rows of the given indices, under another name."""
 
         def taken(array: Array) -> Array:
+            if isinstance(array, Mapped):
+                return array.take(index)
             on_host = isinstance(array, np.ndarray)
             return array[index] if on_host else backend.xp.take(array, backend.asarray(index), axis=0)
 
@@ -55,6 +58,10 @@ class Checked:
 
 class Source(Protocol):
     """Where training takes its batches from: arrays in memory (Dataset), or whatever else can give them in an order."""
+
+    @property
+    def y(self) -> Array:
+        """The targets, on the backend."""
 
     @property
     def rows(self) -> int:
@@ -93,22 +100,26 @@ class Dataset:
 
 
 def column_statistics(
-    x: np.ndarray, weight: np.ndarray | None = None, block: int = 4096
+    x: np.ndarray | Mapped, weight: np.ndarray | None = None, block: int = 4096
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (mean, rest, standard deviation) of each column, in float64, each row counted ``weight`` times.
 
     The mean is ``mean + rest``, with ``mean`` of 24 bits; the deviation is 1 where a column never varies. Two passes
     over blocks of rows, on the host: the same bits for every backend, and no float64 copy of x.
     """
-    x = x.reshape(x.shape[0], -1)
     w = np.ones(x.shape[0]) if weight is None else weight / weight.max()
-    blocks = [(slice(i, i + block), w[i : i + block, None]) for i in range(0, x.shape[0], block)]
+    blocks = [(slice(i, min(i + block, len(w))), w[i : i + block, None]) for i in range(0, len(w), block)]
     total = w.sum()
+
+    def flat(rows: slice) -> np.ndarray:
+        return x[rows].reshape(rows.stop - rows.start, -1)
+
     # Seen from a row that counts: at an offset of 1e9 a sum of squares would lose what varies.
-    origin = x[np.argmax(w > 0)].astype(np.float64)
-    shift = sum(np.sum((x[rows] - origin) * v, axis=0) for rows, v in blocks) / total
+    first = int(np.argmax(w > 0))
+    origin = flat(slice(first, first + 1))[0].astype(np.float64)
+    shift = sum(np.sum((flat(rows) - origin) * v, axis=0) for rows, v in blocks) / total
     mean = origin + shift
-    variance = sum(np.sum(((x[rows] - origin) - shift) ** 2 * v, axis=0) for rows, v in blocks) / total
+    variance = sum(np.sum(((flat(rows) - origin) - shift) ** 2 * v, axis=0) for rows, v in blocks) / total
     # What differs by a few units in the last place is a constant that was computed in several ways.
     constant = variance <= (4.0 * np.finfo(np.float64).eps * np.abs(mean)) ** 2
     fraction, exponent = np.frexp(mean)

@@ -12,6 +12,7 @@ from portnn.data.arrays import check_finite, kind, real, to_host
 from portnn.data.dataset import Checked
 from portnn.data.encoding import Encoding
 from portnn.data.frames import Names, frame_table, is_frame, names_of, series_texts
+from portnn.data.mapped import Mapped, mapping_of
 from portnn.data.tables import class_codes
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.nn import random
@@ -89,11 +90,11 @@ class Schema:
 
     # ---- one array at a time
 
-    def inputs(self, backend: Backend, x: object, name: str = "x") -> Array:
-        """Return x, (rows, \\*features), of any dtype, on the backend or the host."""
+    def inputs(self, backend: Backend, x: object, name: str = "x", stream: bool = False) -> Array:
+        """Return x, (rows, \\*features), of any dtype, on the backend or the host; to ``stream`` a map, as Mapped."""
         if self.encoding is not None and is_frame(x):
             x = self.encoding.encoded(frame_table(name, x, self.columns))
-        array = real(backend, name, x, self.columns)
+        array: Any = (_mapped(x) if stream else None) or real(backend, name, x, self.columns)
         shape = tuple(array.shape)
         if len(shape) < 2:
             raise ShapeError(
@@ -168,10 +169,17 @@ class Schema:
     # ---- whole sets
 
     def checked(
-        self, backend: Backend, x: Any, y: Any, sample_weight: object = None, name: str = "", check: bool = True
+        self,
+        backend: Backend,
+        x: Any,
+        y: Any,
+        sample_weight: object = None,
+        name: str = "",
+        check: bool = True,
+        stream: bool = False,
     ) -> Checked:
         """Return data whose shapes, kinds and (with ``check``) targets are right; ``name`` begins names in messages."""
-        inputs = self.inputs(backend, x, f"{name}x")
+        inputs = self.inputs(backend, x, f"{name}x", stream)
         rows = int(inputs.shape[0])
         targets = self.targets(backend, y, rows, check, f"{name}y")
         return Checked(inputs, targets, _weights(sample_weight, rows, backend, targets), self.columns, name)
@@ -180,13 +188,13 @@ class Schema:
         self, backend: Backend, x: object, y: object, sample_weight: object, validation: Any, seed: int
     ) -> tuple[Checked, Checked | None]:
         """Return the data to train on and those to validate on: a pair of its own, or a share of the rows, held out."""
-        whole, validation = self.checked(backend, x, y, sample_weight), plain(validation)
+        whole, validation = self.checked(backend, x, y, sample_weight, stream=True), plain(validation)
         if validation is None:
             return whole, None
         if isinstance(validation, tuple | list):
             if len(validation) != 2:
                 raise ArgumentError(f"validation: expected (x, y) or a share; got {len(validation)} items")
-            return whole, self.checked(backend, validation[0], validation[1], name="validation ")
+            return whole, self.checked(backend, validation[0], validation[1], name="validation ", stream=True)
         if type(validation) is not float or not 0.0 < validation < 1.0 or whole.rows < 2:
             found = repr(validation) if isinstance(validation, int | float | str) else type(validation).__name__
             raise ArgumentError(
@@ -196,6 +204,11 @@ class Schema:
         labels = to_host(backend, whole.y) if whole.y.ndim == 1 else None
         kept, held = random.split(whole.rows, validation, seed, labels)
         return whole.take(backend, kept, ""), whole.take(backend, held, "validation ")
+
+
+def _mapped(x: Any) -> Mapped | None:
+    """Return the rows of an array that shows a memory map."""
+    return Mapped(x) if mapping_of(x) is not None and kind(x) in ("bool", "int", "float") else None
 
 
 def label_texts(y: Any, name: str = "y") -> np.ndarray | None:
