@@ -195,10 +195,10 @@ FAULTS = [
     Fault("labels that are texts in the order in which they come", f"{DATA}/schema.py", "classes = tuple(np.unique(texts).tolist())", "classes = tuple(dict.fromkeys(texts.tolist()))", "tests/test_frames.py"),
     Fault("frames learnt from the rows that are held out", f"{DATA}/schema.py", "if split else np.arange(table.rows)", "if False else np.arange(table.rows)", "tests/test_frames.py"),
     # Mapped data
-    Fault("a map read in the order of the file", f"{DATA}/mapped.py", "slice(start, stop) if places is None else chosen", "slice(start, stop)", MAPPED),
+    Fault("a map read in the order of the file", f"{DATA}/mapped.py", "x = self._entered(places[start:stop])", "x = self._entered(np.arange(start, stop))", MAPPED),
     Fault("a map of which other rows are held out", f"{DATA}/mapped.py", "self._index[index])\n\n", "index)\n\n", MAPPED),
-    Fault("pages given back that are the only copy", f"{DATA}/mapped.py", 'map_of.mode in ("r", "r+") and ', "", MAPPED),
-    Fault("the last batch of a map twice", f"{DATA}/mapped.py", "coming = pool.submit(read, start)", "coming = pool.submit(read, min(start, self.rows - size))", MAPPED),
+    Fault("the file where a map holds what was written", f"{DATA}/mapped.py", 'root.mode not in ("r", "r+") or ', "", MAPPED),
+    Fault("rows of a map at the wrong place", f"{DATA}/mapped.py", "root.offset % mmap.ALLOCATIONGRANULARITY", "0", MAPPED),
     # Callbacks and checkpoints
     Fault("early stopping: the last epoch's weights", "portnn/callbacks.py", "            self.run.runtime.assign(self._weights)\n", "            pass\n", TOLD),
     Fault("early stopping: buffers left behind", "portnn/callbacks.py", "runtime.parameters() | runtime.buffers()", "runtime.parameters()", TOLD),

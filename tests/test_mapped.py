@@ -4,16 +4,11 @@ import numpy as np
 import pytest
 
 from portnn import DataError, Dropout, Flatten, NeuralNetwork, Standardize
-from portnn.data import mapped
+from portnn.backend import host_array
 from portnn.data.mapped import Mapped, mapping_of
 
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.standard_normal((100, 5)), RNG.integers(0, 3, 100)
-
-
-@pytest.fixture(autouse=True)
-def _pages_given_back_often(monkeypatch):
-    monkeypatch.setattr(mapped, "_KEPT", 100)
 
 
 def on_disk(folder, x=X, name="x.npy"):
@@ -42,7 +37,7 @@ def test_the_same_bits_as_from_memory(backend, dtype, tmp_path):
     np.testing.assert_array_equal(one.predict_classes(there), other.predict_classes(x))
     assert one.evaluate(there, LABELS) == other.evaluate(x, LABELS)
     one.step(there[:10], LABELS[:10]), other.step(x[:10], LABELS[:10])
-    np.testing.assert_array_equal(one.forward(there), other.forward(x))
+    np.testing.assert_array_equal(host_array(one.forward(there)), host_array(other.forward(x)))
     assert one.fingerprint() == other.fingerprint()
 
 
@@ -120,12 +115,26 @@ def test_what_was_written_into_a_copy_on_write_map_stays(tmp_path):
     assert (written == 2.0).all()
 
 
-def test_an_error_while_a_batch_ahead_is_read_ends_well(tmp_path):
-    one = net()
+def test_a_file_that_is_gone_or_cut_off(tmp_path):
+    """What was opened stays there; what is no longer in it is refused, where reading the map would end the process."""
+    there = on_disk(tmp_path)
+    rows = Mapped(there)
+    (tmp_path / "x.npy").rename(tmp_path / "y.npy")
+    np.testing.assert_array_equal(rows[np.array([5, 6, 99, 0])], X[[5, 6, 99, 0]])
+    np.testing.assert_array_equal(Mapped(there)[3:5], X[3:5])  # no file of that name: through the map
+    with open(tmp_path / "y.npy", "r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(DataError, match="x: expected the whole file of a memory map; it was cut off"):
+        rows[50:60]
 
-    def stop(network, event):
-        raise ValueError("mine")
 
-    with pytest.raises(ValueError, match="mine"):
-        one.fit(on_disk(tmp_path), LABELS, epochs=5, callbacks=[stop])
-    assert one.epoch_count == 1
+@pytest.mark.parametrize("view", [slice(7, 60), slice(None, None, 3)])
+def test_parts_of_a_map(view, tmp_path):
+    """Rows from the middle of the file on, at an offset; with gaps between them they are read through the map."""
+    with open(tmp_path / "raw", "wb") as file:
+        file.write(b"\0" * 5000 + X.tobytes())
+    there = np.memmap(tmp_path / "raw", np.float64, "r", 5000, X.shape)
+    rows = Mapped(np.asarray(there)[view])
+    np.testing.assert_array_equal(rows[2:9], X[view][2:9])
+    rows.expect(np.array([3, 1]))
+    np.testing.assert_array_equal(rows[np.array([3, 1])], X[view][[3, 1]])

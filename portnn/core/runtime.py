@@ -179,7 +179,7 @@ class Runtime:
         y = self._computes.settled(data.y)
         weights = None if weight is None else self.backend.asarray(weight, self.dtype)
         if isinstance(data.x, Mapped):
-            return Streamed(data.x, y, weights, check, self.backend.to_numpy, self.backend.scope)
+            return Streamed(data.x, y, weights, check, self.backend.to_numpy)
         return Dataset(check(data.x), y, weights)
 
     def batch(self, x: Array, y: Array) -> Batch:

@@ -1,9 +1,13 @@
-"""Data that do not fit into memory: rows of a memory-mapped array, read as they are asked for, a batch ahead."""
+"""Data that do not fit into memory: rows of a memory-mapped array, read from the file as they are asked for.
+
+While a batch is computed the system reads the next one, as it is told to. A thread of our own would do so too, and was
+slower: for each row it waits for Python's lock, and it keeps a core from the products (benchmarks/mapped.py).
+"""
 
 import mmap
+import os
+import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +15,6 @@ import numpy as np
 
 from portnn.errors import DataError
 from portnn.types import Array, Batch, Namespace
-
-_KEPT = 4 << 20
-"""Bytes that are read before the pages of a map are given back: with one row the system maps 64 KiB around it."""
 
 
 def mapping_of(array: object) -> np.memmap | None:
@@ -25,28 +26,76 @@ def mapping_of(array: object) -> np.memmap | None:
     return None
 
 
+def _file_of(array: np.ndarray) -> tuple[int, int] | None:
+    """Return a file descriptor and the place of the first row, of rows that lie one after the other in a file.
+
+    None for others, for a map that may have been written to without reaching the file, and where there is no file.
+    """
+    root = mapping_of(array)
+    if root is None or root.mode not in ("r", "r+") or not array.flags.c_contiguous or not hasattr(os, "preadv"):
+        return None
+    try:
+        file = os.open(root.filename, os.O_RDONLY)  # type: ignore[arg-type]
+    except (OSError, TypeError):
+        return None
+    base = np.frombuffer(root._mmap, np.uint8).ctypes.data  # type: ignore[attr-defined]
+    mapped_from = root.offset - root.offset % mmap.ALLOCATIONGRANULARITY
+    return file, mapped_from + array.ctypes.data - base
+
+
+def _read(file: int, rows: np.ndarray, place: int) -> None:
+    """Fill rows from a file. Raises DataError for one that has become shorter."""
+    view: Any = memoryview(rows.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+    while view:
+        count = os.preadv(file, [view], place)
+        if not count:
+            raise DataError("x: expected the whole file of a memory map; it was cut off while it was read")
+        view, place = view[count:], place + count
+
+
 class Mapped:
-    """Rows of a memory-mapped array, (rows, \\*features), or of those that an index chooses among them."""
+    """Rows of a memory-mapped array, (rows, \\*features), or of those that an index chooses among them.
+
+    They are read from the file: what is read through a map stays in the process, page by page.
+    """
 
     def __init__(self, array: np.ndarray, index: np.ndarray | None = None) -> None:
         """Take an array that shows a memory map, and which of its rows count."""
         self._array, self._index = array, index
         self.rows = len(array) if index is None else len(index)
         self.shape, self.ndim, self.dtype = (self.rows, *array.shape[1:]), array.ndim, array.dtype
-        map_of = mapping_of(array)
-        # In a map that may be written to without reaching the file, pages that are given back lose what was written.
-        giving = map_of is not None and map_of.mode in ("r", "r+") and hasattr(mmap, "MADV_DONTNEED")
-        self._mmap: Any = map_of._mmap if map_of is not None and giving else None  # type: ignore[attr-defined]
-        self._read = 0
+        self._file = _file_of(array)
+        if self._file is not None:
+            weakref.finalize(self, os.close, self._file[0])
 
-    def __getitem__(self, rows: slice | np.ndarray | int) -> np.ndarray:
-        """Return rows as an array in memory, and now and then give the pages back that they were on."""
-        found = np.array(self._array[rows if self._index is None else self._index[rows]])
-        self._read += found.nbytes
-        if self._mmap is not None and self._read > _KEPT:
-            self._mmap.madvise(mmap.MADV_DONTNEED)
-            self._read = 0
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Return rows as an array in memory."""
+        chosen = self._chosen(rows)
+        if self._file is None:
+            return np.array(self._array[chosen])
+        found = np.empty((len(chosen), *self.shape[1:]), self.dtype)
+        for first, last, place in self._runs(chosen):
+            _read(self._file[0], found[first:last], place)
         return found
+
+    def expect(self, rows: slice | np.ndarray) -> None:
+        """Let the system read rows that will be asked for, meanwhile, where it can."""
+        if self._file is not None and hasattr(os, "posix_fadvise"):
+            size = self._array.strides[0]
+            for first, last, place in self._runs(self._chosen(rows)):
+                os.posix_fadvise(self._file[0], place, (last - first) * size, os.POSIX_FADV_WILLNEED)
+
+    def _chosen(self, rows: slice | np.ndarray) -> np.ndarray:
+        chosen: np.ndarray = np.arange(self.rows)[rows] if self._index is None else self._index[rows]
+        return chosen
+
+    def _runs(self, chosen: np.ndarray) -> Iterator[tuple[int, int, int]]:
+        """Yield (first, last, place in the file) of rows that follow each other there."""
+        assert self._file is not None
+        steps = (np.flatnonzero(np.diff(chosen) != 1) + 1).tolist()
+        for first, last in zip([0, *steps], [*steps, len(chosen)], strict=True):
+            if last > first:
+                yield first, last, self._file[1] + int(chosen[first]) * self._array.strides[0]
 
     def take(self, index: np.ndarray) -> "Mapped":
         """Return some of the rows, unread."""
@@ -59,7 +108,7 @@ class Mapped:
 
 @dataclass(frozen=True)
 class Streamed:
-    """A source of mapped rows: each batch is read, cast and checked in a thread while the one before it is computed."""
+    """A source of mapped rows: each batch is read, cast and checked when its turn comes."""
 
     x: Mapped
     y: Array
@@ -67,8 +116,6 @@ class Streamed:
     enter: Callable[[np.ndarray], Array]
     """From rows on the host to those that the core takes; refuses what is not finite."""
     to_numpy: Callable[[Array], np.ndarray]
-    scope: Callable[[], AbstractContextManager[Any]]
-    """The context of the library, which each thread enters for itself."""
 
     @property
     def rows(self) -> int:
@@ -76,29 +123,20 @@ class Streamed:
 
     def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
-        places = None if order is None else self.to_numpy(order)
-
-        def read(start: int) -> Batch:
+        places = np.arange(self.rows) if order is None else self.to_numpy(order)
+        for start in range(0, self.rows, size):
             stop = min(start + size, self.rows)
             scale = 1.0 / (stop - start) if mean else 1.0
 
-            def rows(array: Array) -> Array:
+            def rows(array: Array, start: int = start, stop: int = stop) -> Array:
                 return array[start:stop, ...] if order is None else xp.take(array, order[start:stop], axis=0)
 
-            chosen = np.arange(start, stop) if places is None else places[start:stop]
-            with self.scope():
-                x = self._entered(self.x[slice(start, stop) if places is None else chosen], chosen)
-                return x, rows(self.y), scale if self.weight is None else rows(self.weight) * scale
+            x = self._entered(places[start:stop])
+            self.x.expect(places[stop : stop + size])
+            yield x, rows(self.y), scale if self.weight is None else rows(self.weight) * scale
 
-        with ThreadPoolExecutor(1, "portnn-read") as pool:
-            coming = pool.submit(read, 0)
-            for start in range(size, self.rows + size, size):
-                batch = coming.result()
-                if start < self.rows:
-                    coming = pool.submit(read, start)
-                yield batch
-
-    def _entered(self, x: np.ndarray, rows: np.ndarray) -> Array:
+    def _entered(self, rows: np.ndarray) -> Array:
+        x = self.x[rows]
         try:
             return self.enter(x)
         except DataError:
