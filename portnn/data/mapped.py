@@ -4,7 +4,6 @@ While a batch is computed the system reads the next one, as it is told to. A thr
 slower: for each row it waits for Python's lock, and it keeps a core from the products (benchmarks/mapped.py).
 """
 
-import mmap
 import os
 import weakref
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from portnn.types import Array, Batch, Namespace
 def mapping_of(array: object) -> np.memmap | None:
     """Return the memory map that an array shows, of whatever shape and slices; None for an array in memory."""
     while isinstance(array, np.ndarray):
-        if isinstance(array, np.memmap) and isinstance(array._mmap, mmap.mmap):  # type: ignore[attr-defined]
+        if isinstance(array, np.memmap) and array._mmap is not None:  # type: ignore[attr-defined]
             return array
         array = array.base
     return None
@@ -31,6 +30,8 @@ def _file_of(array: np.ndarray) -> tuple[int, int] | None:
 
     None for others, for a map that may have been written to without reaching the file, and where there is no file.
     """
+    import mmap
+
     root = mapping_of(array)
     if root is None or root.mode not in ("r", "r+") or not array.flags.c_contiguous or not hasattr(os, "preadv"):
         return None
