@@ -62,7 +62,8 @@ class Schema:
         if self.features is not None or not is_frame(x):
             return schema
         table = frame_table("x", x, columns)
-        labels = label_texts(y) if classes else (np.asarray(y) if self.loss.labels and np.ndim(y) == 1 else None)
+        labels = label_texts(y) if classes else host_array(y) if self.loss.labels else None
+        labels = labels if labels is not None and labels.ndim == 1 else None
         split = isinstance(share, float) and 0.0 < share < 1.0 and table.rows > 1
         kept = random.split(table.rows, share, seed, labels)[0] if split else np.arange(table.rows)
         encoding, left = Encoding.learnt(table, list(table.columns), kept)
