@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from click.testing import CliRunner
+from small_data import is_behind, ours
 
-from portnn.cli import main as portnn
 from portnn.data.readers import read_csv
 from portnn.nn import random
 
@@ -88,12 +87,6 @@ def write(path: Path, columns: Rows) -> None:
         csv.writer(file).writerows([list(columns), *zip(*columns.values(), strict=True)])
 
 
-def ours(path: Path, target: str, seed: int) -> float:
-    """Return the accuracy that ``portnn train`` prints for the raw table."""
-    result = CliRunner().invoke(portnn, ["train", str(path), "--target", target, "--seed", str(seed)])
-    return float(next(line.split()[1] for line in result.stdout.splitlines() if line.startswith("accuracy")))
-
-
 def theirs(path: Path, target: str, held: np.ndarray, seed: int) -> float:
     """Return the accuracy of scikit-learn's pipeline on the same rows: gaps filled, texts one-hot, dates as days."""
     import pandas as pd
@@ -119,7 +112,7 @@ def theirs(path: Path, target: str, held: np.ndarray, seed: int) -> float:
 
 
 def main(seeds: int) -> int:
-    behind = []
+    behind: list[str] = []
     for name, make in TABLES.items():
         scores: list[tuple[float, float]] = []
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -131,12 +124,8 @@ def main(seeds: int) -> int:
                 labels = np.unique(read_csv(path).columns[target], return_inverse=True)[1]
                 _, held = random.split(len(labels), 0.2, seed, labels)
                 scores.append((ours(path, target, seed), theirs(path, target, held, seed)))
-        values = np.array(scores)
-        means, errors = values.mean(axis=0), values.std(axis=0, ddof=1) / seeds**0.5
-        print(f"{name:<14} portnn {means[0]:.3f} +- {errors[0]:.3f}   scikit-learn {means[1]:.3f} +- {errors[1]:.3f}")
-        if means[0] < means[1] - np.hypot(*errors):
-            behind.append(name)
-    print(f"behind: {', '.join(behind) or 'nowhere'}")
+        behind += is_behind(name, np.array(scores))
+    print(f"behind by more than one standard error: {', '.join(behind) or 'none'}")
     return 1 if behind else 0
 
 

@@ -7,7 +7,7 @@ True ends the training. The network is whole and usable there: it may be saved, 
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass
+from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,7 +15,7 @@ from portnn.data.files import write_atomically
 from portnn.errors import ArgumentError
 from portnn.history import Event
 from portnn.nn.schedules import Schedule
-from portnn.options import Plain, between, choose, positive
+from portnn.options import Plain, between, choose, plain, positive
 from portnn.training import Run
 
 Network: TypeAlias = Any
@@ -33,8 +33,10 @@ class Callback(metaclass=Plain):
     """The fit, from its beginning on."""
 
     def begin(self, network: Network, run: Run) -> None:
-        """Be told of the fit before it starts; what cannot be done is refused here."""
+        """Be told of the fit before it starts: what cannot be done is refused, what is remembered forgotten."""
         self.run = run
+        if is_dataclass(self):
+            self.state = replace(self).state  # type: ignore[unreachable]
 
     def epoch(self, network: Network, event: Event) -> bool | None:
         """Be told of an epoch; True ends the training."""
@@ -219,5 +221,5 @@ class Callbacks:
 
     def _tell(self, functions: Sequence[Any], event: Event) -> None:
         for function in functions:
-            if function(self._network, event) is True:
+            if plain(function(self._network, event)) is True:
                 self._run.ended = True

@@ -199,7 +199,11 @@ FAULTS = [
     Fault("a map of which other rows are held out", f"{DATA}/mapped.py", "self._index[index])\n\n", "index)\n\n", MAPPED),
     Fault("the file where a map holds what was written", f"{DATA}/mapped.py", 'root.mode not in ("r", "r+") or ', "", MAPPED),
     Fault("rows of a map at the wrong place", f"{DATA}/mapped.py", "root.offset % mmap.ALLOCATIONGRANULARITY", "0", MAPPED),
+    Fault("a map of which another file has the name", f"{DATA}/mapped.py", "if _inode_at(base) != os.fstat(file).st_ino:", "if False:", MAPPED),
     # Callbacks and checkpoints
+    Fault("callbacks that remember the training before", "portnn/callbacks.py", "self.state = replace(self).state", "pass", TOLD),
+    Fault("NumPy's True that ends nothing", "portnn/callbacks.py", "if plain(function(self._network, event)) is True:", "if function(self._network, event) is True:", TOLD),
+    Fault("a split of its own for what is learnt", f"{DATA}/schema.py", "random.split(table.rows, share, seed, labels)", "random.split(table.rows, share, seed)", "tests/test_frames.py"),
     Fault("early stopping: the last epoch's weights", "portnn/callbacks.py", "            self.run.runtime.assign(self._weights)\n", "            pass\n", TOLD),
     Fault("early stopping: buffers left behind", "portnn/callbacks.py", "runtime.parameters() | runtime.buffers()", "runtime.parameters()", TOLD),
     Fault("a plateau that counts from the last epoch", "portnn/callbacks.py", "        self._waited += 1\n        return False", "        self._best = value\n        self._waited += 1\n        return False", TOLD),

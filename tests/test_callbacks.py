@@ -160,6 +160,22 @@ def test_the_best_epoch_of_a_training_is_put_back(backend):
     assert one.epoch_count == len(losses)
 
 
+def test_a_callback_of_two_trainings_begins_anew():
+    """What it waited for, and the weights that it kept, are those of one training."""
+    both, one, other = EarlyStopping("loss", patience=2), net(optimizer=SGD(0.1)), net(optimizer=SGD(0.1))
+    for network, stopping in ((one, [both, both]), (other, [EarlyStopping("loss", patience=2) for _ in range(2)])):
+        network.fit(X, Y, epochs=3, callbacks=stopping[:1])
+        network.set_parameters({name: value + 1.0 for name, value in network.parameters.items()})
+        network.fit(X, Y, epochs=3, callbacks=stopping[1:])
+    assert one.history.loss == other.history.loss
+    assert one.fingerprint() == other.fingerprint()
+
+
+def test_numpys_true_ends_it_too():
+    history = net().fit(X, Y, epochs=9, callbacks=[lambda network, event: np.float64(event.epoch) > 1])
+    assert len(history.loss) == 2
+
+
 def test_csv_logger(tmp_path):
     path, one = tmp_path / "log.csv", net()
     options = {"epochs": 3, "validation": (X, Y), "metrics": ["mae"], "callbacks": [CSVLogger(path)]}

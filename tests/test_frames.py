@@ -233,6 +233,31 @@ def test_only_rows_that_stay_are_learnt_from():
     assert dict(zip(text.values, text.shares, strict=True)) == x["t"][kept].value_counts(normalize=True).to_dict()
 
 
+@pytest.mark.parametrize("kind", ["labels", "one column", "texts", "probability", "one-hot", "texts of two classes"])
+def test_what_is_learnt_from_is_what_stays_whatever_the_targets_are(kind):
+    """One split: classes give their shares where the loss takes labels, rows at random elsewhere."""
+    from unittest.mock import patch
+
+    from portnn.nn import random
+
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame({"n": [None, *np.arange(1.0, 24.0) ** 2]})
+    y = np.array([0] * 17 + [1] * 7)
+    output, loss = (
+        ("sigmoid", "binary_cross_entropy") if kind.endswith(("ty", "classes")) else ("softmax", "cross_entropy")
+    )
+    targets = {
+        "labels": y, "one column": y[:, None], "texts": np.array(["no", "yes"])[y], "probability": y * 1.0,
+        "one-hot": np.eye(2)[y], "texts of two classes": np.array(["no", "yes"])[y],
+    }[kind]  # fmt: skip
+    one = NeuralNetwork(Standardize(), 4, 1 if output == "sigmoid" else 2, output=output, loss=loss, seed=0)
+    with patch.object(random, "split", wraps=random.split) as split:
+        one.fit(x, targets, validation=0.5)
+    (learnt, _), (kept, _) = (random.split(*call.args) for call in split.call_args_list)
+    np.testing.assert_array_equal(learnt, kept)
+    assert one._schema.encoding.columns[0].fill == x["n"][kept].median()
+
+
 @pytest.mark.parametrize("kind", ["list", "object", "text", "series", "category", "polars"])
 def test_labels_that_are_texts(kind):
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")

@@ -122,6 +122,8 @@ def test_a_file_that_is_gone_or_cut_off(tmp_path):
     (tmp_path / "x.npy").rename(tmp_path / "y.npy")
     np.testing.assert_array_equal(rows[np.array([5, 6, 99, 0])], X[[5, 6, 99, 0]])
     np.testing.assert_array_equal(Mapped(there)[3:5], X[3:5])  # no file of that name: through the map
+    np.save(tmp_path / "x.npy", X + 1.0)  # another file of that name
+    np.testing.assert_array_equal(Mapped(there)[3:5], X[3:5])
     with open(tmp_path / "y.npy", "r+b") as file:
         file.truncate(1000)
     with pytest.raises(DataError, match="x: expected the whole file of a memory map; it was cut off"):

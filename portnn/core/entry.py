@@ -89,10 +89,8 @@ def learnt(core: Core, backend: Backend, data: Checked) -> dict[str, np.ndarray]
         for start in range(0, data.rows, ROWS):
             block = columns[start : min(start + ROWS, data.rows)]
             check_finite(get_backend("numpy"), layer.fitted_to, block, "float64", data.columns, start)
-        if layer.fitted_to == "y" and not isinstance(
-            columns, Mapped
-        ):  # which is in the network's dtype, as outputs are
-            _check_resolved(columns)
+        if layer.fitted_to == "y":  # which is in the network's dtype, as outputs are
+            _check_resolved(to_host(backend, data.y))
         fitted = layer.fitted(*column_statistics(columns, data.weight))
         buffers |= {e.name: fitted[e.key].reshape(e.shape) for e in core.buffers.entries if e.layer == i}
     return buffers

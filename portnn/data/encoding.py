@@ -150,6 +150,12 @@ def _days(text: str) -> float | None:
         return None
 
 
+def is_plain(table: Table, names: Sequence[str]) -> bool:
+    """Return whether columns are numbers without gaps, in whatever rows: they need no encoding."""
+    columns = [table.columns[name] for name in names]
+    return all(c.dtype.kind in "biu" or (c.dtype.kind == "f" and not np.isnan(c).any()) for c in columns)
+
+
 def _places(table: Table, name: str, rows: np.ndarray | None = None) -> Place:
     return lambda row: f"{table.source}, {table.place(row if rows is None else int(rows[row]))}, column {name!r}"
 
@@ -168,11 +174,6 @@ class Encoding:
         if not kept:
             raise DataError(f"{table.source}: expected columns to learn from; got texts that differ in most rows")
         return cls(kept), [column.name for column in columns if not column.speaks]
-
-    @property
-    def plain(self) -> bool:
-        """Whether the columns are numbers already."""
-        return all(column.kind == "number" and not column.gaps for column in self.columns)
 
     @property
     def features(self) -> list[str]:

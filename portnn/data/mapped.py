@@ -40,8 +40,21 @@ def _file_of(array: np.ndarray) -> tuple[int, int] | None:
     except (OSError, TypeError):
         return None
     base = np.frombuffer(root._mmap, np.uint8).ctypes.data  # type: ignore[attr-defined]
+    if _inode_at(base) != os.fstat(file).st_ino:  # another file has that name by now
+        os.close(file)
+        return None
     mapped_from = root.offset - root.offset % mmap.ALLOCATIONGRANULARITY
     return file, mapped_from + array.ctypes.data - base
+
+
+def _inode_at(address: int) -> int | None:
+    """Return the inode of the file that is mapped at an address; None where the system does not say it."""
+    try:
+        with open("/proc/self/maps") as maps:
+            ranges = ((line.split(" ", 1)[0].split("-"), line.split()) for line in maps)
+            return next(int(parts[4]) for (first, last), parts in ranges if int(first, 16) <= address < int(last, 16))
+    except (OSError, StopIteration):
+        return None
 
 
 def _read(file: int, rows: np.ndarray, place: int) -> None:

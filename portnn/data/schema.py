@@ -10,7 +10,7 @@ import numpy as np
 from portnn.backend import Backend, host_array
 from portnn.data.arrays import check_finite, kind, real, to_host
 from portnn.data.dataset import Checked
-from portnn.data.encoding import Encoding
+from portnn.data.encoding import Encoding, is_plain
 from portnn.data.frames import Names, frame_table, is_frame, names_of, series_texts
 from portnn.data.mapped import Mapped, mapping_of
 from portnn.data.tables import class_codes
@@ -62,14 +62,18 @@ class Schema:
         if self.features is not None or not is_frame(x):
             return schema
         table = frame_table("x", x, columns)
-        labels = label_texts(y) if classes else host_array(y) if self.loss.labels else None
-        labels = labels if labels is not None and labels.ndim == 1 else None
+        if is_plain(table, list(table.columns)):
+            return schema
+        # The split that ``sets`` will make.
+        texts = label_texts(y)
+        given = host_array(y) if texts is None else texts
+        labels = given.reshape(-1) if self.loss.labels and schema._are_labels(given.shape) else None
         split = isinstance(share, float) and 0.0 < share < 1.0 and table.rows > 1
         kept = random.split(table.rows, share, seed, labels)[0] if split else np.arange(table.rows)
         encoding, left = Encoding.learnt(table, list(table.columns), kept)
         if left:
             _log.warning("x: left out, texts that differ in most rows: %s", ", ".join(left))
-        return schema if encoding.plain and not left else replace(schema, encoding=encoding)
+        return replace(schema, encoding=encoding)
 
     def names(self) -> dict[str, Any]:
         """Return what is known of columns and classes, as plain JSON values."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from portnn.data import readers
-from portnn.data.encoding import Encoding
+from portnn.data.encoding import Encoding, is_plain
 from portnn.data.tables import Table, class_codes, class_names, looks_like_classes, number
 from portnn.errors import ArgumentError, DataError
 from portnn.nn import random
@@ -71,10 +71,10 @@ class Task:
 
     def learning(self, table: Table, rows: np.ndarray) -> tuple["Task", list[str]]:
         """Return the task with an encoding learnt from some rows, if one is needed, and the columns left out for it."""
-        if self.images:
+        if is_plain(table, self.columns):
             return self, []
         encoding, left = Encoding.learnt(table, self.columns, rows)
-        return (self, []) if encoding.plain and not left else (replace(self, encoding=encoding), left)
+        return replace(self, encoding=encoding), left
 
     def features(self, table: Table) -> np.ndarray:
         """Return the features of a table's rows, (rows, features)."""
