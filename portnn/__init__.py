@@ -6,10 +6,11 @@ from pathlib import Path
 if not (Path(__file__).parent / "backends").is_dir():
     __path__.append(str(Path(__file__).parents[1]))
 
-from portnn import callbacks, metrics
+from portnn import callbacks, metrics, plot
 from portnn.backend import BackendInfo, available_backends, get_backend
 from portnn.checkpoint import Checkpoint
 from portnn.data.files import read_pickled_weights
+from portnn.diagnosis import Diagnosis, diagnose
 from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
 from portnn.equivalence.report import Report
@@ -35,6 +36,7 @@ from portnn.nn.normalization import BatchNorm, LayerNorm, Standardize, Unstandar
 from portnn.nn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 from portnn.nn.registry import register
 from portnn.nn.schedules import Schedule
+from portnn.rate_finder import RangeTest, find_learning_rate
 
 __version__ = "0.1.0"
 
@@ -53,6 +55,7 @@ __all__ = [
     "DTypeError",
     "DataError",
     "Dense",
+    "Diagnosis",
     "DivergenceError",
     "Dropout",
     "Embedding",
@@ -68,6 +71,7 @@ __all__ = [
     "Optimizer",
     "PortnnError",
     "RMSprop",
+    "RangeTest",
     "Report",
     "Residual",
     "Schedule",
@@ -81,8 +85,11 @@ __all__ = [
     "callbacks",
     "compare",
     "compare_bits",
+    "diagnose",
+    "find_learning_rate",
     "get_backend",
     "metrics",
+    "plot",
     "read_pickled_weights",
     "register",
     "schedules",

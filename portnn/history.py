@@ -11,6 +11,7 @@ import numpy as np
 
 from portnn import plot
 from portnn.errors import BackendUnavailableError
+from portnn.options import choose
 
 _FRAMES = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "table"}
 """Data frame libraries, and what makes a frame of columns by name."""
@@ -45,12 +46,23 @@ class History:
         name = next((name for name in there if name in sys.modules), there[0])
         return getattr(import_module(name), _FRAMES[name])(self.arrays())
 
-    def plot(self, path: str | os.PathLike[str] | None = None, *, log: bool = False) -> Any:
-        """Draw the loss (and the validation loss) over epochs; save it as ``path`` if one is given."""
-        series = {"training": self.loss}
-        if "validation_loss" in self.metrics:
-            series["validation"] = self.metrics["validation_loss"]
-        return plot.curves(series, path, log=log)
+    def plot(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        metric: str = "loss",
+        ax: Any = None,
+        log: bool = False,
+    ) -> Any:
+        """Draw the loss, or a metric, over epochs: of training and validation together; return the Axes.
+
+        It is drawn into ``ax``, or a figure of its own, and saved as ``path`` if one is given. Raises ArgumentError for
+        a metric that was not measured.
+        """
+        known = {"loss": self.loss, **self.metrics}
+        measured = choose("metric", metric, known)
+        pair = {"training": measured, "validation": known.get(f"validation_{metric}", [])}
+        return plot.curves({name: v for name, v in pair.items() if v}, path, ax=ax, ylabel=metric, log=log)
 
 
 class Event(NamedTuple):

@@ -34,7 +34,7 @@ from portnn.nn.layers import Dense
 from portnn.nn.losses import Loss
 from portnn.nn.optimizers import Optimizer
 from portnn.nn.schedules import Schedule
-from portnn.options import plain, positive, whole
+from portnn.options import plain, positive, readable, whole
 from portnn.types import Array, Batch
 
 
@@ -445,15 +445,29 @@ class NeuralNetwork:
         return self._built().fingerprint()
 
     def summary(self) -> str:
-        """Return a table of the layers with their output shapes and numbers of parameters."""
+        """Return a table of the layers with their output shapes and numbers of parameters, and the memory they take."""
         rows = [("layer", "output", "parameters"), *self.architecture.table()]
         wide, middle, _ = (max(map(len, column)) + 2 for column in zip(*rows, strict=True))
         lines = [f"{layer:<{wide}}{output:<{middle}}{parameters:>12}" for layer, output, parameters in rows]
+        if self.architecture.features is not None:
+            lines.append(self._memory())
         lines.append(
             f"loss {self.loss or 'mse'}, {self.optimizer}, backend {self.backend}, {self.dtype}, "
             f"{self.arithmetic} arithmetic, seed {self.seed}"
         )
         return "\n".join(lines)
+
+    def _memory(self) -> str:
+        sizes, width = self.architecture.sizes(), 8 if self.dtype == "float64" else 4
+        parameters = sum(size.parameters for size in sizes)
+        trained = self.architecture.layouts()[0].size
+        parts = {
+            "parameters": parameters,
+            "buffers": sum(size.buffers for size in sizes),
+            "optimizer": trained * len(self.optimizer.chain().slots),
+            "layers' outputs a row": sum(size.output for size in sizes),
+        }
+        return "memory: " + ", ".join(f"{name} {readable(width * n)}" for name, n in parts.items() if n)
 
     def __repr__(self) -> str:
         features = self.architecture.features or ("?",)

@@ -63,6 +63,12 @@ def positive(argument: str, value: Any) -> int:
     return whole(argument, value, 1)
 
 
+def readable(size: float) -> str:
+    """Return a number of bytes as people write it: 9.64 kB."""
+    power = min(int(math.log10(max(size, 1)) // 3), 3)
+    return f"{size / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB')[power]}"
+
+
 def between(argument: str, value: Any, low: float = 0.0, high: float = math.inf) -> None:
     """Raise ArgumentError unless the option is a number in [low, high)."""
     if type(value) not in (int, float) or not low <= value < high:

@@ -26,6 +26,7 @@ DOCUMENTS = (
     "docs/audit.md",
     "docs/options.md",
     "docs/reproducible.md",
+    "docs/seeing.md",
     "docs/training.md",
 )
 BLOCKS = [

@@ -14,12 +14,14 @@ from portnn import (
     DivergenceError,
     NeuralNetwork,
     NotFittedError,
+    Residual,
     Standardize,
     Unstandardize,
     get_backend,
 )
 from portnn.backend import host_array
 from portnn.core.runtime import Runtime
+from portnn.options import readable
 
 X = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
 Y = np.array([[0], [1], [1], [0]])
@@ -368,3 +370,27 @@ def test_summary_and_repr():
     assert "seed 7" in net.summary()
     assert repr(net) == "NeuralNetwork(3-4-1, backend='numpy:cpu', dtype='float32', seed=7)"
     assert NeuralNetwork(3, 1).seed != NeuralNetwork(3, 1).seed
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_summary_says_the_memory_of_what_is_there(dtype):
+    layers = 30, Standardize(), Dense(200, trainable=False), "relu", Residual((200, "tanh")), 10
+    net = NeuralNetwork(*layers, seed=0, dtype=dtype, optimizer="adam")
+    arrays, _ = net.contents()
+    held = {"parameters": 0, "buffers": 0, "optimizer": 0}
+    for name, array in arrays.items():
+        kind = "optimizer" if "." in name else "parameters" if name in net.parameters else "buffers"
+        held[kind] += array.nbytes
+    held["layers' outputs a row"] = (30 + 200 + 200 + 200 + 10) * np.dtype(dtype).itemsize
+    (line,) = [line for line in net.summary().splitlines() if line.startswith("memory: ")]
+    assert line == "memory: " + ", ".join(f"{name} {readable(size)}" for name, size in held.items())
+    assert "memory" not in NeuralNetwork().summary()
+    assert [readable(n) for n in (0, 999, 1000, 35_880, 2_500_000, 7e9, 3e13)] == [
+        "0 bytes",
+        "999 bytes",
+        "1 kB",
+        "35.9 kB",
+        "2.5 MB",
+        "7 GB",
+        "3e+04 GB",
+    ]

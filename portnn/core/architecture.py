@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from portnn.errors import ArgumentError, ShapeError
 from portnn.nn import activations, random, registry
 from portnn.nn.initializers import resolve
-from portnn.nn.layer import Features, Layer, Spec
+from portnn.nn.layer import Features, Layer, Spec, SpecLike
 from portnn.nn.layers import Activation, Dense, Residual
 from portnn.nn.normalization import BatchNorm, Standardize, Unstandardize
 from portnn.options import plain, positive
@@ -86,6 +86,18 @@ class Layout:
     def flatten(self, xp: Namespace, arrays: Sequence[Mapping[str, Array]]) -> Array:
         """Return one vector of each layer's arrays: the inverse of ``views``."""
         return xp.concat([xp.reshape(arrays[layer][key], (-1,)) for layer, key, *_ in self._places])
+
+
+class Sizes(NamedTuple):
+    """How many numbers a layer holds, and gives for one row."""
+
+    parameters: int
+    buffers: int
+    output: int
+
+
+def _count(specs: Mapping[str, SpecLike]) -> int:
+    return sum(int(np.prod(spec[0])) for spec in specs.values())
 
 
 @dataclass(frozen=True)
@@ -212,11 +224,18 @@ class Architecture:
         following = self.layers[index + 1 :]
         return next((layer.name for layer in following if isinstance(layer, Activation)), self.output)
 
+    def sizes(self) -> list[Sizes]:
+        """Return how many numbers each layer holds and gives. The width of the input must be known."""
+        return [
+            Sizes(_count(shapes.parameters), _count(shapes.buffers), int(np.prod(shapes.output)))
+            for _, shapes in self.shapes()
+        ]
+
     def table(self) -> list[tuple[str, str, str]]:
         """Return (layer, shape of the output, number of parameters) of each layer, "?" where not known yet."""
         if self.features is None:
             return [(str(layer), "?", "?") for layer in self.layers]
-        counts = [sum(int(np.prod(spec[0])) for spec in s.parameters.values()) for _, s in self.shapes()]
+        counts = [sizes.parameters for sizes in self.sizes()]
         rows = [
             (str(layer), f"(batch, {', '.join(map(str, shapes.output))})", f"{count:,}")
             for (layer, shapes), count in zip(self.shapes(), counts, strict=True)

@@ -154,9 +154,9 @@ class Report:
         """Write the report as JSON (.json) or Markdown (.md), or the picture of the drift (.png, .svg, .pdf)."""
         save_reports({"Equivalence of backends": self}, path)
 
-    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draw how the parameters drift from NumPy's over the training steps."""
-        return _drawn(self.trajectory, path)
+    def plot(self, path: str | os.PathLike[str] | None = None, *, ax: Any = None) -> Any:
+        """Draw how the parameters drift from NumPy's over the training steps; return the Axes."""
+        return _drawn(self.trajectory, path, ax)
 
 
 class Written(Protocol):
@@ -187,10 +187,10 @@ def save_reports(reports: Mapping[str, Written], path: str | os.PathLike[str]) -
         raise ArgumentError(f"output: expected a name ending in .json, .md, {', '.join(PICTURES)}; got {path}")
 
 
-def _drawn(drift: Mapping[str, Sequence[float]], path: str | os.PathLike[str] | None) -> Any:
+def _drawn(drift: Mapping[str, Sequence[float]], path: str | os.PathLike[str] | None, ax: Any = None) -> Any:
     # A logarithmic axis has no zero: equal to the bit is drawn at the foot, below half an eps of float64.
     shown = {backend: [max(value, 1e-17) for value in values] for backend, values in drift.items()}
-    return plot.curves(shown, path, xlabel="step", ylabel="distance / norm of the parameters", log=True)
+    return plot.curves(shown, path, ax=ax, xlabel="step", ylabel="distance / norm of the parameters", log=True)
 
 
 _COLUMNS = (

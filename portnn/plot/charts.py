@@ -1,0 +1,84 @@
+"""Charts of plain numbers: curves, confusion matrices, histograms."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from portnn.backend import host_array
+from portnn.errors import ShapeError
+from portnn.plot.canvas import Axes, Place, canvas
+
+
+def curves(
+    series: Mapping[str, Sequence[float]],
+    path: Place = None,
+    *,
+    ax: Axes = None,
+    ylabel: str = "loss",
+    xlabel: str = "epoch",
+    log: bool = False,
+) -> Axes:
+    """Draw one curve per series over epochs from 1."""
+    with canvas(path, ax) as ax:
+        for label, values in series.items():
+            marker = "o" if len(values) < 30 else None
+            ax.plot(range(1, len(values) + 1), values, label=label, marker=marker, markersize=3)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+        if log:
+            ax.set_yscale("log")
+        ax.grid(alpha=0.3)
+        if len(series) > 1:
+            ax.legend()
+    return ax
+
+
+def confusion_matrix(
+    matrix: object, path: Place = None, *, classes: Sequence[object] | None = None, ax: Axes = None
+) -> Axes:
+    """Draw a confusion matrix, (classes, classes), of counts or weights: a row per class, a column for what it was
+    taken for (``portnn.metrics.confusion_matrix``); coloured by the share of the row.
+    """
+    counts = host_array(matrix, argument="matrix").astype(np.float64)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
+        raise ShapeError(f"matrix: expected shape (classes, classes); got {counts.shape}")
+    names = [str(name) for name in (range(len(counts)) if classes is None else classes)]
+    if len(names) != len(counts):
+        raise ShapeError(f"classes: expected {len(counts)} names; got {len(names)}")
+    share = np.divide(counts, counts.sum(axis=1, keepdims=True), out=np.zeros_like(counts), where=counts > 0)
+    side = min(max(4.0, 0.55 * len(names) + 1.5), 14.0)
+    with canvas(path, ax, (side, side)) as ax:
+        ax.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0)
+        if len(names) <= 30:
+            for row, column in np.ndindex(counts.shape):
+                colour = "white" if share[row, column] > 0.5 else "black"
+                text = f"{counts[row, column]:.6g}"
+                ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+        turned = 90 if max(map(len, names)) > 4 else 0
+        ax.set_xticks(range(len(names)), names, rotation=turned)
+        ax.set_yticks(range(len(names)), names)
+        ax.set(xlabel="taken for", ylabel="class")
+    return ax
+
+
+def distributions(
+    histograms: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    path: Place = None,
+    *,
+    ax: Axes = None,
+    xlabel: str = "",
+    notes: Sequence[str] = (),
+) -> Axes:
+    """Draw histograms, (counts, edges) by name, one below the other over one axis, each to its own height.
+
+    ``notes``: what is said beside each.
+    """
+    with canvas(path, ax, (7, 1.2 + 0.6 * len(histograms))) as ax:
+        for row, (counts, edges) in enumerate(histograms.values()):
+            heights = -row + 0.85 * counts / max(counts.max(), 1)
+            ax.stairs(heights, edges, baseline=-row, fill=True, alpha=0.7, color=f"C{row % 10}")
+            if row < len(notes):
+                ax.annotate(notes[row], (1.01, -row), xycoords=("axes fraction", "data"), fontsize=8)
+        ax.set_yticks([-row for row in range(len(histograms))], list(histograms))
+        ax.set_xlabel(xlabel)
+        ax.grid(axis="x", alpha=0.3)
+    return ax

@@ -1,0 +1,109 @@
+"""A network as circles and lines, its weights as colours."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from portnn.backend import host_array
+from portnn.nn.layers import Dense
+from portnn.options import positive
+from portnn.plot.canvas import Axes, Place, canvas
+
+Network: TypeAlias = Any
+"""A NeuralNetwork: it stands above this module."""
+Shown = list[int | None]
+"""Units of a column from the top; None stands for those that are left out."""
+
+
+def network(net: Network, path: Place = None, *, most: int = 12, ax: Axes = None) -> Axes:
+    """Draw a network's units and its weights: red adds, blue subtracts, the stronger the larger the weight is.
+
+    Colours are of the largest weight of each layer, rims of units of its largest bias. Columns of more than ``most``
+    units show that many, from either end. Layers other than ``Dense`` are named below the column that they follow.
+    """
+    positive("most", most)
+    weights, biases = _values(net)
+    widths = [len(weights[0]), *(w.shape[1] for w in weights)]
+    columns = [_shown(width, most) for width in widths]
+    tallest = max(map(len, columns))
+    with canvas(path, ax, (2.0 * len(columns) + 0.6, 0.36 * tallest + 1.0)) as ax:
+        for at, (w, b) in enumerate(zip(weights, biases, strict=True)):
+            _lines(ax, at, columns[at], columns[at + 1], w)
+            _units(ax, at + 1, columns[at + 1], b)
+        _units(ax, 0, columns[0], None)
+        foot = -0.5 * tallest - 0.3
+        for at, label in enumerate(_labels(net, widths)):
+            ax.text(at, foot, label, ha="center", va="top", fontsize=9)
+        ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(foot, 0.5 * tallest))
+        ax.axis("off")
+    return ax
+
+
+def _values(net: Network) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+    """Return the weights, (in, units), and biases of the Dense layers of the chain."""
+    values = net.parameters
+    entries = [entry for layout in net.architecture.layouts() for entry in layout.entries]
+    named = {(e.layer, e.key): host_array(values[e.name], argument=e.name) for e in entries if e.parameter}
+    dense = [i for i, layer in enumerate(net.architecture.layers) if isinstance(layer, Dense)]
+    return [named[i, "W"] for i in dense], [named.get((i, "b")) for i in dense]
+
+
+def _shown(width: int, most: int) -> Shown:
+    if width <= most:
+        return list(range(width))
+    first = (most + 1) // 2
+    return [*range(first), None, *range(width - most + first, width)]
+
+
+def _places(at: int, units: Shown) -> list[tuple[int, float]]:
+    return [(at, 0.5 * (len(units) - 1) - i) for i in range(len(units))]
+
+
+def _colours(values: np.ndarray) -> Any:
+    """Return (colours, shares of the largest value)."""
+    from matplotlib import colormaps
+
+    shares = values / (np.abs(values).max() or 1.0)
+    return colormaps["RdBu_r"](0.5 + 0.5 * shares), np.abs(shares)
+
+
+def _lines(ax: Axes, at: int, sources: Shown, targets: Shown, weights: np.ndarray) -> None:
+    from matplotlib.collections import LineCollection
+
+    ends = [
+        (start, stop, source, unit)
+        for start, source in zip(_places(at, sources), sources, strict=True)
+        for stop, unit in zip(_places(at + 1, targets), targets, strict=True)
+        if source is not None and unit is not None
+    ]
+    colours, shares = _colours(weights)
+    chosen = tuple(np.array([(source, unit) for *_, source, unit in ends]).T)
+    lines = [(start, stop) for start, stop, *_ in ends]
+    ax.add_collection(LineCollection(lines, colors=colours[chosen], linewidths=0.4 + 2.2 * shares[chosen], zorder=1))
+
+
+def _units(ax: Axes, at: int, units: Shown, biases: np.ndarray | None) -> None:
+    places = _places(at, units)
+    for (x, y), unit in zip(places, units, strict=True):
+        if unit is None:
+            ax.text(x, y, "⋮", ha="center", va="center", fontsize=14)
+    there = [(place, unit) for place, unit in zip(places, units, strict=True) if unit is not None]
+    rims = "dimgrey" if biases is None else _colours(biases)[0][[unit for _, unit in there]]
+    across, up = zip(*(place for place, _ in there), strict=True)
+    ax.scatter(across, up, s=170, facecolors="white", edgecolors=rims, linewidths=2.5, zorder=2)
+    if biases is not None:  # a bias near zero is nearly white
+        ax.scatter(across, up, s=230, facecolors="none", edgecolors="dimgrey", linewidths=0.6, zorder=2)
+
+
+def _labels(net: Network, widths: Sequence[int]) -> list[str]:
+    """Return what is said below each column: its width, and the layers up to the next."""
+    labels = [[f"{widths[0]} inputs"]]
+    for layer in net.architecture.layers:
+        if isinstance(layer, Dense):
+            labels.append([f"{widths[len(labels)]} units"])
+        else:
+            labels[-1].append(getattr(layer, "name", type(layer).__name__))
+    if net.architecture.output != "identity":
+        labels[-1].append(net.architecture.output)
+    return ["\n".join(label) for label in labels]

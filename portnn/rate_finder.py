@@ -1,0 +1,142 @@
+"""The learning-rate range test: which rates make the loss fall (Smith 2017, "Cyclical Learning Rates", section 3.3)."""
+
+import math
+import os
+from collections.abc import Sized
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from portnn.callbacks import Callback
+from portnn.errors import ArgumentError, DivergenceError
+from portnn.history import Event
+from portnn.network import NeuralNetwork
+from portnn.options import between, plain, whole
+from portnn.plot.canvas import canvas
+
+SMOOTHING = 0.9
+"""Of the moving average of the losses of batches, corrected for its start."""
+HOPELESS = 4.0
+"""The test ends where the averaged loss is so many times the least so far."""
+
+
+CERTAIN = 4.0
+"""How many times its standard error a slope must be, to be one."""
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """What a range test saw."""
+
+    rates: np.ndarray
+    """Learning rates of the steps, growing by the same factor, (steps,)."""
+    losses: np.ndarray
+    """Loss of the batch that followed each step, (steps,)."""
+
+    @property
+    def smoothed(self) -> np.ndarray:
+        """Moving average of the losses, (steps,)."""
+        weights = SMOOTHING ** np.arange(len(self.losses))
+        return np.array([np.average(self.losses[: i + 1], weights=weights[i::-1]) for i in range(len(self.losses))])
+
+    @property
+    def suggestion(self) -> float:
+        """The rate around which the loss falls fastest, by decades of the rate, before its average is least.
+
+        Of the lines through a fifth of the losses in a row, the steepest. Raises ArgumentError where none falls by more
+        than the scatter of the losses explains.
+        """
+        logs, losses = np.log10(self.rates), self.losses[: int(self.smoothed.argmin()) + 1]
+        width = max(len(self.rates) // 5, 4)
+        lines = [_line(logs[i : i + width], losses[i : i + width]) for i in range(len(losses) - width + 1)]
+        start, (slope, error) = min(enumerate(lines), key=lambda line: line[1][0], default=(0, (0.0, 1.0)))
+        if slope >= -CERTAIN * error:
+            raise ArgumentError(
+                f"low, high: the loss falls nowhere from {self.rates[0]:g} to {self.rates[-1]:g} by more than it "
+                "scatters; expected a range that begins lower, or ends higher"
+            )
+        return float(10 ** logs[start : start + width].mean())
+
+    def plot(self, path: str | os.PathLike[str] | None = None, *, ax: Any = None) -> Any:
+        """Draw the loss over the rates and the suggestion; return the Axes."""
+        smoothed = self.smoothed
+        with canvas(path, ax) as ax:
+            ax.plot(self.rates, self.losses, color="C0", alpha=0.3, label="loss of a batch")
+            ax.plot(self.rates, smoothed, color="C0", label="moving average")
+            with suppress(ArgumentError):
+                ax.axvline(self.suggestion, color="C3", linestyle="--", label=f"suggestion {self.suggestion:.2g}")
+            low, high = self.losses.min(), smoothed[0]
+            ax.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(low - 0.1 * high, 1.5 * high))
+            ax.grid(alpha=0.3)
+            ax.legend()
+        return ax
+
+
+def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Return the slope of the least-squares line, and its standard error."""
+    dx = x - x.mean()
+    slope = dx @ y / (dx @ dx)
+    residuals = y - y.mean() - slope * dx
+    return float(slope), float(np.sqrt(residuals @ residuals / (len(x) - 2) / (dx @ dx)))
+
+
+class _Sweep(Callback):
+    """Sets the rate of each step, and ends where the loss has gone."""
+
+    def __init__(self, rates: np.ndarray) -> None:
+        self._rates, self._least, self._sum, self._weight = rates, math.inf, 0.0, 0.0
+        self.losses: list[float] = []
+        """Of each step's batch, before the step."""
+
+    def step(self, network: NeuralNetwork, event: Event) -> bool:
+        (loss,) = self.run.runtime.backend.read([event.loss])
+        if not math.isfinite(loss):
+            return True
+        self.losses.append(loss)
+        done = len(self.losses)
+        self._sum, self._weight = self._sum * SMOOTHING + loss, self._weight * SMOOTHING + 1.0
+        self._least = min(self._least, self._sum / self._weight)
+        if done > len(self._rates) or self._sum / self._weight > HOPELESS * self._least:
+            return True
+        if done < len(self._rates):
+            network.learning_rate = float(self._rates[done])
+        return False
+
+
+def find_learning_rate(
+    net: NeuralNetwork,
+    x: object,
+    y: object,
+    *,
+    low: float = 1e-6,
+    high: float = 10.0,
+    steps: int = 100,
+    batch_size: int | None = 32,
+    progress: bool | None = None,
+) -> RangeTest:
+    """Train a copy of the network for ``steps`` steps at rates from ``low`` to ``high``; return the losses.
+
+    ``x``, ``y`` and ``batch_size`` are as for ``fit``, and so are batches and masks; the network is left as it is. The
+    test ends early where the loss has grown to HOPELESS times its least. Raises what ``fit`` raises for data that
+    cannot be used.
+    """
+    low, high, steps = plain(low), plain(high), whole("steps", steps, 10)
+    between("low", low)
+    if not low > 0:
+        raise ArgumentError(f"low: expected a number above 0; got {low}")
+    between("high", high, low)
+    rates = np.geomspace(low, high, steps)
+    copy = net.to()
+    copy.learning_rate = float(rates[0])
+    sweep = _Sweep(rates)
+    rows = len(x) if isinstance(x, Sized) else 1
+    an_epoch = -(-rows // (batch_size or rows)) if rows else 1
+    try:
+        copy.fit(x, y, epochs=-(-(steps + 1) // an_epoch), batch_size=batch_size, callbacks=[sweep], progress=progress)
+    except DivergenceError:
+        if len(sweep.losses) < 2:
+            raise
+    count = len(sweep.losses) - 1
+    return RangeTest(rates[:count], np.array(sweep.losses[1:]))
