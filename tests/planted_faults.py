@@ -46,6 +46,8 @@ MAPPED = "tests/test_mapped.py"
 TABLES = "tests/test_encoding.py"
 MEASURED = "tests/test_metrics.py"
 KILLED = "tests/test_checkpoint.py"
+SEEN = "tests/test_plot.py tests/test_diagnosis.py"
+ASKED = "tests/test_cli_training.py"
 STANDIN = "-p standin_cupy tests/test_standin.py tests/test_network.py -k cupy"
 # One line a fault, or three: a table.
 FAULTS = [
@@ -137,7 +139,7 @@ FAULTS = [
     Fault("a model file written in place", f"{DATA}/files.py", "os.replace(temporary, target)", "target.write_bytes(content)", "tests/test_serialization.py"),
     Fault("a pickle that may name anything", f"{DATA}/files.py", "if (module, name) not in _ADMITTED:", "if False:", "tests/test_serialization.py"),
     Fault("a seed that is not stored", f"{CORE}/runtime.py", '"seed": self.seed', '"seed": 0', "tests/test_serialization.py"),
-    Fault("--optimizer ignored", "portnn/cli/train.py", "optimizer=optimizer,", 'optimizer="adam",', "tests/test_cli.py -k option"),
+    Fault("--optimizer ignored", "portnn/cli/train.py", "optimizer=optimizer or \"adam\",", 'optimizer="adam",', "tests/test_cli.py -k option"),
     Fault("--seed ignored", "portnn/cli/train.py", "\n        seed=seed,\n    )\n    network.metadata", "\n        seed=0,\n    )\n    network.metadata", "tests/test_cli.py -k option"),
     Fault("exit code 1 for Ctrl-C", "portnn/cli/__init__.py", 'say("Interrupted")\n            sys.exit(130)', 'say("Interrupted")\n            sys.exit(1)',
           "tests/test_cli.py -k ctrl_c"),
@@ -230,6 +232,25 @@ FAULTS = [
     Fault("replay: one state in place of two", f"{SAME}/replayed.py", "(*homes[1:], homes[0])", "homes", REPLAY),
     Fault("replay: blocks over the end", f"{SAME}/replay.py", "(i, min(i + step, stop))", "(i, i + step)", REPLAY),
     Fault("a report that looks away", f"{PROOF}/report.py", "all(piece.share <= 1.0 for", "all(piece.share <= 1000.0 for", "tests/test_compare.py"),
+    # Pictures and diagnoses
+    Fault("a picture in a figure that nobody closes", "portnn/plot/canvas.py", "kept = kept or path is None", "kept = True", SEEN),
+    Fault("a second figure beside the Axes that were given", "portnn/plot/canvas.py", "own = pyplot(), ax is None", "own = pyplot(), True", SEEN),
+    Fault("a boundary upside down", "portnn/plot/plane.py", 'np.stack(np.meshgrid(across, up), axis=-1)', 'np.stack(np.meshgrid(up, across)[::-1], axis=-1)', SEEN),
+    Fault("weights drawn between other units", "portnn/plot/diagram.py", "colours[chosen], linewidths", "colours[chosen][::-1], linewidths", SEEN),
+    Fault("a confusion matrix of other shares", "portnn/plot/charts.py", "counts.sum(axis=1, keepdims=True)", "counts.sum(axis=0, keepdims=True)", SEEN),
+    Fault("training drawn as validation", "portnn/history.py", 'known.get(f"validation_{metric}", [])', "measured", SEEN),
+    Fault("dead by the first row alone", "portnn/diagnosis.py", "dead = (passes == 0) & (arrives > 0)", "dead = (before[0] == 0) & (arrives > 0)", SEEN),
+    Fault("what no gradient reaches counts as dead", "portnn/diagnosis.py", "dead = (passes == 0) & (arrives > 0)", "dead = passes == 0", SEEN),
+    Fault("gradients of another layer", "portnn/diagnosis.py", "gradients.get(i), gradients.get(i - 1)", "gradients.get(i - 1), gradients.get(i - 1)", SEEN),
+    Fault("losses before the step at a rate", "portnn/rate_finder.py", "np.array(sweep.losses[1:])", "np.array(sweep.losses[:-1])", SEEN),
+    Fault("a rate where nothing falls", "portnn/rate_finder.py", "if slope >= -CERTAIN * error:", "if False:", SEEN),
+    Fault("the memory of half the numbers", "portnn/network.py", '8 if self.dtype == "float64" else 4', "4", "tests/test_network.py -k summary"),
+    # What the command line is asked for
+    Fault("--patience ignored", "portnn/cli/train.py", "EarlyStopping(patience=patience)", "EarlyStopping()", ASKED),
+    Fault("the last epoch said to be the best", "portnn/cli/train.py", "1 + losses.index(min(losses))", "len(losses)", ASKED),
+    Fault("--continue with another optimizer ignored", "portnn/cli/train.py", "network.optimizer = optimizer", "pass", ASKED),
+    Fault("--continue holds other rows out", "portnn/cli/train.py", "seed=seed if before is None else before.seed", "seed=seed", ASKED),
+    Fault("--continue learns an encoding anew", f"{DATA}/task.py", "task, left = (task, []) if known else task.learning(table, kept)", "task, left = task.learning(table, kept)", ASKED),
 ]  # fmt: skip
 
 

@@ -218,6 +218,7 @@ OPTIONS = {
     "--epochs": ["3"],
     "--batch-size": ["16", "0"],
     "--holdout": ["0.4"],
+    "--validation": ["0.25"],
     "--no-standardize": [],
     "--dtype": ["float64"],
     "--reproducible": [],
@@ -236,7 +237,7 @@ def test_every_option_of_train_is_obeyed(tmp_path):
     common = ["train", path, "--target", "label", "--hidden", "7", "--epochs", "2", "--backend", "numpy"]
     known = {option.opts[0] for option in main.commands["train"].params if option.opts[0].startswith("--")}
     elsewhere = {"--target", "--test", "--test-target", "--header", "--backend", "--save", "--plot", "--progress"}
-    elsewhere |= {"--checkpoint", "--resume", "--columns", "--drop"}
+    elsewhere |= {"--checkpoint", "--resume", "--columns", "--drop", "--continue", "--json", "--patience"}
     assert known - elsewhere == {*OPTIONS} - {"--no-standardize"} | {"--standardize"}
 
     def trained(*options):

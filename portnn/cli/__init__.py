@@ -8,7 +8,8 @@ import click
 from portnn import __version__
 from portnn.cli.backends import backends
 from portnn.cli.check import check
-from portnn.cli.common import say
+from portnn.cli.common import examples, say
+from portnn.cli.completion import completion
 from portnn.cli.evaluate import evaluate
 from portnn.cli.predict import predict
 from portnn.cli.train import train
@@ -29,11 +30,20 @@ class _Group(click.Group):
             sys.exit(130)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "portnn train flowers.csv --target kind --save flowers.safetensors",
+        "portnn evaluate flowers.safetensors flowers.csv",
+        "portnn predict flowers.safetensors new.csv --output predicted.csv",
+        "portnn check flowers.safetensors flowers.csv",
+    ),
+)
 @click.version_option(__version__, prog_name="portnn")
 def main() -> None:
     """Train and run neural networks on NumPy, CuPy, PyTorch or JAX arrays."""
 
 
-for command in (train, predict, evaluate, check, backends):
+for command in (train, predict, evaluate, check, backends, completion):
     main.add_command(command)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from portnn.cli.common import DATA, FILE, OUTPUT, check_outputs, header, model_and_data, model_target, say
+from portnn.cli.common import DATA, FILE, OUTPUT, check_outputs, examples, header, model_and_data, model_target, say
 from portnn.data.task import target_values, truth
 from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
@@ -19,7 +19,13 @@ from portnn.network import NeuralNetwork
 DTYPES = ("float32", "float64")
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "portnn check",
+        "portnn check --backends torch,jax --steps 20 --output report.md --output drift.png",
+        "portnn check flowers.safetensors flowers.csv --bits",
+    )
+)
 @click.argument("model", type=FILE, required=False)
 @click.argument("data", type=DATA, required=False)
 @click.option("--backends", "names", help="numpy,cupy,torch:cuda:0 ...; default: every one that is available.")

@@ -1,10 +1,12 @@
 """What several commands share: options, messages, a model with its data, and what is refused before any work."""
 
+import json
+import math
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,6 +45,24 @@ header = click.option(
     "--header/--no-header", default=None, help="Whether a CSV has a header; default: told from its first row."
 )
 backend = click.option("--backend", help="numpy, cupy, torch:cuda:0, jax, auto ...; default: PORTNN_BACKEND or numpy.")
+
+
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON object.")
+
+
+def examples(*lines: str) -> str:
+    """Return examples as they stand below a command's options."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def show(results: Mapping[str, Any], lines: Iterable[str], as_json: bool) -> None:
+    """Print results: as lines, or as one JSON object, in which what is no finite number is null."""
+    if not as_json:
+        for line in lines:
+            click.echo(line)
+        return
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in results.items()}
+    click.echo(json.dumps(finite, indent=2, allow_nan=False))
 
 
 def on_model(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,20 +4,53 @@ from pathlib import Path
 
 import click
 
-from portnn.cli.common import model_and_data, model_target, on_model
-from portnn.cli.scores import show_scores
+from portnn import plot
+from portnn.cli.common import (
+    OUTPUT,
+    check_outputs,
+    examples,
+    json_flag,
+    model_and_data,
+    model_target,
+    on_model,
+    say,
+    show,
+)
+from portnn.cli.scores import score_lines, scores
 from portnn.data.task import target_values, truth
+from portnn.errors import ArgumentError
 from portnn.nn.losses import find
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "portnn evaluate flowers.safetensors flowers.csv", "portnn evaluate flowers.safetensors flowers.csv --json"
+    )
+)
 @on_model
 @click.option("--target", help="Column or file of the true values; default: the column that the model was trained on.")
-def evaluate(model: Path, data: Path, backend: str | None, header: bool | None, target: str | None) -> None:
+@click.option("--plot", "picture", type=OUTPUT, help="Where to draw the confusion matrix.")
+@json_flag
+def evaluate(
+    model: Path,
+    data: Path,
+    backend: str | None,
+    header: bool | None,
+    target: str | None,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
     """Print MODEL's accuracy (or r2) and loss on DATA, what guessing would score, and each class where they are few."""
+    check_outputs({"plot": picture}, [model, data, target], ["plot"])
     network, table, x = model_and_data(model, backend, data, header)
     named = model_target(network, target)
     values, _ = target_values(table, named, len(x))
     metric = "accuracy" if find(network.loss).labels or network.metadata.get("classes") else "r2"
-    click.echo(f"backend      {network.backend}")
-    show_scores(network, metric, x, truth(network.metadata, network.loss, values, named))
+    if picture is not None and not network.metadata.get("classes"):
+        raise ArgumentError("plot: expected a model of classes to draw its confusion matrix; got one of values")
+    found = scores(network, metric, x, truth(network.metadata, network.loss, values, named))
+    lines = [f"backend      {network.backend}", *score_lines(found, metric)]
+    show({"backend": network.backend, **found}, lines, as_json)
+    if picture is not None:
+        plot.confusion_matrix(found["confusion_matrix"], picture, classes=found["classes"])
+        say(f"wrote {picture}")

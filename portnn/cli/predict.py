@@ -6,12 +6,17 @@ from pathlib import Path
 
 import click
 
-from portnn.cli.common import OUTPUT, check_outputs, model_and_data, on_model, say
+from portnn.cli.common import OUTPUT, check_outputs, examples, model_and_data, on_model, say
 from portnn.data.files import write_atomically
 from portnn.data.task import output_names
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "portnn predict flowers.safetensors new.csv",
+        "portnn predict flowers.safetensors new.csv --outputs --output probabilities.csv",
+    )
+)
 @on_model
 @click.option("--outputs", is_flag=True, help="Print the network's outputs (probabilities) instead of classes.")
 @click.option("--output", type=OUTPUT, help="Write to this file instead of stdout.")

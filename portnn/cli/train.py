@@ -7,22 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from portnn.backend import get_backend
+from portnn.callbacks import EarlyStopping
 from portnn.cli.common import (
     DATA,
     FILE,
     OUTPUT,
     backend,
     check_outputs,
+    examples,
     header,
+    json_flag,
     loss_picture,
+    model_target,
     say,
+    show,
     terminated_as_interrupted,
 )
-from portnn.cli.scores import guess, show_scores
-from portnn.data.task import read_task
+from portnn.cli.scores import guess, score_lines, scores
+from portnn.data.task import Task, read_task
 from portnn.errors import ArgumentError
+from portnn.history import History
 from portnn.network import NeuralNetwork
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import INITIALIZERS
@@ -30,8 +37,10 @@ from portnn.nn.losses import LOSSES
 from portnn.nn.optimizers import OPTIMIZERS
 
 HOLDOUT = 0.2
-EPOCHS, STEPS = 30, 1000
-"""At least so many of either: a few epochs of a small table are too few steps (benchmarks/small_data.py)."""
+VALIDATION, ENOUGH, PATIENCE = 0.1, 100, 10
+EPOCHS, STEPS, VALIDATED = 30, 1000, 60
+"""At least so many of either: a few epochs of a small table are too few steps (benchmarks/small_data.py); more where a
+validation ends the training in time."""
 
 
 def _widths(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
@@ -45,20 +54,36 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     return None if value is None else [name.strip() for name in value.split(",") if name.strip()]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "portnn train flowers.csv --target kind --save flowers.safetensors",
+        "portnn train flowers.csv --target kind --hidden 64,32 --drop id --json",
+        "portnn train more.csv --continue flowers.safetensors --save better.safetensors",
+        "portnn train flowers.csv --target kind --checkpoint run.ckpt --resume",
+        "portnn train images-idx3-ubyte.gz --target labels-idx1-ubyte.gz --hidden 256 --batch-size 128",
+    )
+)
 @click.argument("data", type=DATA)
+@click.option("--target", help="Column to predict (name, or number without a header), or a .npy/IDX file.")
 @click.option(
-    "--target", required=True, help="Column to predict (name, or number without a header), or a .npy/IDX file."
+    "--continue",
+    "continued",
+    type=FILE,
+    help="Model to train further, on its columns and classes; what describes a network is the model's.",
 )
 @click.option("--columns", callback=_names, help="Columns to learn from: age,fare,class; default: all but the target.")
 @click.option("--drop", callback=_names, help="Columns to leave out: name,ticket.")
 @click.option("--hidden", default="100", callback=_widths, show_default=True, help="Widths of hidden layers: 64,32.")
 @click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True)
 @click.option("--loss", type=click.Choice(list(LOSSES)), help="Default: cross_entropy for classes, mse for numbers.")
-@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adam", show_default=True)
+@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="Default: adam; with --continue the model's.")
 @click.option("--learning-rate", type=float, help="Default: the optimizer's own.")
 @click.option("--initializer", type=click.Choice(["auto", *INITIALIZERS]), default="auto", show_default=True)
-@click.option("--epochs", type=click.IntRange(min=1), help=f"Default: {EPOCHS}, or as many as make {STEPS} steps.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    help=f"Default: {EPOCHS}, with a validation at most {VALIDATED}, or as many as make {STEPS} steps.",
+)
 @click.option("--batch-size", type=click.IntRange(min=0), default=32, show_default=True, help="0: the full batch.")
 @click.option("--task", type=click.Choice(["classification", "regression"]), help="Default: told from the target.")
 @click.option("--test", type=FILE, help="File to test on; otherwise rows are held out of DATA.")
@@ -67,6 +92,19 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     "--holdout",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help=f"Share of the rows to hold out, at random; default: {HOLDOUT}, without --test.",
+)
+@click.option(
+    "--validation",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Share of the rows to train on that is held out, to stop by; 0: none. "
+    f"Default: {VALIDATION}, where that is {ENOUGH} rows.",
+)
+@click.option(
+    "--patience",
+    type=click.IntRange(min=1),
+    default=PATIENCE,
+    show_default=True,
+    help="Epochs without a smaller loss of the validation that end the training.",
 )
 @click.option(
     "--standardize/--no-standardize",
@@ -85,15 +123,17 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--resume", is_flag=True, help="Go on from --checkpoint where it is there; the other options as before.")
 @click.option("--plot", type=OUTPUT, help="Where to draw the loss; default: beside the model, with matplotlib.")
 @click.option("--progress/--no-progress", default=None, help="Default: on a terminal.")
+@json_flag
 def train(
     data: Path,
-    target: str,
+    target: str | None,
+    continued: Path | None,
     columns: list[str] | None,
     drop: list[str] | None,
     hidden: list[int],
     activation: str,
     loss: str | None,
-    optimizer: str,
+    optimizer: str | None,
     learning_rate: float | None,
     initializer: str,
     epochs: int | None,
@@ -102,6 +142,8 @@ def train(
     test: Path | None,
     test_target: Path | None,
     holdout: float | None,
+    validation: float | None,
+    patience: int,
     standardize: bool | None,
     header: bool | None,
     backend: str | None,
@@ -113,11 +155,18 @@ def train(
     resume: bool,
     plot: Path | None,
     progress: bool | None,
+    as_json: bool,
 ) -> None:
     """Train a network on DATA and test it on rows that it has not seen.
 
     DATA: CSV (.gz too), .npz, .npy or IDX; - is a CSV on standard input.
     """
+    fresh = {"hidden", "activation", "loss", "initializer", "task", "columns", "drop", "standardize", "dtype", "seed"}
+    given = {name for name in {*fresh, "reproducible"} if _is_given(name)}
+    if continued is not None and given:
+        raise ArgumentError(f"{min(given)}: --continue takes it from {continued}; expected one of the two")
+    if continued is None and target is None:
+        raise ArgumentError("target: expected --target with the column to predict, or --continue with a model")
     where = get_backend(backend)
     if test is not None and holdout is not None:
         raise ArgumentError("holdout: --test names the rows to test on already; expected one of the two")
@@ -127,17 +176,22 @@ def train(
         raise ArgumentError(f"checkpoint: {checkpoint} exists; --resume goes on from it, or name another file")
     check_outputs({"save": save, "plot": plot, "checkpoint": checkpoint}, [data, target, test, test_target], ["plot"])
     picture = loss_picture(save, plot)
+    home = f"{where.name}:{where.device}"
+    before = None if continued is None else NeuralNetwork.load(continued, backend=home)
+    column = target if before is None else model_target(before, target)
+    assert column is not None
     learnt, rows, left = read_task(
         data,
-        target,
+        column,
         kind=task,
         test=test,
         test_target=test_target,
         header=header,
         holdout=HOLDOUT if holdout is None else holdout,
-        seed=seed,
+        seed=seed if before is None else before.seed,
         columns=columns,
         drop=drop or (),
+        known=None if before is None else Task.known(before.metadata),
     )
     say(f"{learnt.kind}: {learnt.why}")
     if learnt.encoding:
@@ -147,42 +201,72 @@ def train(
     seen = test is not None and os.path.realpath(test) == os.path.realpath(data)
     if seen:
         say(f"test: {test} is the training file; the figures are of rows that were trained on")
-    layers, loss, output = learnt.network(hidden, loss, standardize)
-    network = NeuralNetwork(
-        *layers,
-        loss=loss,
-        output=output,
-        activation=activation,
-        optimizer=optimizer,
-        learning_rate=learning_rate,
-        initializer=initializer,
-        backend=f"{where.name}:{where.device}",
-        dtype=dtype,
-        arithmetic="reproducible" if reproducible else "fast",
-        seed=seed,
-    )
-    network.metadata = learnt.metadata() | guess(rows.y, bool(learnt.classes))
-    steps = -(-len(rows.x) // (batch_size or len(rows.x)))
-    epochs = epochs or max(EPOCHS, -(-STEPS // steps))
+    if before is None:
+        layers, loss, output = learnt.network(hidden, loss, standardize)
+        network = NeuralNetwork(
+            *layers,
+            loss=loss,
+            output=output,
+            activation=activation,
+            optimizer=optimizer or "adam",
+            learning_rate=learning_rate,
+            initializer=initializer,
+            backend=home,
+            dtype=dtype,
+            arithmetic="reproducible" if reproducible else "fast",
+            seed=seed,
+        )
+    else:
+        network = before
+        if optimizer is not None:
+            network.optimizer = optimizer
+        if learning_rate is not None:
+            network.learning_rate = learning_rate
+    network.metadata |= learnt.metadata() | guess(rows.y, bool(learnt.classes))
+    if validation is None:
+        validation = VALIDATION if VALIDATION * len(rows.x) >= ENOUGH else 0.0
+    size = batch_size or len(rows.x)
+    steps = -(-round(len(rows.x) * (1 - validation)) // size)
+    epochs = epochs or max(VALIDATED if validation else EPOCHS, -(-STEPS // steps))
+    options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size or None, "checkpoint": checkpoint}
+    if validation:
+        options |= {"validation": validation, "callbacks": [EarlyStopping(patience=patience)]}
+        say(f"validation: {validation:g} of the rows; the epoch of their least loss is kept (--patience {patience})")
     started = time.perf_counter()
     done = False
-    options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size or None, "checkpoint": checkpoint}
     try:
         with terminated_as_interrupted() as terminated:
             network.fit(rows.x, rows.y, progress=progress, **options)
         done = True
     except KeyboardInterrupt:
         say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); the network is kept")
-    seconds = time.perf_counter() - started
-    click.echo(f"backend      {network.backend}")
-    show_scores(network, learnt.metric, rows.x_test, rows.y_test, " trained on" if seen else " not trained on")
-    click.echo(f"time         {seconds:.2f} s for {network.epoch_count} epochs")
-    click.echo(f"fingerprint  {network.fingerprint()}")
+    seconds, history = time.perf_counter() - started, network.history
+    results = {"backend": network.backend, **scores(network, learnt.metric, rows.x_test, rows.y_test)}
+    lines = [f"backend      {network.backend}"]
+    lines += score_lines(results, learnt.metric, " trained on" if seen else " not trained on")
+    lines.append(f"time         {seconds:.2f} s for {len(history.loss)} epochs")
+    results |= {"trained_on_test": seen, "seconds": seconds, "epochs": len(history.loss), "finished": done}
+    if best := best_epoch(history):
+        lines.append(f"best         epoch {best}, by the loss of the validation")
+        results["best_epoch"] = best
+    results["fingerprint"] = network.fingerprint()
+    show(results, [*lines, f"fingerprint  {results['fingerprint']}"], as_json)
     if save is not None:
         network.save(save)
         say(f"wrote {save}")
     if not done:
         sys.exit(143 if terminated else 130)
     if picture is not None:
-        network.history.plot(picture)
+        history.plot(picture)
         say(f"wrote {picture}")
+
+
+def _is_given(name: str) -> bool:
+    """Return whether the command line gives a parameter."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def best_epoch(history: History) -> int | None:
+    """Return the epoch, from 1, with the least loss of the validation; None without one."""
+    losses = history.metrics.get("validation_loss")
+    return 1 + losses.index(min(losses)) if losses else None

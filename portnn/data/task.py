@@ -64,6 +64,22 @@ class Task:
         why = "as asked" if kind else f"the target has {why}"
         return cls(chosen, why, classes, columns, target, bool(table.columns[columns[0]].dtype == np.uint8))
 
+    @classmethod
+    def known(cls, metadata: Mapping[str, Any]) -> "Task":
+        """Return the task of a model file that ``portnn train`` wrote. Raises ArgumentError for another."""
+        if "task" not in metadata:
+            raise ArgumentError("continue: expected a model that portnn train wrote; got one without a task")
+        encoding = metadata.get("encoding")
+        return cls(
+            metadata["task"],
+            "as the model's",
+            metadata["classes"],
+            metadata["columns"],
+            metadata["target"],
+            images=False,
+            encoding=None if encoding is None else Encoding.from_description(encoding),
+        )
+
     @property
     def metric(self) -> str:
         """The metric that it is measured by."""
@@ -142,24 +158,26 @@ def read_task(
     seed: int = 0,
     columns: Sequence[str] | None = None,
     drop: Sequence[str] = (),
+    known: Task | None = None,
 ) -> tuple[Task, Rows, list[str]]:
     """Read a data file, tell what is to be learnt, and hold rows out to test on, unless ``test`` is a file of them.
 
-    Nothing is learnt from rows to test on. Returns also the names of columns that say nothing and are left out.
+    Nothing is learnt from rows to test on; nor from any where the task is ``known``, as a model's is. Returns also the
+    names of columns that say nothing and are left out.
     """
     table = readers.read_table(data, header)
     values, column = target_values(table, target, table.rows)
-    task = Task.told(table, values, column, kind, columns, drop)
+    task = known or Task.told(table, values, column, kind, columns, drop)
     y = task.encoded(values, target)
     if test is not None:
         other = readers.read_table(test, header)
         values, _ = target_values(other, str(test_target or target), other.rows)
-        task, left = task.learning(table, np.arange(table.rows))
+        task, left = (task, []) if known else task.learning(table, np.arange(table.rows))
         return task, Rows(task.features(table), y, task.features(other), task.encoded(values, target)), left
     if table.rows < 2:
         raise DataError(f"{data}: expected at least two rows, one of them to hold out; got {table.rows}")
     kept, held = random.split(table.rows, holdout, seed, y if task.classes else None)
-    task, left = task.learning(table, kept)
+    task, left = (task, []) if known else task.learning(table, kept)
     x = task.features(table)
     return task, Rows(x[kept], y[kept], x[held], y[held]), left
 
