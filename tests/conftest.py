@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 # Tests run in several processes: more threads than cores would wait for each other.
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")  # examples draw in this process
 # Hundreds of tests make JAX compile the same programs: one takes another's from here, and a later run from this one.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"

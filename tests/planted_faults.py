@@ -140,7 +140,7 @@ FAULTS = [
     Fault("a pickle that may name anything", f"{DATA}/files.py", "if (module, name) not in _ADMITTED:", "if False:", "tests/test_serialization.py"),
     Fault("a seed that is not stored", f"{CORE}/runtime.py", '"seed": self.seed', '"seed": 0', "tests/test_serialization.py"),
     Fault("--optimizer ignored", "portnn/cli/train.py", "optimizer=optimizer or \"adam\",", 'optimizer="adam",', "tests/test_cli.py -k option"),
-    Fault("--seed ignored", "portnn/cli/train.py", "\n        seed=seed,\n    )\n    network.metadata", "\n        seed=0,\n    )\n    network.metadata", "tests/test_cli.py -k option"),
+    Fault("--seed ignored", "portnn/cli/train.py", "            seed=seed,\n        )\n", "            seed=0,\n        )\n", "tests/test_cli.py -k option"),
     Fault("exit code 1 for Ctrl-C", "portnn/cli/__init__.py", 'say("Interrupted")\n            sys.exit(130)', 'say("Interrupted")\n            sys.exit(1)',
           "tests/test_cli.py -k ctrl_c"),
     Fault("a model over the data it was trained on", "portnn/cli/common.py", "        if real in read:", "        if False:", "tests/test_cli.py -k destroyed"),

@@ -1,7 +1,7 @@
 """Every example runs to its end, in an empty folder."""
 
-import os
 import pickle
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -15,41 +15,57 @@ DRAWN = ("simple", "activations", "initial_weights", "learning_rates", "full", "
 PICTURES = {name: (name,) for name in DRAWN} | {"seeing": ("seeing_plane", "seeing_digits")}
 
 
-def run(folder: Path, name: str, *arguments: str) -> str:
-    environment = {**os.environ, "MPLBACKEND": "Agg"}
-    # Warnings of other libraries' imports are not the examples'; those of NumPy's arithmetic are.
-    command = [sys.executable, "-W", "error::RuntimeWarning", str(EXAMPLES / name), *arguments]
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Return a function that runs an example as if it were the main program, in an empty folder."""
+    plt = pytest.importorskip("matplotlib.pyplot")
+
+    def started(name: str, *arguments: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [str(EXAMPLES / name), *arguments])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        plt.close("all")
+        return capsys.readouterr().out
+
+    return started
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("mnist.py", "mnist_best.py", "infer.py")])
-def test_example(name, tmp_path):
-    pytest.importorskip("matplotlib")
-    assert run(tmp_path, name)
+ALONE = {"own_parts.py", "every_backend.py"}
+"""Those that register parts of their own, or take whatever libraries there are: in a process of their own."""
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in {"mnist.py", "mnist_best.py", "infer.py", *ALONE}])
+def test_example(name, run, tmp_path):
+    assert run(name)
     stem = name.removesuffix(".py")
     assert all((tmp_path / f"{picture}.png").stat().st_size > 5000 for picture in PICTURES.get(stem, ()))
 
 
-def test_simple_learns(tmp_path):
-    pytest.importorskip("matplotlib")
-    assert float(run(tmp_path, "simple.py").rsplit("-> ", 1)[1]) < 0.1
+@pytest.mark.parametrize("name", sorted(ALONE))
+def test_example_by_itself(name, tmp_path):
+    # Warnings of other libraries' imports are not the examples'; those of NumPy's arithmetic are.
+    command = [sys.executable, "-W", "error::RuntimeWarning", str(EXAMPLES / name)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout
 
 
-def test_train_then_infer(tmp_path):
-    pytest.importorskip("matplotlib")
-    run(tmp_path, "train.py", "weights.safetensors")
-    lines = run(tmp_path, "infer.py", "weights.safetensors").splitlines()
+def test_simple_learns(run):
+    assert float(run("simple.py").rsplit("-> ", 1)[1]) < 0.1
+
+
+def test_train_then_infer(run):
+    run("train.py", "weights.safetensors")
+    lines = run("infer.py", "weights.safetensors").splitlines()
     answers = [float(line.split("-> ")[1]) for line in lines]
     assert answers[0] > 0.5 > answers[1]
 
 
-def test_infer_reads_the_decks_weights(tmp_path):
+def test_infer_reads_the_decks_weights(run, tmp_path):
     rng = np.random.default_rng(0)
     weights = {"W1": rng.random((3, 4)), "W2": rng.random((4, 1))}
     (tmp_path / "weight.txt").write_bytes(pickle.dumps(weights))
-    line = run(tmp_path, "infer.py", "weight.txt").splitlines()[0]
+    line = run("infer.py", "weight.txt").splitlines()[0]
     hidden = 1 / (1 + np.exp(-(np.array([0, 1, 0]) @ weights["W1"])))
     assert float(line.split("-> ")[1]) == pytest.approx(
         float(1 / (1 + np.exp(-(hidden @ weights["W2"])[0]))), rel=1e-12
