@@ -236,7 +236,7 @@ def _host_array(obj: object, argument: str) -> np.ndarray:
         if hasattr(obj, "toarray"):
             mend = ": call toarray()"
         elif isinstance(obj, Iterable) and not isinstance(obj, Collection):  # generators, loaders
-            mend = ": for batches, call step(x, y) on each"
+            mend = ": give batches of (x, y) to fit alone, without y"
         found = type(obj).__name__ + mend
         raise DTypeError(f"{argument}: expected real numbers in an array, a list or a data frame; got {found}")
     if isinstance(obj, np.ma.MaskedArray) and np.ma.is_masked(obj):

@@ -81,7 +81,7 @@ class Checkpoint(Callback):
         if run.problem():
             return
         arrays, description = self._network.contents()
-        kept = {"losses": run.losses, "loss": run.history.loss, "seconds": run.history.seconds}
+        kept = {"losses": run.losses, "sizes": run.sizes, "loss": run.history.loss, "seconds": run.history.seconds}
         kept |= {f"metrics.{name}": values for name, values in run.history.metrics.items()}
         for i, callback in enumerate(self._others):
             for name, value in getattr(callback, "state", {}).items():
@@ -107,7 +107,8 @@ class Checkpoint(Callback):
             runtime.optimize_by(optimizer)
             runtime.set_all(state, description)
             kept = {name.removeprefix(PLACE): array for name, array in arrays.items() if name not in state}
-            run.done, run.ended, run.losses = place["done"], place["ended"], kept["losses"].tolist()
+            run.done, run.ended = place["done"], place["ended"]
+            run.losses, run.sizes = kept["losses"].tolist(), kept["sizes"].astype(int).tolist()
             run.history.loss, run.history.seconds = kept["loss"].tolist(), kept["seconds"].item()
             metrics = {n.removeprefix("metrics."): v for n, v in kept.items() if n.startswith("metrics.")}
             run.history.metrics = {name: metrics[name].tolist() for name in metrics}

@@ -24,6 +24,7 @@ from portnn.data.arrays import described
 from portnn.data.dataset import Dataset
 from portnn.data.mapped import mapping_of
 from portnn.data.schema import Schema
+from portnn.data.stream import Batches
 from portnn.errors import ArgumentError, DivergenceError, NotFittedError
 from portnn.history import History
 from portnn.interrupts import interrupt_held
@@ -153,7 +154,7 @@ class NeuralNetwork:
     def fit(
         self,
         x: object,
-        y: object,
+        y: object = None,
         *,
         epochs: int = 1,
         batch_size: int | None = 32,
@@ -168,14 +169,18 @@ class NeuralNetwork:
         """Train for ``epochs`` passes over the data.
 
         ``x`` is (rows, features), ``y`` (rows, outputs), (rows,) for one output, or integer labels, (rows,), for
-        cross_entropy. ``batch_size=None`` is the full batch. ``validation`` is a share of the rows, held out at random
-        (of each class alike), or (x, y). ``metrics``: names, Metrics (portnn/metrics.py) or functions ``(outputs, y)``
-        of arrays on the host, measured after each epoch. ``sample_weight``: (rows,), or for class labels {label:
-        weight} or "balanced", with which all classes count alike; the rows trained on and those held out are each
-        weighted among themselves, in metrics too. ``callbacks``: functions ``(network, event)`` that
-        are told of each epoch, or Callbacks (portnn/callbacks.py); one that returns True ends the training.
-        ``checkpoint``: a file that is written after each epoch (or as ``Checkpoint(path, steps=n)`` says), from which
-        the same call goes on where it is there: it ends as if it had never been broken off (portnn/checkpoint.py).
+        cross_entropy. Without ``y``, ``x`` is batches, (x, y) or (x, y, weight): a list, a loader, or a function that
+        makes an iterator; they are taken as they come (portnn/data/stream.py).
+
+        ``batch_size=None`` is the full batch. ``validation`` is a share of the rows, held out at random (of each class
+        alike), (x, y), or batches. ``metrics``: names, Metrics (portnn/metrics.py) or functions ``(outputs, y)`` of
+        arrays on the host, measured after each epoch. ``sample_weight``: (rows,), or for class labels {label: weight}
+        or "balanced", with which all classes count alike; the rows trained on and those held out are each weighted
+        among themselves, in metrics too; the weights of batches count as they are. ``callbacks``: functions
+        ``(network, event)`` that are told of each epoch, or Callbacks (portnn/callbacks.py); one that returns True ends
+        the training. ``checkpoint``: a file that is written after each epoch (or as ``Checkpoint(path, steps=n)``
+        says), from which the same call goes on where it is there: it ends as if it had never been broken off
+        (portnn/checkpoint.py).
         ``progress=None`` shows a bar on work of over a second, on a terminal or in a notebook; "log" prints a line an
         epoch. The columns of a data frame are remembered by name: later ones are taken in their order.
 
@@ -187,12 +192,15 @@ class NeuralNetwork:
         if progress not in (None, True, False, "log"):
             raise ArgumentError(f'progress: expected None, True, False or "log"; got {progress!r}')
         hooks = Callbacks(self, callbacks if checkpoint is None else Checkpoint.last_of(checkpoint, callbacks))
-        schema, runtime = self._settled(x, y, plain(validation))
+        x, y, first = _given(x, y)
+        schema, runtime = self._settled(*first, plain(validation))
+        if first[0] is not x and (schema.encoding, schema.classes) != (self._schema.encoding, self._schema.classes):
+            raise ArgumentError("x: expected numbers in batches; texts are learnt where all of them are given at once")
         with runtime.backend.scope():
             whole, rest = schema.sets(runtime.backend, x, y, sample_weight, validation, self._seed)
             runtime = runtime.adapted_to(whole)
             data, held = runtime.dataset(whole), None if rest is None else runtime.dataset(rest)
-            measured = chosen(metrics, data.y.ndim == 1)
+            measured = chosen(metrics, data.of_labels)
             if not all(runtime.backend.read([runtime.finite()])):
                 raise DivergenceError("network: expected finite parameters to start from; got NaN or infinity")
             run, before = training.Run(runtime, data, held, epochs, size, shuffle, measured), dict(vars(self))
@@ -321,13 +329,14 @@ class NeuralNetwork:
         return result if home is self._backend else home.asarray(result)
 
     def evaluate(
-        self, x: object, y: object, *, metrics: Sequence[Chosen] = (), sample_weight: object = None
+        self, x: object, y: object = None, *, metrics: Sequence[Chosen] = (), sample_weight: object = None
     ) -> dict[str, float]:
-        """Return {"loss": ..., metric: ...} over the data, in inference mode; ``metrics`` as for ``fit``."""
+        """Return {"loss": ..., metric: ...} over the data, in inference mode; arguments as for ``fit``."""
         runtime = self._built()
+        x, y, _ = _given(x, y)
         with self._backend.scope():
-            dataset = runtime.dataset(self._schema.checked(self._backend, x, y, sample_weight, stream=True))
-            return runtime.evaluate(dataset, chosen(metrics, dataset.y.ndim == 1))
+            dataset = runtime.dataset(self._schema.given(self._backend, x, y, sample_weight))
+            return runtime.evaluate(dataset, chosen(metrics, dataset.of_labels))
 
     # ---- what it holds
 
@@ -535,3 +544,11 @@ class NeuralNetwork:
             with network._backend.scope():
                 network._runtime.set_all(arrays, description)
         return network
+
+
+def _given(x: object, y: object) -> tuple[object, object, tuple[object, object]]:
+    """Return (x, y, (x, y) to tell what they are from): batches, where there is no y, are told by the first."""
+    if y is not None:
+        return x, y, (x, y)
+    batches = Batches.of(x)
+    return batches, None, batches.first

@@ -34,6 +34,8 @@ class Run:
     """Epochs finished."""
     losses: list[Any] = field(default_factory=list)
     """Of the steps of the epoch that is open, in their order: numbers, then arrays that nobody has waited for."""
+    sizes: list[int] = field(default_factory=list)
+    """Rows of the batches of those steps."""
     ended: bool = False
     """Whether a callback ended it."""
 
@@ -71,15 +73,15 @@ class Hooks(Protocol):
         """Be told of Ctrl-C, at a place where the network is whole."""
 
 
-def _bar(progress: bool | str | None, run: Run, steps: int) -> Any:
+def _bar(progress: bool | str | None, run: Run, steps: int | None) -> Any:
     from tqdm.auto import tqdm  # in a notebook its own
 
     seen = sys.stderr.isatty() or any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
     shown = seen if progress is None else progress is True
     # Unasked, it appears only on work of over a second.
     return tqdm(
-        total=run.epochs * steps,
-        initial=run.done * steps + len(run.losses),
+        total=None if steps is None else run.epochs * steps,
+        initial=run.done * (steps or 0) + len(run.losses),
         disable=not shown,
         delay=0 if progress else 1,
         unit="step",
@@ -91,9 +93,11 @@ def train(run: Run, hooks: Hooks, progress: bool | str | None) -> History:
     """Train to the run's end, from where it is; see NeuralNetwork.fit."""
     runtime, data, history = run.runtime, run.data, run.history
     xp, mean = runtime.backend.xp, runtime.core.loss.mean
-    size = min(run.batch_size or data.rows, data.rows)
-    runtime.check_rows(data.rows % size or size, "batch_size")
-    steps = -(-data.rows // size)
+    size = run.batch_size or 0
+    if data.rows is not None:
+        size = min(size or data.rows, data.rows)
+        runtime.check_rows(data.rows % size or size, "batch_size")
+    steps = data.steps(size)
     started = time.perf_counter() - history.seconds
     with interrupt_held() as release, _bar(progress, run, steps) as bar:
 
@@ -107,7 +111,7 @@ def train(run: Run, hooks: Hooks, progress: bool | str | None) -> History:
         while run.goes_on():
             backup, before = runtime.snapshot(), len(run.losses)
             order = None
-            if run.shuffle and steps > 1:
+            if run.shuffle and data.rows is not None and steps != 1:
                 rng = random.generator(runtime.seed, random.SHUFFLE, runtime.counters.epoch)
                 order = runtime.backend.asarray(rng.permutation(data.rows))
             whole = True
@@ -115,6 +119,7 @@ def train(run: Run, hooks: Hooks, progress: bool | str | None) -> History:
                 for batch in islice(data.batches(xp, size, order, mean), before, None):
                     whole = False
                     run.losses.append(runtime.step(batch))
+                    run.sizes.append(int(batch[0].shape[0]))
                     whole = True
                     bar.update()
                     if hooks.of_steps:
@@ -138,9 +143,9 @@ def train(run: Run, hooks: Hooks, progress: bool | str | None) -> History:
             if run.ended:
                 pause()
                 break
-            weights = [min(size, data.rows - i * size) if mean else 1 for i in range(steps)]
-            history.loss.append(sum(map(operator.mul, run.losses, weights)) / (data.rows if mean else 1))
-            run.losses, run.done = [], run.done + 1
+            weights = run.sizes if mean else [1] * len(run.sizes)
+            history.loss.append(sum(map(operator.mul, run.losses, weights)) / (sum(run.sizes) if mean else 1))
+            run.losses, run.sizes, run.done = [], [], run.done + 1
             runtime.end_epoch()
             measured = _measure(run)
             for name, value in measured.items():
@@ -164,7 +169,7 @@ def _event(run: Run, loss: Any, measured: Mapping[str, float]) -> Event:
 
 def _go_back(run: Run, backup: Any, losses: int) -> None:
     run.runtime.restore(backup)
-    del run.losses[losses:]
+    del run.losses[losses:], run.sizes[losses:]
 
 
 def _measure(run: Run) -> Mapping[str, float]:

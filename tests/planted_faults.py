@@ -48,6 +48,7 @@ MEASURED = "tests/test_metrics.py"
 KILLED = "tests/test_checkpoint.py"
 SEEN = "tests/test_plot.py tests/test_diagnosis.py"
 ASKED = "tests/test_cli_training.py"
+STREAMED = "tests/test_stream.py"
 STANDIN = "-p standin_cupy tests/test_standin.py tests/test_network.py -k cupy"
 # One line a fault, or three: a table.
 FAULTS = [
@@ -80,7 +81,7 @@ FAULTS = [
           "source.batches(self.backend.xp, PREDICT_ROWS, None, mean=self.core.loss.mean)", "tests/test_evaluation.py"),
     Fault("metrics of the last batch only", f"{CORE}/runtime.py", "for each in zip(*parts, strict=True)", "for each in zip(parts[-1])",
           "tests/test_evaluation.py"),
-    Fault("rows beyond the prediction batch ignored", f"{CORE}/runtime.py", "            losses.append(loss)\n            parts", "            if parts:\n                break\n            losses.append(loss)\n            parts",
+    Fault("rows beyond the prediction batch ignored", f"{CORE}/runtime.py", "            losses.append(loss)\n            rows", "            if parts:\n                break\n            losses.append(loss)\n            rows",
           "tests/test_evaluation.py"),
     Fault("evaluate in training mode", f"{CORE}/step.py", '"""Return (loss, output) in inference mode."""\n        x, y, weight = batch\n        z, *_ = self._run(xp, state, x, Mode(training=False))',
           'x, y, weight = batch\n        z, *_ = self._run(xp, state, x, Mode(training=True))', "tests/test_evaluation.py"),
@@ -88,7 +89,7 @@ FAULTS = [
           "tests/test_evaluation.py"),
     Fault("training metrics measured on validation data", "portnn/training.py", "run.runtime.evaluate(run.data, run.metrics)",
           "run.runtime.evaluate(run.validation or run.data, run.metrics)", "tests/test_evaluation.py"),
-    Fault("an epoch's loss as a mean of batches", "portnn/training.py", "weights = [min(size, data.rows - i * size) if mean else 1 for i in range(steps)]", "weights = [data.rows / steps if mean else 1] * steps",
+    Fault("an epoch's loss as a mean of batches", "portnn/training.py", "weights = run.sizes if mean else [1] * len(run.sizes)", "weights = [sum(run.sizes) / steps if mean else 1] * steps",
           "tests/test_evaluation.py"),
     Fault("one over the full batch for the short one", f"{DATA}/dataset.py", "1.0 / (stop - start) if mean", "1.0 / size if mean", "tests/test_network.py"),
     Fault("r2 of numbers that are equal", "portnn/metrics.py", "    seen = y - y[:1]\n", "    seen = y\n", MEASURED),
@@ -106,7 +107,7 @@ FAULTS = [
     Fault("weights that are not normalised", f"{DATA}/dataset.py", "scaled / scaled.mean() if mean", "scaled if mean", "tests/test_network.py tests/test_state.py"),
     Fault("standardising learnt before the split", "portnn/network.py", "runtime = runtime.adapted_to(whole)",
           "runtime = runtime.adapted_to(schema.checked(runtime.backend, x, y))", "tests/test_evaluation.py"),
-    Fault("standardising without weights", f"{CORE}/entry.py", "column_statistics(columns, data.weight)", "column_statistics(columns, None)", "tests/test_state.py"),
+    Fault("standardising without weights", f"{CORE}/entry.py", "column_statistics(blocks)", "column_statistics(lambda: (b._replace(weight=np.ones(len(b.rows))) for b in blocks()))", "tests/test_state.py"),
     Fault("standardising in float32", f"{CORE}/entry.py", 'place.asarray(block, "float64")', 'place.asarray(place.asarray(block, self._dtype), "float64")',
           "tests/test_state.py"),
     Fault("columns of a frame by position", f"{DATA}/frames.py", "    return list(expected)\n", "    return labels\n", "tests/test_frames.py"),
@@ -211,7 +212,7 @@ FAULTS = [
     Fault("a plateau that counts from the last epoch", "portnn/callbacks.py", "        self._waited += 1\n        return False", "        self._best = value\n        self._waited += 1\n        return False", TOLD),
     Fault("accuracy that is to fall", "portnn/callbacks.py", "metric is not None and metric.rises", "False", TOLD),
     Fault("checkpoint: the open epoch begun anew", "portnn/training.py", "order, mean), before, None)", "order, mean), 0, None)", KILLED),
-    Fault("checkpoint: losses before the break forgotten", "portnn/checkpoint.py", 'place["ended"], kept["losses"].tolist()', 'place["ended"], [0.0] * len(kept["losses"])', KILLED),
+    Fault("checkpoint: losses before the break forgotten", "portnn/checkpoint.py", '= kept["losses"].tolist(), kept', '= [0.0] * len(kept["losses"]), kept', KILLED),
     Fault("checkpoint: callbacks that forget", "portnn/checkpoint.py", "        callback.state = state\n", "        pass\n", KILLED),
     Fault("checkpoint: written before the callbacks were told", "portnn/checkpoint.py", "return [*callbacks, made]", "return [made, *callbacks]", KILLED),
     Fault("checkpoint: other data that are well", "portnn/checkpoint.py", '"data": _of_data(run, run.data)', '"data": ""', KILLED),
@@ -251,6 +252,16 @@ FAULTS = [
     Fault("--continue with another optimizer ignored", "portnn/cli/train.py", "network.optimizer = optimizer", "pass", ASKED),
     Fault("--continue holds other rows out", "portnn/cli/train.py", "seed=seed if before is None else before.seed", "seed=seed", ASKED),
     Fault("--continue learns an encoding anew", f"{DATA}/task.py", "task, left = (task, []) if known else task.learning(table, kept)", "task, left = task.learning(table, kept)", ASKED),
+    # Batches of a user's own
+    Fault("batches: weights lost", f"{DATA}/stream.py", "yield found[0]", "yield found[0][:2] + (None,)", STREAMED),
+    Fault("batches: statistics of the first alone", f"{DATA}/stream.py", "            first += checked.rows", "            return", STREAMED),
+    Fault("batches: statistics without weights", f"{DATA}/stream.py", "weight * largest", "weight * 0 + 1", STREAMED),
+    Fault("batches: an iterator that is used up", f"{DATA}/stream.py", "isinstance(batches, Iterator) and batches is self._before", "False", STREAMED),
+    Fault("batches: errors swallowed", f"{DATA}/stream.py", "                raise found", "                return", STREAMED),
+    Fault("batches: as many ahead as there are", f"{DATA}/stream.py", "                room.acquire()\n", "", STREAMED),
+    Fault("batches: weights scaled in each", f"{CORE}/runtime.py", "data: Checked, mean: bool = False", "data: Checked, mean: bool = True", STREAMED),
+    Fault("batches: the rows of the last for all", "portnn/training.py", "run.sizes.append(int(batch[0].shape[0]))", "run.sizes = [int(batch[0].shape[0])] * (len(run.sizes) + 1)", "tests/test_evaluation.py"),
+    Fault("checkpoint: rows of the open epoch forgotten", "portnn/checkpoint.py", 'kept["sizes"].astype(int).tolist()', '[1] * len(kept["sizes"])', KILLED),
 ]  # fmt: skip
 
 

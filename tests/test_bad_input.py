@@ -57,10 +57,16 @@ CASES = {
     "no distribution": (classifier, X, np.full((6, 2), 0.9), DataError, "sum to 1"),
     "masked x": (mse, np.ma.masked_greater(replaced(5.0), 4), Y, DataError, "x: expected a value .* 1 of 18 masked"),
     "masked y": (mse, X, np.ma.masked_less(Y, 1), DataError, "y: expected a value .* 12 of 12 masked"),
-    "a generator": (mse, (row for row in X), Y, DTypeError, r"x: .* got generator: for batches, call step\(x, y\)"),
+    "a generator": (
+        mse,
+        (row for row in X),
+        Y,
+        DTypeError,
+        r"x: .* got generator: give batches of \(x, y\) to fit alone",
+    ),
     "a mapping": (mse, {"a": X}, Y, DTypeError, "x: expected real numbers in an array, .*; got dict$"),
     "a file's name": (mse, "data.csv", Y, DTypeError, "x: expected real numbers in an array, .*; got str$"),
-    "no y": (mse, X, None, DTypeError, "y: expected real numbers in an array, .*; got NoneType$"),
+    "no y": (mse, X, None, ArgumentError, r"y: expected targets, or batches of \(x, y\) for x; got"),
     "records": (mse, np.zeros(6, [("a", "f4"), ("b", "f8")]), Y, DTypeError, "x: expected real numbers; got dtype"),
     "negative probability": (classifier, X, np.tile([2.0, -1.0], (6, 1)), DataError, r"targets in \[0, 1\]"),
 }
@@ -111,14 +117,19 @@ def test_labels_that_the_width_is_inferred_from(labels, error, message):
     assert net.summary() == NeuralNetwork(output="softmax", loss="cross_entropy", seed=0).summary()
 
 
-def test_loaders_are_refused():
+def test_loaders_are_batches_by_themselves():
     data = pytest.importorskip("torch.utils.data")
     import torch
 
     loader = data.DataLoader(data.TensorDataset(torch.tensor(X)))
     for method in ("fit", "step", "gradients", "evaluate"):
-        with pytest.raises(DTypeError, match=r"x: .* got DataLoader: for batches, call step\(x, y\) on each"):
+        with pytest.raises(DTypeError, match=r"x: .* got DataLoader: give batches of \(x, y\) to fit alone, without y"):
             getattr(mse(), method)(loader, Y)
+    loader = data.DataLoader(data.TensorDataset(torch.tensor(X), torch.tensor(Y)), batch_size=4)
+    one, other = mse(), mse(backend="numpy")
+    one.fit(X, Y, batch_size=4, shuffle=False)
+    other.fit(loader)
+    assert one.fingerprint() == other.fingerprint()
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_classes", "forward"])

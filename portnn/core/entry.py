@@ -1,21 +1,19 @@
 """How data enter the core: the first layer's own part in float64, then the cast to the network's dtype."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
 from portnn.backend import Backend, get_backend
 from portnn.core.step import Core
 from portnn.data.arrays import check_finite, to_host
-from portnn.data.dataset import Checked, column_statistics
+from portnn.data.dataset import ROWS, Checked, column_statistics
 from portnn.data.frames import Names
-from portnn.data.mapped import Mapped
+from portnn.data.stream import CheckedBatches
 from portnn.errors import DataError
 from portnn.nn.layer import Layer
 from portnn.types import Array
-
-ROWS = 4096
-"""Rows of one block: bounds the memory of float64 copies."""
 
 
 class Entry:
@@ -73,34 +71,38 @@ class Entry:
         return place.asarray(self._layer.enter(place.xp, weights, place.asarray(block, "float64")), self._dtype)
 
 
-def learnt(core: Core, backend: Backend, data: Checked) -> dict[str, np.ndarray]:
+def learnt(core: Core, backend: Backend, data: Checked | CheckedBatches) -> dict[str, np.ndarray]:
     """Return by name the buffers that layers such as Standardize learn from the first data to train on.
 
     Raises DataError for data that teach nothing: a single row, NaN, targets that their dtype cannot tell apart.
     """
     buffers: dict[str, np.ndarray] = {}
+    columns = data.columns if isinstance(data, Checked) else None
     for i, layer in enumerate(core.architecture.layers):
         if not layer.fitted_to:
             continue
-        columns = getattr(data, layer.fitted_to)
-        if data.rows < 2:
+        blocks = partial(data.blocks, backend, layer.fitted_to)
+        counted, ends = 0, []
+        for rows, _, first in blocks():
+            check_finite(get_backend("numpy"), layer.fitted_to, rows, "float64", columns, first)
+            counted += len(rows)
+            ends.append((rows.min(axis=0), rows.max(axis=0)))
+        if counted < 2:
             raise DataError("x: expected at least two rows to learn mean and deviation from; got 1")
-        columns = columns if isinstance(columns, Mapped) else to_host(backend, columns)
-        for start in range(0, data.rows, ROWS):
-            block = columns[start : min(start + ROWS, data.rows)]
-            check_finite(get_backend("numpy"), layer.fitted_to, block, "float64", data.columns, start)
         if layer.fitted_to == "y":  # which is in the network's dtype, as outputs are
-            _check_resolved(to_host(backend, data.y))
-        fitted = layer.fitted(*column_statistics(columns, data.weight))
+            lows, highs = zip(*ends, strict=True)
+            _check_resolved(np.min(lows, axis=0), np.max(highs, axis=0))
+        fitted = layer.fitted(*column_statistics(blocks))
         buffers |= {e.name: fitted[e.key].reshape(e.shape) for e in core.buffers.entries if e.layer == i}
     return buffers
 
 
-def _check_resolved(y: np.ndarray) -> None:
-    """Refuse targets of which the dtype holds but a few different values."""
-    spread, step = y.max(axis=0) - y.min(axis=0), np.spacing(np.abs(y).max(axis=0))
+def _check_resolved(lowest: np.ndarray, highest: np.ndarray) -> None:
+    """Refuse targets, by column from lowest to highest, of which the dtype holds but a few different values."""
+    spread, step = highest - lowest, np.spacing(np.maximum(np.abs(lowest), np.abs(highest)))
     for column in np.flatnonzero((spread > 0) & (spread < 16 * step)):
         raise DataError(
-            f"y: expected targets that {y.dtype} can tell apart; column {column} varies by {spread[column]:.3g} around "
-            f"{y[0, column]:.3g}, where it has steps of {step[column]:.3g}: subtract an offset, or use a wider dtype"
+            f"y: expected targets that {lowest.dtype} can tell apart; column {column} varies by {spread[column]:.3g} "
+            f"around {highest[column]:.3g}, where it has steps of {step[column]:.3g}: subtract an offset, or use a "
+            f"wider dtype"
         )

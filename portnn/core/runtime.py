@@ -20,6 +20,7 @@ from portnn.core.step import Core, State
 from portnn.data.dataset import Checked, Dataset, Source
 from portnn.data.frames import Names
 from portnn.data.mapped import Mapped, Streamed
+from portnn.data.stream import CheckedBatches, Stream
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.metrics import Metric
 from portnn.nn import random, registry
@@ -157,7 +158,7 @@ class Runtime:
 
     # ---- data in
 
-    def adapted_to(self, data: Checked) -> "Runtime":
+    def adapted_to(self, data: Checked | CheckedBatches) -> "Runtime":
         """Return a copy whose layers have learnt mean and deviation from the data; itself where they have already."""
         if self.adapted:
             return self
@@ -169,13 +170,18 @@ class Runtime:
         """Return x, of the backend or of NumPy, as the core takes it; ``check`` refuses NaN and infinity."""
         return self._computes.settled(self._entry(x, name, check, columns))
 
-    def dataset(self, data: Checked) -> Source:
+    def dataset(self, data: Checked | CheckedBatches) -> Source:
         """Return checked data as the core takes them, or as it will, where they are mapped and read batch by batch.
 
         Raises DataError for what is not finite.
         """
+        if isinstance(data, CheckedBatches):
+            return Stream(data, self._arrays)
+        return self._arrays(data, self.core.loss.mean)
+
+    def _arrays(self, data: Checked, mean: bool = False) -> Source:
         check = partial(self.inputs, check=True, name=f"{data.name}x", columns=data.columns)
-        weight = data.row_weights(self.core.loss.mean)
+        weight = data.row_weights(mean)
         y = self._computes.settled(data.y)
         weights = None if weight is None else self.backend.asarray(weight, self.dtype)
         if isinstance(data.x, Mapped):
@@ -276,11 +282,13 @@ class Runtime:
         """Return {"loss": ..., metric: ...}."""
         losses: list[Array] = []
         parts: list[tuple[Array, ...]] = []
+        rows = 0
         for x, y, weight in source.batches(self.backend.xp, PREDICT_ROWS, None, mean=False):
             loss, output = self._evaluate(self.xp, self.state, (x, y, weight))
             losses.append(loss)
+            rows += x.shape[0]
             parts.append((output, y) if isinstance(weight, float) else (output, y, weight[:, 0]))
-        loss = sum(self.backend.read(losses)) / (source.rows if self.core.loss.mean else 1)
+        loss = sum(self.backend.read(losses)) / (rows if self.core.loss.mean else 1)
         if not metrics:
             return {"loss": loss}
         outputs, y, *weights = (

@@ -1,16 +1,31 @@
 """Data that were checked, and the batches that training takes of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from portnn.backend import Backend
+from portnn.data.arrays import to_host
 from portnn.data.frames import Names
 from portnn.data.mapped import Mapped
 from portnn.errors import DataError
 from portnn.types import Array, Batch, Namespace
+
+ROWS = 4096
+"""Rows of one block: bounds the memory of float64 copies."""
+
+
+class Block(NamedTuple):
+    """Some rows of one array on the host."""
+
+    rows: np.ndarray
+    """(rows, columns)."""
+    weight: np.ndarray
+    """(rows,)."""
+    first: int
+    """Place of the first row."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,15 @@ class Checked:
         weight = None if self.weight is None else self.weight[index]
         return Checked(taken(self.x), taken(self.y), weight, self.columns, name)
 
+    def blocks(self, backend: Backend, what: str) -> Iterator[Block]:
+        """Yield "x" or "y" in blocks of rows on the host; the largest weight counts 1."""
+        array = getattr(self, what)
+        array = array if isinstance(array, Mapped) else to_host(backend, array)
+        weight = np.ones(self.rows) if self.weight is None else self.weight / (self.weight.max() or 1.0)
+        for start in range(0, self.rows, ROWS):
+            stop = min(start + ROWS, self.rows)
+            yield Block(array[start:stop].reshape(stop - start, -1), weight[start:stop], start)
+
     def row_weights(self, mean: bool) -> np.ndarray | None:
         """Return the weights as (rows, 1), for a mean loss scaled to a mean of one over these rows."""
         if self.weight is None:
@@ -60,12 +84,15 @@ class Source(Protocol):
     """Where training takes its batches from: arrays in memory (Dataset), or whatever else can give them in an order."""
 
     @property
-    def y(self) -> Array:
-        """The targets, on the backend."""
+    def of_labels(self) -> bool:
+        """Whether the targets are labels of classes."""
 
     @property
-    def rows(self) -> int:
-        """How many rows there are."""
+    def rows(self) -> int | None:
+        """How many rows there are; None: they come in batches of their own, in an order of their own."""
+
+    def steps(self, size: int) -> int | None:
+        """Return how many batches of ``size`` there are; None: nobody knows."""
 
     def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand.
@@ -87,6 +114,13 @@ class Dataset:
     def rows(self) -> int:
         return int(self.x.shape[0])
 
+    @property
+    def of_labels(self) -> bool:
+        return bool(self.y.ndim == 1)
+
+    def steps(self, size: int) -> int:
+        return -(-self.rows // size)
+
     def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
         for start in range(0, self.rows, size):
@@ -99,27 +133,25 @@ class Dataset:
             yield rows(self.x), rows(self.y), scale if self.weight is None else rows(self.weight) * scale
 
 
-def column_statistics(
-    x: np.ndarray | Mapped, weight: np.ndarray | None = None, block: int = 4096
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (mean, rest, standard deviation) of each column, in float64, each row counted ``weight`` times.
+def column_statistics(blocks: Callable[[], Iterable[Block]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (mean, rest, standard deviation) of each column, in float64, each row counted by its weight.
 
     The mean is ``mean + rest``, with ``mean`` of 24 bits; the deviation is 1 where a column never varies. Two passes
-    over blocks of rows, on the host: the same bits for every backend, and no float64 copy of x.
+    over blocks of rows, on the host: the same bits for every backend, and no float64 copy of x. Raises DataError where
+    no row counts.
     """
-    w = np.ones(x.shape[0]) if weight is None else weight / weight.max()
-    blocks = [(slice(i, min(i + block, len(w))), w[i : i + block, None]) for i in range(0, len(w), block)]
-    total = w.sum()
-
-    def flat(rows: slice) -> np.ndarray:
-        return x[rows].reshape(rows.stop - rows.start, -1)
-
-    # Seen from a row that counts: at an offset of 1e9 a sum of squares would lose what varies.
-    first = int(np.argmax(w > 0))
-    origin = flat(slice(first, first + 1))[0].astype(np.float64)
-    shift = sum(np.sum((flat(rows) - origin) * v, axis=0) for rows, v in blocks) / total
-    mean = origin + shift
-    variance = sum(np.sum(((flat(rows) - origin) - shift) ** 2 * v, axis=0) for rows, v in blocks) / total
+    origin, total, moved = None, 0.0, 0.0
+    for rows, weight, _ in blocks():
+        if origin is None and weight.any():
+            # Seen from a row that counts: at an offset of 1e9 a sum of squares would lose what varies.
+            origin = rows[int(np.argmax(weight > 0))].astype(np.float64)
+        if origin is not None:
+            total, moved = total + weight.sum(), moved + np.sum((rows - origin) * weight[:, None], axis=0)
+    if origin is None:
+        raise DataError("sample_weight: expected a weight above 0 among the rows; got 0 for all of them")
+    shift = moved / total
+    squares = sum(np.sum(((rows - origin) - shift) ** 2 * weight[:, None], axis=0) for rows, weight, _ in blocks())
+    mean, variance = origin + shift, squares / total
     # What differs by a few units in the last place is a constant that was computed in several ways.
     constant = variance <= (4.0 * np.finfo(np.float64).eps * np.abs(mean)) ** 2
     fraction, exponent = np.frexp(mean)

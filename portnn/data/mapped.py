@@ -135,6 +135,13 @@ class Streamed:
     def rows(self) -> int:
         return self.x.rows
 
+    @property
+    def of_labels(self) -> bool:
+        return bool(self.y.ndim == 1)
+
+    def steps(self, size: int) -> int:
+        return -(-self.rows // size)
+
     def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
         places = np.arange(self.rows) if order is None else self.to_numpy(order)

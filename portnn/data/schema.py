@@ -13,6 +13,7 @@ from portnn.data.dataset import Checked
 from portnn.data.encoding import Encoding, is_plain
 from portnn.data.frames import Names, frame_table, is_frame, names_of, series_texts
 from portnn.data.mapped import Mapped, mapping_of
+from portnn.data.stream import Batches, CheckedBatches
 from portnn.data.tables import class_codes
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.nn import random
@@ -189,17 +190,40 @@ class Schema:
         targets = self.targets(backend, y, rows, check, f"{name}y")
         return Checked(inputs, targets, _weights(sample_weight, rows, backend, targets), self.columns, name)
 
+    def streamed(self, backend: Backend, batches: Batches, name: str = "") -> CheckedBatches:
+        """Return batches, each of which is checked as it comes."""
+
+        def check(x: object, y: object, weight: object, name: str) -> Checked:
+            return self.checked(backend, x, y, weight, name)
+
+        of_labels = self._are_labels(tuple(real(backend, f"{name}y", self._codes(batches.first[1])).shape))
+        return CheckedBatches(batches, check, of_labels, name)
+
+    def given(
+        self, backend: Backend, x: object, y: object, sample_weight: object = None, name: str = ""
+    ) -> Checked | CheckedBatches:
+        """Return what a user gave: arrays, checked, or batches (``Batches``), to be checked as they come."""
+        if not isinstance(x, Batches):
+            return self.checked(backend, x, y, sample_weight, name, stream=True)
+        if sample_weight is not None:
+            raise ArgumentError("sample_weight: expected batches of (x, y, weight); got weights beside batches")
+        return self.streamed(backend, x, name)
+
     def sets(
         self, backend: Backend, x: object, y: object, sample_weight: object, validation: Any, seed: int
-    ) -> tuple[Checked, Checked | None]:
-        """Return the data to train on and those to validate on: a pair of its own, or a share of the rows, held out."""
-        whole, validation = self.checked(backend, x, y, sample_weight, stream=True), plain(validation)
+    ) -> tuple[Checked | CheckedBatches, Checked | CheckedBatches | None]:
+        """Return the data to train on and those to validate on: (x, y), batches, or a share of the rows, held out."""
+        whole, validation = self.given(backend, x, y, sample_weight), plain(validation)
         if validation is None:
             return whole, None
-        if isinstance(validation, tuple | list):
+        if isinstance(validation, tuple) or (isinstance(validation, list) and not isinstance(validation[0], tuple)):
             if len(validation) != 2:
                 raise ArgumentError(f"validation: expected (x, y) or a share; got {len(validation)} items")
-            return whole, self.checked(backend, validation[0], validation[1], name="validation ", stream=True)
+            return whole, self.given(backend, validation[0], validation[1], name="validation ")
+        if Batches.are(validation):
+            return whole, self.streamed(backend, Batches.of(validation, "validation"), "validation ")
+        if isinstance(whole, CheckedBatches):
+            raise ArgumentError(f"validation: expected (x, y) or batches beside batches; got {validation!r}")
         if type(validation) is not float or not 0.0 < validation < 1.0 or whole.rows < 2:
             found = repr(validation) if isinstance(validation, int | float | str) else type(validation).__name__
             raise ArgumentError(

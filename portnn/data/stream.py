@@ -1,0 +1,155 @@
+"""Data that come in batches: anything that gives (x, y) or (x, y, weight), again each time it is gone through."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass
+from functools import cached_property
+from queue import SimpleQueue
+from threading import Semaphore, Thread
+from typing import Any
+
+from portnn.backend import Backend
+from portnn.data.dataset import Block, Checked, Source
+from portnn.data.frames import is_frame
+from portnn.errors import ArgumentError, DataError
+from portnn.types import Array, Batch, Namespace
+
+AHEAD = 2
+"""Batches that are made while one is computed with."""
+
+
+class Batches:
+    """What a user handed in: a list, a loader, or a function that makes an iterator."""
+
+    def __init__(self, given: Any) -> None:
+        self.given, self._before = given, None
+
+    @staticmethod
+    def are(x: Any) -> bool:
+        """Return whether x may be batches: no array, frame, text or mapping."""
+        array = hasattr(x, "shape") or hasattr(x, "__array__") or is_frame(x)
+        return not (array or isinstance(x, str | bytes | Mapping)) and (callable(x) or isinstance(x, Iterable))
+
+    @classmethod
+    def of(cls, x: Any, argument: str = "x") -> "Batches":
+        """Return x as batches. Raises ArgumentError for what is none, and for what can be gone through once only."""
+        if not cls.are(x):
+            raise ArgumentError(f"y: expected targets, or batches of (x, y) for x; got {type(x).__name__} alone")
+        if isinstance(x, Iterator):
+            raise _used_up(argument, x)
+        return cls(x)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
+        """Yield (x, y, weight), the weight None where there is none. Raises ArgumentError for anything else."""
+        lengths, batches = {2, 3}, self.given() if callable(self.given) else self.given
+        if isinstance(batches, Iterator) and batches is self._before:
+            raise _used_up("x", batches)
+        self._before = batches
+        for i, item in enumerate(batches):
+            if not isinstance(item, tuple | list) or len(item) not in lengths:
+                found = f"{len(item)} items" if isinstance(item, tuple | list) else type(item).__name__
+                expected = "(x, y) or (x, y, weight)" if i == 0 else f"{max(lengths)} items, as before"
+                raise ArgumentError(f"batch {i}: expected {expected}; got {found}")
+            lengths = {len(item)}
+            yield item[0], item[1], item[2] if len(item) == 3 else None
+        if len(lengths) == 2:
+            raise DataError("x: expected at least one batch each time they are gone through; got none")
+
+    @cached_property
+    def first(self) -> tuple[Any, Any]:
+        """x and y of the first batch."""
+        x, y, _ = next(iter(self))
+        return x, y
+
+    @property
+    def count(self) -> int | None:
+        """How many there are; None: nobody knows."""
+        return len(self.given) if isinstance(self.given, Sized) else None
+
+
+def _used_up(argument: str, batches: object) -> ArgumentError:
+    return ArgumentError(
+        f"{argument}: expected batches that can be gone through again; got {type(batches).__name__}, which is used up "
+        "after one time: give a function that makes it anew"
+    )
+
+
+def ahead(items: Iterable[Any]) -> Iterator[Any]:
+    """Yield items which a thread goes through meanwhile, AHEAD of them at most; what it raises is raised here."""
+    made: SimpleQueue[tuple[Any, ...] | BaseException | None] = SimpleQueue()
+    room, ended = Semaphore(AHEAD), False
+
+    def go_through() -> None:
+        try:
+            for item in items:
+                made.put((item,))
+                room.acquire()
+                if ended:
+                    return
+            made.put(None)
+        except BaseException as error:
+            made.put(error)
+
+    thread = Thread(target=go_through, daemon=True)
+    thread.start()
+    try:
+        while (found := made.get()) is not None:
+            if isinstance(found, BaseException):
+                raise found
+            room.release()
+            yield found[0]
+    finally:
+        # Two threads must not go through the same thing: the next one starts when this one is over.
+        ended = True
+        room.release()
+        thread.join()
+
+
+@dataclass(frozen=True)
+class CheckedBatches:
+    """Batches, each to be checked when it comes; beside ``Checked``."""
+
+    given: Batches
+    check: Callable[..., Checked]
+    """``check(x, y, weight, name)``; raises what is wrong with a batch, under its name."""
+    of_labels: bool
+    name: str
+    """Before the names of arguments in messages: "" or "validation "."""
+
+    def __iter__(self) -> Iterator[Checked]:
+        """Yield each batch."""
+        for i, (x, y, weight) in enumerate(ahead(self.given)):
+            yield self.check(x, y, weight, f"{self.name}batch {i}, ")
+
+    def blocks(self, backend: Backend, what: str) -> Iterator[Block]:
+        """Yield "x" or "y" in blocks of rows on the host, weights as they came."""
+        first = 0
+        for checked in self:
+            largest = 1.0 if checked.weight is None else checked.weight.max()
+            for rows, weight, start in checked.blocks(backend, what):
+                yield Block(rows, weight * largest, first + start)
+            first += checked.rows
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A source of batches of a user's own: their rows and their order are those that they come in."""
+
+    batches_of: CheckedBatches
+    enter: Callable[[Checked], Source]
+    """From a checked batch to one as the core takes it."""
+
+    @property
+    def of_labels(self) -> bool:
+        return self.batches_of.of_labels
+
+    @property
+    def rows(self) -> None:
+        return None
+
+    def steps(self, size: int) -> int | None:
+        return self.batches_of.given.count
+
+    def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+        """Yield (x, y, weight) as they come; ``size`` and ``order`` are not for them."""
+        for checked in self.batches_of:
+            yield from self.enter(checked).batches(xp, checked.rows, None, mean)
