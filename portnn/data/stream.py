@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from functools import cached_property
-from queue import SimpleQueue
 from threading import Semaphore, Thread
 from typing import Any
 
@@ -75,6 +74,8 @@ def _used_up(argument: str, batches: object) -> ArgumentError:
 
 def ahead(items: Iterable[Any]) -> Iterator[Any]:
     """Yield items which a thread goes through meanwhile, AHEAD of them at most; what it raises is raised here."""
+    from queue import SimpleQueue
+
     made: SimpleQueue[tuple[Any, ...] | BaseException | None] = SimpleQueue()
     room, ended = Semaphore(AHEAD), False
 
