@@ -36,6 +36,7 @@ from portnn.nn.normalization import BatchNorm, LayerNorm, Standardize, Unstandar
 from portnn.nn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 from portnn.nn.registry import register
 from portnn.nn.schedules import Schedule
+from portnn.nn.tabular import Tabular
 from portnn.rate_finder import RangeTest, find_learning_rate
 
 __version__ = "0.1.0"
@@ -80,6 +81,7 @@ __all__ = [
     "Shapes",
     "Spec",
     "Standardize",
+    "Tabular",
     "Unstandardize",
     "available_backends",
     "callbacks",

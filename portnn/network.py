@@ -101,7 +101,12 @@ class NeuralNetwork:
         )
         self._architecture = self._parse(layers) if layers else replace(self._parse((1, 100, 1)), features=None)
         self._widths_given, self._loss, self._seed, self._arithmetic = bool(layers), loss, seed, arithmetic
-        self._schema = Schema(losses.for_output(loss, self._architecture.output), loss is not None, dtype)
+        self._schema = Schema(
+            losses.for_output(loss, self._architecture.output),
+            loss is not None,
+            dtype,
+            embeds=self._architecture.features is None and self._architecture.embeds,
+        )
         self._optimizer = optimizers.make(optimizer, learning_rate)
         self.metadata: dict[str, Any] = {}
         """Plain JSON values of the user's own, saved with the model."""
@@ -139,6 +144,7 @@ class NeuralNetwork:
         if self._runtime is not None:
             return schema, self._runtime.on(home)
         architecture = self._architecture if self._widths_given else self._parse((1, 100, schema.width(home, y)))
+        architecture = architecture.told(schema.encoding.entries if schema.encoding else ())
         return self._sized(schema, replace(architecture, features=tuple(schema.inputs(home, x).shape[1:])), home)
 
     def _commit(self, schema: Schema, runtime: Runtime) -> None:

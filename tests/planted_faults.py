@@ -48,6 +48,7 @@ MEASURED = "tests/test_metrics.py"
 KILLED = "tests/test_checkpoint.py"
 SEEN = "tests/test_plot.py tests/test_diagnosis.py"
 ASKED = "tests/test_cli_training.py"
+CODED = "tests/test_tabular.py"
 STREAMED = "tests/test_stream.py"
 STANDIN = "-p standin_cupy tests/test_standin.py tests/test_network.py -k cupy"
 # One line a fault, or three: a table.
@@ -191,7 +192,7 @@ FAULTS = [
     Fault("a backend that keeps its own first bits", f"{PROOF}/bits.py", "if not same:", "if not same and number > 1:", "tests/test_compare_bits.py"),
     # Tables
     Fault("a median of the gaps too", f"{DATA}/encoding.py", "float(np.median(values[~missing]))", "float(np.median(np.nan_to_num(values)))", TABLES),
-    Fault("an encoding that peeps at rows to test on", f"{DATA}/task.py", "task.learning(table, kept)", "task.learning(table, np.arange(table.rows))", TABLES),
+    Fault("an encoding that peeps at rows to test on", f"{DATA}/task.py", "task.learning(table, kept, embed)", "task.learning(table, np.arange(table.rows), embed)", TABLES),
     Fault("unknown texts that are the most frequent one", f"{DATA}/encoding.py", "hot[~hot.any(axis=1)] = self.shares", "hot[~hot.any(axis=1), 0] = 1.0", TABLES),
     Fault("gaps that leave no trace", f"{DATA}/encoding.py", "last = [missing.astype(np.float64)]", "last = [missing * 0.0]", TABLES),
     Fault("a word among numbers that makes them texts", f"{DATA}/encoding.py", "2 * max(numbers, dates) <= len(there)", "max(numbers, dates) < len(there)", TABLES),
@@ -251,7 +252,7 @@ FAULTS = [
     Fault("the last epoch said to be the best", "portnn/cli/train.py", "1 + losses.index(min(losses))", "len(losses)", ASKED),
     Fault("--continue with another optimizer ignored", "portnn/cli/train.py", "network.optimizer = optimizer", "pass", ASKED),
     Fault("--continue holds other rows out", "portnn/cli/train.py", "seed=seed if before is None else before.seed", "seed=seed", ASKED),
-    Fault("--continue learns an encoding anew", f"{DATA}/task.py", "task, left = (task, []) if known else task.learning(table, kept)", "task, left = task.learning(table, kept)", ASKED),
+    Fault("--continue learns an encoding anew", f"{DATA}/task.py", "task, left = (task, []) if known else task.learning(table, kept, embed)", "task, left = task.learning(table, kept, embed)", ASKED),
     # Batches of a user's own
     Fault("batches: weights lost", f"{DATA}/stream.py", "yield found[0]", "yield found[0][:2] + (None,)", STREAMED),
     Fault("batches: statistics of the first alone", f"{DATA}/stream.py", "            first += checked.rows", "            return", STREAMED),
@@ -262,6 +263,12 @@ FAULTS = [
     Fault("batches: weights scaled in each", f"{CORE}/runtime.py", "data: Checked, mean: bool = False", "data: Checked, mean: bool = True", STREAMED),
     Fault("batches: the rows of the last for all", "portnn/training.py", "run.sizes.append(int(batch[0].shape[0]))", "run.sizes = [int(batch[0].shape[0])] * (len(run.sizes) + 1)", "tests/test_evaluation.py"),
     Fault("checkpoint: rows of the open epoch forgotten", "portnn/checkpoint.py", 'kept["sizes"].astype(int).tolist()', '[1] * len(kept["sizes"])', KILLED),
+    # Codes of texts
+    Fault("codes: the first text taken for one that was never seen", f"{DATA}/encoding.py", "codes.get(value, 0.0)", "codes.get(value, 1.0)", CODED),
+    Fault("codes: in the order of the columns", f"{DATA}/encoding.py", "return np.concatenate(parts + codes, axis=1)", "return np.concatenate(codes + parts, axis=1)", CODED),
+    Fault("codes: one row further", f"{NN}/tabular.py", "xp.arange(1, entries + 1, dtype=x.dtype)", "xp.arange(0, entries, dtype=x.dtype)", CODED),
+    Fault("codes: the gradient of another column", f"{NN}/tabular.py", "zip(starts[1:], self.units", "zip(starts, self.units", "tests/test_registered.py -k Tabular"),
+    Fault("codes: standardised like numbers", f"{NN}/tabular.py", "x[:, numbers:]], axis=1)", "x[:, numbers:] * 0.5], axis=1)", CODED),
 ]  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from portnn import (
     Residual,
     RMSprop,
     Standardize,
+    Tabular,
     Unstandardize,
     metrics,
     schedules,
@@ -50,6 +51,7 @@ LAYERS = {
     "LayerNorm": (LayerNorm(), (4,)),
     "Standardize": (Standardize(), (4,)),
     "Unstandardize": (Unstandardize(), (4,)),
+    "Tabular": (Tabular((3, 2), (2, 3)), (4,)),
 }
 """By name: an example, and the shape of a row that it takes."""
 
@@ -183,6 +185,8 @@ TABLES = {
 
 def inputs(layer, features):
     """Return rows that a network with this layer first takes."""
+    if isinstance(layer, Tabular):
+        return layer.drawn(np.random.default_rng(6), (ROWS, *features))
     return CODES if layer.codes else X.reshape(ROWS, *features)
 
 

@@ -19,6 +19,7 @@ from portnn import (
     NeuralNetwork,
     Residual,
     Shapes,
+    Tabular,
     get_backend,
     schedules,
 )
@@ -87,7 +88,7 @@ def test_a_layer_of_its_own(name, training):
     assert y.shape == (ROWS, *shapes.output)
     assert {key for each in new for key in each} <= set(shapes.buffers)
     assert all(new[0][key].shape == weights[key].shape for key in (new[0] if new else ()))
-    for key, gradient in (gradients if layer.codes else {"x": dx, **gradients}).items():
+    for key, gradient in (gradients if layer.codes or isinstance(layer, Tabular) else {"x": dx, **gradients}).items():
         assert gradient.shape == inputs[key].shape
         for index in np.ndindex(gradient.shape):
             sides = []

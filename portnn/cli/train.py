@@ -192,6 +192,7 @@ def train(
         columns=columns,
         drop=drop or (),
         known=None if before is None else Task.known(before.metadata),
+        embed=standardize is not False,
     )
     say(f"{learnt.kind}: {learnt.why}")
     if learnt.encoding:

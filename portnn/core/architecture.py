@@ -15,6 +15,7 @@ from portnn.nn.initializers import resolve
 from portnn.nn.layer import Features, Layer, Spec, SpecLike
 from portnn.nn.layers import Activation, Dense, Residual
 from portnn.nn.normalization import BatchNorm, Standardize, Unstandardize
+from portnn.nn.tabular import Tabular
 from portnn.options import plain, positive
 from portnn.types import Array, Namespace
 
@@ -163,6 +164,18 @@ class Architecture:
         if misplaced or (isinstance(layers[-1], Unstandardize) and output != "identity"):
             raise ArgumentError(f'layers: Unstandardize must be the last, before output="identity"; got {output!r}')
         return cls(tuple(layers), output, features)
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the first layer has still to be told of texts to embed."""
+        return isinstance(self.layers[0], Tabular) and not self.layers[0].entries
+
+    def told(self, entries: tuple[int, ...]) -> "Architecture":
+        """Return the architecture whose first layer has vectors for codes of so many texts each."""
+        first = self.layers[0]
+        if not (isinstance(first, Tabular) and self.embeds and entries):
+            return self
+        return replace(self, layers=(replace(first, entries=entries), *self.layers[1:]))
 
     def shapes(self) -> list[tuple[Layer, Any]]:
         """Return each layer with its Shapes. The width of the input must be known."""

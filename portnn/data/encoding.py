@@ -2,7 +2,8 @@
 
 A gap becomes the median, or the most frequent text, and a feature of its own says that there was one. A text becomes a
 feature for each value (one-hot); a value that was never seen, or seldom, counts as the average row, so that it speaks
-for none. Dates become days since 1970.
+for none. A text of many values becomes a code, for a layer that gives each a vector (``Tabular``), where there is one.
+Dates become days since 1970.
 """
 
 import re
@@ -17,9 +18,9 @@ from portnn.errors import DataError
 
 MISSING = frozenset(("", "?", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>"))
 """Cells, in small letters, that say that there is no value."""
-MANY, FEW = 40, 10
-"""Values of a text column that have a feature; of more, the most frequent ones. Beyond a FEW, none has one where they
-differ in most rows."""
+MANY, FEW, CODES = 40, 10, 1000
+"""Values of a text column that have a feature; of more, the most frequent ones, or as many CODES. Beyond a FEW, none
+has one where they differ in most rows."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?")
 _DAY = np.timedelta64(1, "D")
 
@@ -43,10 +44,15 @@ class Column:
     """Of a text, the most frequent first."""
     shares: tuple[float, ...] = ()
     """Of the rows, how many had each of them."""
+    coded: bool = False
+    """Whether a text becomes a code: its place among the values, from 1, or 0 for any other."""
 
     @classmethod
-    def learnt(cls, name: str, cells: np.ndarray, place: Place) -> "Column":
-        """Learn from cells, (rows,): numbers (NaN: missing), texts or datetime64. Raises DataError."""
+    def learnt(cls, name: str, cells: np.ndarray, place: Place, embed: bool = False) -> "Column":
+        """Learn from cells, (rows,): numbers (NaN: missing), texts or datetime64; to ``embed`` texts of many values.
+
+        Raises DataError.
+        """
         kind, values, missing = _read(cells, None, place)
         gaps = bool(missing.any())
         if missing.all():
@@ -56,9 +62,11 @@ class Column:
         found, counts = np.unique(values[~missing], return_counts=True)
         if len(found) > max(counts.sum() / 2, FEW):
             return cls(name, kind, gaps)
-        order = np.argsort(-counts, kind="stable")[:MANY]
-        shares = counts[order] / counts.sum()
-        return cls(name, kind, gaps, 0.0, tuple(found[order].tolist()), tuple(shares.tolist()))
+        order = np.argsort(-counts, kind="stable")
+        coded = embed and len(found) > MANY
+        order = order[counts[order] > 1][:CODES] if coded else order[:MANY]
+        shares = () if coded else (counts[order] / counts.sum()).tolist()
+        return cls(name, kind, gaps, 0.0, tuple(found[order].tolist()), tuple(shares), coded)
 
     @property
     def speaks(self) -> bool:
@@ -68,8 +76,10 @@ class Column:
     @property
     def features(self) -> list[str]:
         """Names of the features."""
-        own = [f"{self.name}={value}" for value in self.values] if self.kind == "text" else [self.name]
-        return [*own, f"{self.name} missing"] if self.gaps else own
+        gap = [f"{self.name} missing"] if self.gaps else []
+        if self.coded:
+            return [*gap, self.name]
+        return [*([f"{self.name}={v}" for v in self.values] if self.kind == "text" else [self.name]), *gap]
 
     def encoded(self, cells: np.ndarray, place: Place) -> np.ndarray:
         """Return the features, (rows, features), of cells as ``learnt`` takes them."""
@@ -80,6 +90,9 @@ class Column:
         if not self.values:
             return np.stack(last, axis=1)
         values = np.where(missing, self.values[0], values)
+        if self.coded:
+            codes = {value: float(code) for code, value in enumerate(self.values, start=1)}
+            return np.stack([*last, np.array([codes.get(value, 0.0) for value in values.tolist()])], axis=1)
         hot = (values[:, None] == np.array(self.values)[None]).astype(np.float64)
         hot[~hot.any(axis=1)] = self.shares
         return np.concatenate([hot, *(each[:, None] for each in last)], axis=1)
@@ -87,7 +100,8 @@ class Column:
     def __str__(self) -> str:
         if len(self.features) == self.gaps:
             return f"{self.name} (whether it is there)"
-        said = {"number": [], "date": ["days"], "text": [f"{len(self.values)} texts"]}[self.kind]
+        texts = f"{len(self.values)} texts" + (", each a vector" if self.coded else "")
+        said = {"number": [], "date": ["days"], "text": [texts]}[self.kind]
         if self.gaps:
             said.append(f"gaps: {self.values[0] if self.kind == 'text' else f'{self.fill:g}'}")
         return f"{self.name} ({', '.join(said)})" if said else self.name
@@ -167,9 +181,11 @@ class Encoding:
     columns: tuple[Column, ...]
 
     @classmethod
-    def learnt(cls, table: Table, names: Sequence[str], rows: np.ndarray) -> "tuple[Encoding, list[str]]":
+    def learnt(
+        cls, table: Table, names: Sequence[str], rows: np.ndarray, embed: bool = False
+    ) -> "tuple[Encoding, list[str]]":
         """Learn from some rows of a table; return also the names of columns that say nothing and are left out."""
-        columns = [Column.learnt(name, table.columns[name][rows], _places(table, name, rows)) for name in names]
+        columns = [Column.learnt(name, table.columns[name][rows], _places(table, name, rows), embed) for name in names]
         kept = tuple(column for column in columns if column.speaks)
         if not kept:
             raise DataError(f"{table.source}: expected columns to learn from; got texts that differ in most rows")
@@ -177,16 +193,24 @@ class Encoding:
 
     @property
     def features(self) -> list[str]:
-        """Names of the features."""
-        return [name for column in self.columns for name in column.features]
+        """Names of the features, codes last."""
+        names = [name for c in self.columns for name in c.features[: len(c.features) - c.coded]]
+        return names + [c.features[-1] for c in self.columns if c.coded]
+
+    @property
+    def entries(self) -> tuple[int, ...]:
+        """How many values each code has."""
+        return tuple(len(column.values) for column in self.columns if column.coded)
 
     def encoded(self, table: Table) -> np.ndarray:
         """Return the features of a table's rows, (rows, features), in float64. Raises DataError."""
-        parts = []
+        parts, codes = [], []
         for column in self.columns:
             name = table.column(column.name)
-            parts.append(column.encoded(table.columns[name], _places(table, name)))
-        return np.concatenate(parts, axis=1)
+            part = column.encoded(table.columns[name], _places(table, name))
+            parts.append(part[:, : part.shape[1] - column.coded])
+            codes.append(part[:, part.shape[1] - column.coded :])
+        return np.concatenate(parts + codes, axis=1)
 
     def describe(self) -> list[dict[str, Any]]:
         """Return it as plain JSON values."""

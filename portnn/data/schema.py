@@ -44,6 +44,8 @@ class Schema:
     """How the columns of a data frame become features, where they are not all numbers."""
     classes: tuple[str, ...] | None = None
     """Labels of the classes, where they are texts."""
+    embeds: bool = False
+    """Whether the first layer has vectors for codes, of as many texts as a data frame has."""
 
     def learning(self, x: object, y: Any, share: Any = None, seed: int = 0, trained: bool = False) -> "Schema":
         """Return the schema with what is learnt from data to train on, where nothing is known yet.
@@ -71,7 +73,7 @@ class Schema:
         labels = given.reshape(-1) if self.loss.labels and schema._are_labels(given.shape) else None
         split = isinstance(share, float) and 0.0 < share < 1.0 and table.rows > 1
         kept = random.split(table.rows, share, seed, labels)[0] if split else np.arange(table.rows)
-        encoding, left = Encoding.learnt(table, list(table.columns), kept)
+        encoding, left = Encoding.learnt(table, list(table.columns), kept, self.embeds)
         if left:
             _log.warning("x: left out, texts that differ in most rows: %s", ", ".join(left))
         return replace(schema, encoding=encoding)

@@ -15,6 +15,7 @@ from portnn.nn import random
 from portnn.nn.layer import Layer
 from portnn.nn.losses import LOSSES, find
 from portnn.nn.normalization import Standardize, Unstandardize
+from portnn.nn.tabular import Tabular
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,14 @@ class Task:
         """The metric that it is measured by."""
         return "accuracy" if self.classes else "r2"
 
-    def learning(self, table: Table, rows: np.ndarray) -> tuple["Task", list[str]]:
-        """Return the task with an encoding learnt from some rows, if one is needed, and the columns left out for it."""
+    def learning(self, table: Table, rows: np.ndarray, embed: bool = True) -> tuple["Task", list[str]]:
+        """Return the task with an encoding learnt from some rows, if one is needed, and the columns left out for it.
+
+        To ``embed``: whether texts of many values become codes, for vectors.
+        """
         if is_plain(table, self.columns):
             return self, []
-        encoding, left = Encoding.learnt(table, self.columns, rows)
+        encoding, left = Encoding.learnt(table, self.columns, rows, embed)
         return replace(self, encoding=encoding), left
 
     def features(self, table: Table) -> np.ndarray:
@@ -120,7 +124,9 @@ class Task:
             wanted = "cross_entropy (two classes: also binary_cross_entropy)" if classes else "sse, half_sse or mse"
             raise ArgumentError(f"loss: expected {wanted} for this task; got {loss!r}")
         outputs = 1 if output == "sigmoid" else max(classes, 1)
-        first = [Standardize()] if standardize or (standardize is None and not self.images) else []
+        entries = () if self.encoding is None else self.encoding.entries
+        scaled: list[int | Layer] = [Tabular(entries) if entries else Standardize()]
+        first = scaled if standardize or (standardize is None and not self.images) else []
         # A regression's target has a unit and a size of its own, whatever the features are.
         last = [] if classes or standardize is False else [Unstandardize()]
         width = len(self.columns) if self.encoding is None else len(self.encoding.features)
@@ -159,11 +165,12 @@ def read_task(
     columns: Sequence[str] | None = None,
     drop: Sequence[str] = (),
     known: Task | None = None,
+    embed: bool = True,
 ) -> tuple[Task, Rows, list[str]]:
     """Read a data file, tell what is to be learnt, and hold rows out to test on, unless ``test`` is a file of them.
 
-    Nothing is learnt from rows to test on; nor from any where the task is ``known``, as a model's is. Returns also the
-    names of columns that say nothing and are left out.
+    Nothing is learnt from rows to test on; nor from any where the task is ``known``, as a model's is. To ``embed``: as
+    in ``Task.learning``. Returns also the names of columns that say nothing and are left out.
     """
     table = readers.read_table(data, header)
     values, column = target_values(table, target, table.rows)
@@ -172,12 +179,12 @@ def read_task(
     if test is not None:
         other = readers.read_table(test, header)
         values, _ = target_values(other, str(test_target or target), other.rows)
-        task, left = (task, []) if known else task.learning(table, np.arange(table.rows))
+        task, left = (task, []) if known else task.learning(table, np.arange(table.rows), embed)
         return task, Rows(task.features(table), y, task.features(other), task.encoded(values, target)), left
     if table.rows < 2:
         raise DataError(f"{data}: expected at least two rows, one of them to hold out; got {table.rows}")
     kept, held = random.split(table.rows, holdout, seed, y if task.classes else None)
-    task, left = (task, []) if known else task.learning(table, kept)
+    task, left = (task, []) if known else task.learning(table, kept, embed)
     x = task.features(table)
     return task, Rows(x[kept], y[kept], x[held], y[held]), left
 

@@ -12,6 +12,7 @@ from portnn.nn.losses import LOSSES, find
 from portnn.nn.noise import Dropout, GaussianNoise
 from portnn.nn.normalization import BatchNorm, LayerNorm, Standardize, Unstandardize
 from portnn.nn.optimizers import OPTIMIZERS, SGD, AdamW
+from portnn.nn.tabular import Tabular
 
 ROWS = 200
 
@@ -22,8 +23,7 @@ def sample(net: NeuralNetwork, rows: int = ROWS, seed: int = 0) -> tuple[np.ndar
     features = net.architecture.features
     assert features is not None
     width, loss = net.architecture.outputs, find(net.loss)
-    codes = net.architecture.layers[0].codes
-    x = rng.integers(0, codes, (rows, *features)) if codes else rng.standard_normal((rows, *features))
+    x = net.architecture.layers[0].drawn(rng, (rows, *features))
     if loss.labels:
         return x, rng.integers(0, width, rows)
     y = rng.random((rows, width))
@@ -64,6 +64,10 @@ def built_in(dtype: str) -> Iterator[tuple[str, NeuralNetwork]]:
         ),
     )
     yield "an embedding", network(3, Embedding(11, 4), Flatten(), 5, output="softmax", loss="cross_entropy")
+    yield (
+        "a table with two columns of codes",
+        network(5, Tabular((60, 5)), 8, 3, output="softmax", loss="cross_entropy"),
+    )
     for name, loss in LOSSES.items():
         yield f"loss {name}", network(20, 5, output=loss.pair or "tanh", loss=name)
     for name in OPTIMIZERS:

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from portnn.options import Plain
 from portnn.types import Array, Forward, Mode, Namespace, Weights
@@ -74,6 +74,10 @@ class Layer(metaclass=Plain):
         alone: NumPy and JAX run its Python once for each set of shapes, and then the operations without it.
         """
         raise NotImplementedError
+
+    def drawn(self, rng: Any, shape: Features) -> Array:
+        """Return rows of that shape, drawn by a NumPy Generator, as the layer takes them where it is the first."""
+        return rng.integers(0, self.codes, shape) if self.codes else rng.standard_normal(shape)
 
     def fitted(self, mean: Array, rest: Array, std: Array) -> dict[str, Array]:
         """Return the buffers for data whose columns have the mean ``mean + rest`` and that standard deviation.

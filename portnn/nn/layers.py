@@ -13,6 +13,7 @@ from portnn.nn.initializers import automatic, check
 from portnn.nn.layer import Features, Layer, Shapes, Spec
 from portnn.nn.noise import Dropout, GaussianNoise
 from portnn.nn.normalization import BatchNorm, LayerNorm, Standardize, Unstandardize
+from portnn.nn.tabular import Tabular
 from portnn.options import positive
 from portnn.types import Array, Forward, Mode, Namespace, Weights
 
@@ -216,6 +217,7 @@ LAYERS: dict[str, type[Layer]] = {
         LayerNorm,
         Standardize,
         Unstandardize,
+        Tabular,
     )
 }
 registry.kind("layer", Layer, LAYERS)
