@@ -49,6 +49,7 @@ KILLED = "tests/test_checkpoint.py"
 SEEN = "tests/test_plot.py tests/test_diagnosis.py"
 ASKED = "tests/test_cli_training.py"
 CODED = "tests/test_tabular.py"
+TRUTH = "tests/test_truth.py"
 STREAMED = "tests/test_stream.py"
 STANDIN = "-p standin_cupy tests/test_standin.py tests/test_network.py -k cupy"
 # One line a fault, or three: a table.
@@ -233,7 +234,7 @@ FAULTS = [
     Fault("replay: a rate that stays", f"{SAME}/replay.py", "            return Number(tape, path)\n", "            return leaf\n", REPLAY),
     Fault("replay: one state in place of two", f"{SAME}/replayed.py", "(*homes[1:], homes[0])", "homes", REPLAY),
     Fault("replay: blocks over the end", f"{SAME}/replay.py", "(i, min(i + step, stop))", "(i, i + step)", REPLAY),
-    Fault("a report that looks away", f"{PROOF}/report.py", "all(piece.share <= 1.0 for", "all(piece.share <= 1000.0 for", "tests/test_compare.py"),
+    Fault("a report that looks away", f"{PROOF}/report.py", "return self.share <= 1.0 or self.conspires", "return self.share <= 1000.0 or self.conspires", "tests/test_compare.py"),
     # Pictures and diagnoses
     Fault("a picture in a figure that nobody closes", "portnn/plot/canvas.py", "kept = kept or path is None", "kept = True", SEEN),
     Fault("a second figure beside the Axes that were given", "portnn/plot/canvas.py", "own = pyplot(), ax is None", "own = pyplot(), True", SEEN),
@@ -269,6 +270,15 @@ FAULTS = [
     Fault("codes: one row further", f"{NN}/tabular.py", "xp.arange(1, entries + 1, dtype=x.dtype)", "xp.arange(0, entries, dtype=x.dtype)", CODED),
     Fault("codes: the gradient of another column", f"{NN}/tabular.py", "zip(starts[1:], self.units", "zip(starts, self.units", "tests/test_registered.py -k Tabular"),
     Fault("codes: standardised like numbers", f"{NN}/tabular.py", "x[:, numbers:]], axis=1)", "x[:, numbers:] * 0.5], axis=1)", CODED),
+    # The truth
+    Fault("truth: everything conspires", f"{PROOF}/compare.py", "p.is_suspect and (p.place, p.what) in sound", "p.is_suspect", TRUTH),
+    Fault("truth: what is beyond the worst case conspires too", f"{PROOF}/report.py", "return self.share > 1.0 >= self.share_of_worst_case", "return self.share > 1.0", TRUTH),
+    Fault("truth: nothing is drawn", f"{PROOF}/truth.py", "(array * 2.0 ** rng.uniform(-1.0, 1.0, array.shape))", "array", TRUTH),
+    Fault("truth: NumPy's for all", f"{PROOF}/truth.py", "times = 2 if self._by_numpy else 1", "times = 1000", TRUTH),
+    Fault("truth: NumPy is not judged", f"{PROOF}/compare.py", "judged = [home, *others]", "judged = others", TRUTH),
+    Fault("truth: an arbiter of sixteen digits", f"{SAME}/arbiter.py", "made.dps = DIGITS", "made.dps = 16", TRUTH),
+    Fault("truth: drawn from other signs", f"{PROOF}/truth.py", "rng.uniform(-1.0, 1.0, array.shape)).astype", "rng.uniform(-1.0, 1.0, array.shape) * rng.choice([-1, 1], array.shape)).astype", TRUTH),
+    Fault("truth: the bounds of the worst case alone", f"{PROOF}/truth.py", "for factor in (LAMBDA, math.inf)", "for factor in (math.inf, math.inf)", TRUTH),
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from faulty import kept_bits
 
 from portnn import get_backend
 from portnn.namespaces.bounds import ULPS, Bounded, BoundingNamespace
@@ -12,13 +13,6 @@ RNG = np.random.default_rng(0)
 
 def exact(array, dtype="float32"):
     return Bounded(np.asarray(array, np.float64), 0.0, dtype)
-
-
-def kept_bits(array, bits):
-    """float32 numbers rounded to that many bits of mantissa: 10 for TF32, 7 for bfloat16."""
-    words = array.view(np.uint32)
-    drop = 23 - bits
-    return ((words + (1 << (drop - 1))) & np.uint32(2**32 - (1 << drop))).view(np.float32)
 
 
 @pytest.mark.parametrize("draw", [RNG.standard_normal, RNG.random])

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from faulty import Faulty, fewer_bits
 
 from portnn import (
     ArgumentError,
@@ -52,7 +53,9 @@ def test_bounds_hold(other, dtype):
     assert net.fingerprint() == before
     assert net.step_count == 0
     name = repr(get_backend(other))
-    assert report.backends == [name]
+    assert report.backends == ["numpy:cpu", name]
+    assert {p.backend for p in report.pieces} == {"numpy:cpu", name}
+    assert report.judged_by == ("float64" if dtype == "float32" else "numbers of 50 digits")
     assert {p.step for p in report.pieces} == {1, 2, 3}
     places = {p.place for p in report.pieces}
     assert places == {
@@ -79,27 +82,6 @@ def test_built_in_networks_hold(other):
             continue  # JAX compiles each for seconds; tests/test_bits.py runs them on it
         report = compare(net, *sample(net, 40), backends=[other], steps=1)
         assert report.holds, f"{title}\n{report}"
-
-
-class Faulty:
-    """A namespace with one function changed."""
-
-    def __init__(self, xp, **changes):
-        self._xp = xp
-        self.__dict__.update(changes)
-
-    def __getattr__(self, name):
-        return getattr(self._xp, name)
-
-
-def fewer_bits(xp, bits):
-    def matmul(a, b):
-        words = [np.asarray(m, np.float32).view(np.uint32) for m in (a, b)]
-        drop = 23 - bits
-        cut = [((w + (1 << (drop - 1))) & np.uint32(2**32 - (1 << drop))).view(np.float32) for w in words]
-        return xp.asarray(cut[0] @ cut[1])
-
-    return {"matmul": matmul}
 
 
 FAULTS = {
@@ -228,7 +210,12 @@ def test_command_line(tmp_path, strict):
     (tmp_path / "d.csv").write_text("\n".join(lines))
     net.metadata["columns"] = [f"x{i}" for i in range(12)]
     net.save(tmp_path / "m.safetensors")
-    assert "2 Dense" in check(tmp_path / "m.safetensors", tmp_path / "d.csv").stdout
+    plain = check(tmp_path / "m.safetensors", tmp_path / "d.csv").stdout
+    assert re.search(r"^every bound holds\nnumpy:cpu: .*\narray_api_strict:CPU_DEVICE: ", plain, re.MULTILINE)
+    assert "5 Dense" not in plain
+    exact = check(tmp_path / "m.safetensors", tmp_path / "d.csv", "--verbose", "--against", "exact", "--steps", 1)
+    assert re.search(r"^ *numpy:cpu +5 Dense ", exact.stdout, re.MULTILINE)
+    assert "--bits compares bits" in check("--bits", "--against", "exact").stderr
     strict(lambda xp: fewer_bits(xp, 10))
     result = check(tmp_path / "m.safetensors", tmp_path / "d.csv")
     assert result.exit_code == 1

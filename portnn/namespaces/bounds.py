@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 LAMBDA = 2.0
-"""Of the probabilistic bound, for each of the two computations that are compared.
+"""Of the probabilistic bound, for one computation beside the truth.
 
-Rounding errors of a sum of k terms behave as independent ones, of standard deviation at most u / sqrt(3) each. If every
-partial sum were as large as the sum of magnitudes, two computations would differ by 2 LAMBDA sqrt(k) u, 4.9 of
-their standard deviations, once in a million elements; partial sums are smaller, and sgemm is seen to use a twentieth.
-It cannot be much larger: a product in TF32 must break the bound at k = 4096.
+Rounding errors of a sum of k terms behave as independent ones, of standard deviation at most u / sqrt(3) each, of the
+partial sum. Where no terms cancel, partial sums grow evenly to the sum of magnitudes, and LAMBDA sqrt(k) u is 6 of the
+standard deviations of their sum: two elements in a billion go beyond. Others are further away: sgemm is seen to use a
+twentieth. It cannot be much larger: a product in TF32 must break the bound at k = 4096.
 """
 
 ULPS = {"exp": 4.0, "expm1": 4.0, "log": 4.0, "log1p": 4.0, "tanh": 8.0, "cos": 4.0, "sqrt": 1.0, "divide": 1.0}

@@ -1,0 +1,155 @@
+"""What a step should have come to: the true value of each piece, and how far from it a library may be.
+
+Every piece starts from inputs that are given, the same for all. Its true value is computed in more digits: in float32
+by NumPy in float64, beside the bound (portnn/namespaces/bounds.py); in float64 by the arbiter (arbiter.py), or, where
+that takes too long, NumPy's own result stands for it, and twice the bound for the bound.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from portnn.backend import by_stretches
+from portnn.core.runtime import Runtime
+from portnn.core.step import State, Update
+from portnn.equivalence.runs import mapped
+from portnn.errors import BackendUnavailableError
+from portnn.namespaces.arbiter import ArbiterNamespace, context
+from portnn.namespaces.bounds import LAMBDA, Bounded, BoundingNamespace
+from portnn.options import choose
+from portnn.types import Array, Batch, Namespace
+
+Name = tuple[str, str]
+"""Where ("1 Dense", "loss", "update", "whole step") and what ("output", "dW", "W1")."""
+
+SMALL = 500_000
+"""Multiplications of a step in float64 up to which the arbiter is asked by itself: it makes two million a second."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the pieces of one step start from, on the reference."""
+
+    state: State
+    batch: Batch
+    inputs: Mapping[Name, np.ndarray] | None = None
+    """What the piece after each starts from; None: what the piece gave."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Of one piece: its true value, and the largest errors that a library may make."""
+
+    value: np.ndarray
+    """Of exact numbers, or of float64."""
+    probable: np.ndarray
+    """Where rounding errors are independent."""
+    worst: np.ndarray
+    """Where they conspire."""
+    times: int = 1
+    """How many computations are between: two, where the value is NumPy's own."""
+
+
+def walk(runtime: Runtime, xp: Namespace, update: Update, start: Start, given: Callable[[Any], Any]) -> dict[Name, Any]:
+    """Take the core's own step, seen piece by piece; ``given`` brings what pieces start from to the namespace."""
+    results: dict[Name, Array] = {}
+    layers, inputs = runtime.core.architecture.layers, start.inputs
+
+    def look(place: int | str, what: str, array: Any) -> Any:
+        if isinstance(array, Mapping):
+            return {key: look(place, what + key, value) for key, value in array.items()}
+        name = f"{place + 1} {type(layers[place]).__name__}" if isinstance(place, int) else place, what
+        results[name] = array
+        return array if inputs is None else given(inputs[name])
+
+    state, batch = mapped(given, start.state), tuple(map(given, start.batch))
+    new, _ = runtime.core.step(xp, update, state, batch, runtime.key, runtime.dials, look)
+    return results | updated(runtime, "update", xp, new)
+
+
+def updated(runtime: Runtime, place: str, xp: Namespace, state: State) -> dict[Name, Array]:
+    """Return the parameters, buffers and the optimizer's vectors of a state by name."""
+    core = runtime.core
+    named = {(place, name): a for name, a in core.parameters.named(xp, state.parameters).items()}
+    named |= {(place, name): a for name, a in core.buffers.named(xp, state.buffers).items()}
+    return named | {(place, name): slot for name, slot in zip(runtime.chain.slots, state.slots, strict=True)}
+
+
+class Judge:
+    """Knows the truth about the steps of one network."""
+
+    def __init__(self, reference: Runtime, against: str, rows: int) -> None:
+        """Take the reference, what to judge by ("auto" or "exact"), and the rows of a batch.
+
+        Raises ArgumentError for anything else; BackendUnavailableError for "exact" without mpmath.
+        """
+        choose("against", against, dict.fromkeys(("auto", "exact")))
+        self._reference, wide = reference, reference.dtype == "float64"
+        small = 3 * rows * reference.core.parameters.size <= SMALL
+        self.exact = against == "exact" or (wide and small)
+        if self.exact:
+            try:
+                context()
+            except BackendUnavailableError:
+                if against == "exact":
+                    raise
+                self.exact = False
+        self._by_numpy = wide and not self.exact
+
+    @property
+    def name(self) -> str:
+        """What it judges by, in words."""
+        return "numbers of 50 digits" if self.exact else "NumPy's float64" if self._by_numpy else "float64"
+
+    def truths(self, start: Start) -> dict[Name, Truth]:
+        """Return the truth about each piece, and about the whole step, in which errors do compound."""
+        bounds = [self._bounded(start, factor) for factor in (LAMBDA, math.inf)]
+        values = self._exact(start) if self.exact else {name: bound.value for name, bound in bounds[0].items()}
+        times = 2 if self._by_numpy else 1
+        return {
+            name: Truth(values[name], probable.error, bounds[1][name].error, times)
+            for name, probable in bounds[0].items()
+        }
+
+    def _pieces(self, xp: Namespace, start: Start, given: Callable[[Any], Any]) -> dict[Name, Any]:
+        reference, layout = self._reference, self._reference.core.parameters
+        run = partial(by_stretches, reference.chain.stretches(layout.decayed, layout.size))
+        update = partial(reference.chain.update, run)
+        pieces = walk(reference, xp, update, start, given)
+        whole = walk(reference, xp, update, Start(start.state, start.batch), given)
+        return pieces | {("whole step", what): a for (place, what), a in whole.items() if place == "update"}
+
+    def _bounded(self, start: Start, factor: float) -> dict[Name, Bounded]:
+        def exact(array: Any) -> Any:
+            if not isinstance(array, np.ndarray):
+                return array
+            return Bounded(array.astype(np.float64) if array.dtype.kind == "f" else array, 0.0, array.dtype)
+
+        return self._pieces(BoundingNamespace(factor), start, exact)
+
+    def _exact(self, start: Start) -> dict[Name, np.ndarray]:
+        xp = ArbiterNamespace(self._reference.dtype)
+        found = self._pieces(xp, start, lambda array: xp.exact(array) if isinstance(array, np.ndarray) else array)
+        return {name: np.asarray(value, object) for name, value in found.items()}
+
+
+def drawn(start: Start, seed: int) -> Start:
+    """Return a start of the same shapes, signs and zeros, whose numbers are drawn: from half to twice what they were.
+
+    Where numbers are equal, or in some other order, rounding errors may all go one way; here they are independent.
+    """
+    rng = np.random.default_rng(seed)
+
+    def moved(array: Any) -> Any:
+        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+            return array
+        return (array * 2.0 ** rng.uniform(-1.0, 1.0, array.shape)).astype(array.dtype)
+
+    assert start.inputs is not None
+    x, y, weight = start.batch
+    inputs = {name: moved(np.asarray(array)) for name, array in start.inputs.items()}
+    return Start(mapped(moved, start.state), (moved(x), y, weight), inputs)

@@ -1,0 +1,102 @@
+"""The arbiter that is nobody's library: the core's functions on numbers of fifty digits (mpmath).
+
+Floating arrays are NumPy's arrays of objects, each a number of mpmath's, whose rounding is nothing beside a library's;
+whole numbers and truth values are NumPy's own. A float is taken for the number that it is, to its last bit.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from portnn.errors import BackendUnavailableError
+
+DIGITS = 50
+
+
+def context() -> Any:
+    """Return a context of mpmath's of DIGITS digits, its own. Raises BackendUnavailableError where it is missing."""
+    try:
+        import mpmath
+    except ImportError as error:
+        raise BackendUnavailableError("against: mpmath is not installed; pip install 'portnn[exact]'") from error
+    made = mpmath.mp.clone()
+    made.dps = DIGITS
+    return made
+
+
+class ArbiterNamespace:
+    """The array API functions that the core uses, on arrays of exact numbers."""
+
+    int32 = np.dtype("int32")
+
+    def __init__(self, dtype: Any) -> None:
+        """Take the dtype of the computation that is judged: its limits are what the core asks for."""
+        self._dtype, self._mp = np.dtype(dtype), context()
+        # The dtype that is judged is that of exact numbers; the other one is NumPy's.
+        kinds = (np.dtype(object) if name == self._dtype else np.dtype(name) for name in ("float32", "float64"))
+        self.float32, self.float64 = kinds
+        self._number = np.frompyfunc(lambda value: self._mp.mpf(float(value)), 1, 1)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("exp", "expm1", "log", "log1p", "tanh", "cos", "sqrt", "sign"):
+            raise AttributeError(f"arbiter: xp.{name} is not among the functions that the core may use")
+        function = np.frompyfunc(getattr(self._mp, name), 1, 1)
+        return lambda x: np.asarray(function(x), object)
+
+    def exact(self, array: Any) -> Any:
+        """Return floats as exact numbers; whole numbers as they are."""
+        array = np.asarray(array)
+        return np.asarray(self._number(array), object) if array.dtype.kind == "f" else array
+
+    def arange(self, *arguments: Any, dtype: Any) -> np.ndarray:
+        return self.astype(np.arange(*arguments), dtype)
+
+    def astype(self, x: np.ndarray, dtype: Any) -> np.ndarray:
+        if np.dtype(dtype).kind != "O":
+            return x.astype(dtype)
+        return x if x.dtype.kind == "O" else np.asarray(self._number(x), object)
+
+    def asarray(self, values: Sequence[float], *, dtype: Any) -> np.ndarray:
+        return self.astype(np.asarray(values), dtype)
+
+    def finfo(self, dtype: Any) -> Any:
+        return np.finfo(self._dtype)
+
+    def reshape(self, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        return np.reshape(x, shape)
+
+    def expand_dims(self, x: np.ndarray, axis: int) -> np.ndarray:
+        return np.expand_dims(x, axis)
+
+    def matrix_transpose(self, x: np.ndarray) -> np.ndarray:
+        return x.T
+
+    def concat(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate(arrays)
+
+    def take(self, x: np.ndarray, indices: np.ndarray, *, axis: int) -> np.ndarray:
+        return np.take(x, indices, axis)
+
+    def negative(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(-x, object)
+
+    def abs(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(abs(x), object)
+
+    def max(self, x: np.ndarray, *, axis: Any = None, keepdims: bool = False) -> np.ndarray:
+        return np.asarray(np.max(x, axis=axis, keepdims=keepdims), object)
+
+    def maximum(self, x: np.ndarray, other: float) -> np.ndarray:
+        return np.asarray(np.maximum(x, other), object)
+
+    def minimum(self, x: np.ndarray, other: float) -> np.ndarray:
+        return np.asarray(np.minimum(x, other), object)
+
+    def sum(self, x: np.ndarray, *, axis: Any = None, keepdims: bool = False) -> np.ndarray:
+        return np.asarray(np.sum(x, axis=axis, keepdims=keepdims), object)
+
+    def matmul(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        columns = b.T.tolist()
+        found = [[self._mp.fdot(row, column) for column in columns] for row in a.tolist()]
+        return np.array(found, object).reshape(a.shape[0], b.shape[1])

@@ -1,0 +1,186 @@
+"""The truth about a step: of exact numbers, which are no library's; what conspires, and who is to blame."""
+
+import numpy as np
+import pytest
+from faulty import Faulty, fewer_bits
+
+from portnn import ArgumentError, BackendUnavailableError, Dense, NeuralNetwork, compare, get_backend
+from portnn.equivalence import truth
+from portnn.equivalence.networks import built_in, sample
+from portnn.namespaces.arbiter import ArbiterNamespace
+from portnn.namespaces.bounds import Bounded, BoundingNamespace
+
+RNG = np.random.default_rng(0)
+OTHER = "array_api_strict"
+
+
+def classifier(dtype="float32", inputs=20):
+    return NeuralNetwork(
+        inputs, Dense(32), "relu", 5, output="softmax", loss="cross_entropy", seed=0, dtype=dtype, backend="numpy"
+    )
+
+
+def equal_rows(rows=1024):
+    return np.repeat(RNG.standard_normal((1, 20)), rows, axis=0), np.full(rows, 2)
+
+
+# ---- the arbiter
+
+UNARY = ("exp", "expm1", "log", "log1p", "tanh", "cos", "sqrt", "sign", "abs", "negative")
+OPERATIONS = {name: (lambda xp, a, b, name=name: getattr(xp, name)(a)) for name in UNARY} | {
+    "+": lambda xp, a, b: a + b,
+    "-": lambda xp, a, b: 2.0 - b,
+    "*": lambda xp, a, b: a * b * 0.3,
+    "/": lambda xp, a, b: 1.0 / (a / b),
+    "matmul": lambda xp, a, b: xp.matmul(a, xp.matrix_transpose(b)),
+    "sum": lambda xp, a, b: xp.sum(a, axis=1, keepdims=True),
+    "sum of all": lambda xp, a, b: xp.sum(a),
+    "max": lambda xp, a, b: xp.max(a, axis=0),
+    "maximum": lambda xp, a, b: xp.minimum(xp.maximum(a, 0.7), 1.5),
+    "comparison": lambda xp, a, b: a * xp.astype(a > b, a.dtype),
+    "concat": lambda xp, a, b: xp.concat([xp.reshape(a, (-1,)), xp.reshape(b, (-1,))]),
+    "take": lambda xp, a, b: xp.take(a, xp.astype(xp.arange(3, dtype=xp.int32), xp.int32), axis=0),
+    "constants": lambda xp, a, b: a * xp.asarray([0.1, 0.2, 0.3, 0.4, 0.5], dtype=a.dtype) + xp.finfo(a.dtype).eps,
+    "expand_dims": lambda xp, a, b: xp.expand_dims(a, axis=1),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_exact_numbers_are_what_numpy_rounds(name):
+    """Within the bound of the operation, from the other side: the bound holds NumPy, so NumPy holds the arbiter."""
+    pytest.importorskip("mpmath")
+    import array_api_compat.numpy as xp
+
+    a, b = RNG.uniform(0.5, 2, (2, 5, 5))
+    arbiter, bounding = ArbiterNamespace("float64"), BoundingNamespace()
+    found = OPERATIONS[name](arbiter, arbiter.exact(a), arbiter.exact(b))
+    bound = OPERATIONS[name](bounding, *(Bounded(v, 0.0, "float64") for v in (a, b)))
+    rounded = OPERATIONS[name](xp, a, b)
+    distance = np.asarray(abs(found - rounded.astype(object)), object).astype(float)
+    assert found.dtype == object
+    assert distance.shape == bound.shape
+    assert np.all(distance <= bound.error)
+
+
+def test_exact_numbers_have_fifty_digits():
+    pytest.importorskip("mpmath")
+    xp = ArbiterNamespace("float64")
+    third = xp.exact(np.array([1.0])) / xp.exact(np.array([3.0]))
+    assert str(third[0]).startswith("0." + "3" * 45)
+    tiny = xp.sum(xp.exact(np.array([1e20, 1.0, -1e20])))
+    assert float(tiny) == 1.0
+    assert xp.exact(np.arange(3)).dtype.kind == "i"
+    with pytest.raises(AttributeError, match=r"arbiter: xp.sin is not among the functions that the core may use"):
+        xp.sin(third)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_built_in_networks_are_near_exact_numbers(dtype):
+    """Every library, NumPy too, whose own results are the truth nowhere."""
+    pytest.importorskip("mpmath")
+    pytest.importorskip("array_api_strict")
+    for title, net in built_in(dtype):
+        if title.startswith(("the", "activations", "batch", "an emb", "a table")):
+            report = compare(net, *sample(net, 8), backends=[OTHER], steps=1, batch_size=8, against="exact")
+            assert report.holds, f"{title}\n{report}"
+            assert report.judged_by == "numbers of 50 digits"
+            assert {p.backend for p in report.pieces} == set(report.backends)
+            assert max(p.share for p in report.pieces if p.backend == "numpy:cpu") > 0.1
+
+
+# ---- what conspires, and what is broken
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_equal_rows_are_no_librarys_fault(other, dtype):
+    """NumPy's sum of 1,024 equal numbers is 2.5 times the bound off in float32: said of it, and of no other."""
+    report = compare(classifier(dtype), *equal_rows(), backends=[other], steps=1, batch_size=1024)
+    assert report.holds, str(report)
+    suspects = [piece for piece in report.pieces if piece.share > 1]
+    assert all(piece.conspires and piece.share_of_worst_case <= 1 for piece in suspects)
+    if dtype == "float32":
+        assert ("3 Dense", "db") in {(p.place, p.what) for p in suspects if p.backend == "numpy:cpu"}
+        first, *_ = report.verdict().splitlines()
+        assert "numpy:cpu: every bound holds" in first
+        assert "; data whose rounding errors conspire in 3 Dense, dW; 3 Dense, db" in first
+
+
+@pytest.mark.parametrize("bits", [10, 7])
+@pytest.mark.parametrize("k", [784, 4096])
+def test_fewer_bits_are_broken_on_equal_rows_too(k, bits, monkeypatch):
+    pytest.importorskip("array_api_strict")
+    adapter = get_backend(OTHER)
+    monkeypatch.setattr(adapter, "xp", Faulty(adapter.xp, **fewer_bits(adapter.xp, bits)))
+    net, x = classifier(inputs=k), np.repeat(RNG.standard_normal((1, k)), 64, axis=0)
+    report = compare(net, x, np.full(64, 2), backends=[OTHER], steps=1, batch_size=64)
+    assert not report.holds
+    assert report.broken[0].place == "1 Dense"
+    assert {piece.backend for piece in report.broken} == {"array_api_strict:CPU_DEVICE"}
+
+
+def test_numpy_is_judged_as_all_others(monkeypatch):
+    """A fault of NumPy's own is NumPy's, and no other library is blamed for being right."""
+    pytest.importorskip("array_api_strict")
+    adapter = get_backend("numpy")
+    xp = adapter.xp
+    monkeypatch.setattr(adapter, "xp", Faulty(xp, tanh=lambda x: xp.tanh(x) * 1.0001))
+    net = NeuralNetwork(4, 6, "tanh", 2, seed=0, backend="numpy")
+    report = compare(net, RNG.standard_normal((20, 4)), RNG.standard_normal((20, 2)), backends=[OTHER], steps=1)
+    assert {piece.backend for piece in report.broken} == {"numpy:cpu"}
+    assert report.verdict().startswith("numpy:cpu: BROKEN first at step 1, 2 Activation, output")
+
+
+def test_what_is_beyond_the_worst_case_never_conspires(monkeypatch):
+    """Even if it holds on drawn numbers: a sum that is wrong for equal numbers alone."""
+    pytest.importorskip("array_api_strict")
+    adapter = get_backend(OTHER)
+    xp = adapter.xp
+
+    def total(x, **options):
+        host = np.asarray(x)
+        return xp.sum(x, **options) * (1.001 if host.ndim == 2 and np.all(host == host[:1]) else 1.0)
+
+    monkeypatch.setattr(adapter, "xp", Faulty(xp, sum=total))
+    report = compare(classifier(), *equal_rows(64), backends=[OTHER], steps=1, batch_size=64)
+    assert {(p.place, p.what) for p in report.broken} >= {("1 Dense", "db"), ("3 Dense", "db")}
+
+
+def test_drawn_numbers_keep_size_sign_and_zeros():
+    state = truth.State(np.array([1.0, -2.0, 0.0], np.float32), np.array([3.0], np.float32), ())
+    given = {("1 Dense", "output"): np.array([[5.0, -5.0]], np.float32)}
+    start = truth.Start(state, (np.ones((4, 2), np.float32), np.arange(4), 0.25), given)
+    moved = truth.drawn(start, 0)
+    assert np.array_equal(moved.batch[1], np.arange(4))
+    assert moved.batch[2] == 0.25
+    pairs = [(state.parameters, moved.state.parameters), (start.batch[0], moved.batch[0])]
+    for before, after in [*pairs, (given["1 Dense", "output"], moved.inputs["1 Dense", "output"])]:
+        assert after.dtype == np.float32
+        assert np.array_equal(np.sign(after), np.sign(before))
+        assert np.all((np.abs(after) >= 0.49 * np.abs(before)) & (np.abs(after) <= 2.01 * np.abs(before)))
+        assert len(np.unique(after[after != 0])) == np.count_nonzero(before)
+    assert not np.array_equal(truth.drawn(start, 1).batch[0], moved.batch[0])
+
+
+# ---- what it is judged by
+
+
+def test_by_what_it_is_judged(monkeypatch):
+    pytest.importorskip("array_api_strict")
+    x, y = RNG.standard_normal((8, 20)), np.arange(8) % 5
+    judged = {}
+    for dtype in ("float32", "float64"):
+        for against in ("auto", "exact"):
+            report = compare(classifier(dtype), x, y, backends=[OTHER], steps=1, against=against)
+            judged[dtype, against] = report.judged_by
+            assert report.to_dict()["judged_by"] == report.judged_by
+    exact = "numbers of 50 digits"
+    assert list(judged.values()) == ["float64", exact, exact, exact]
+    with pytest.raises(ArgumentError, match="against: expected one of auto, exact; got 'numpy'"):
+        compare(classifier(), x, y, backends=[OTHER], against="numpy")
+    monkeypatch.setitem(__import__("sys").modules, "mpmath", None)
+    report = compare(classifier("float64"), x, y, backends=[OTHER], steps=1)
+    assert report.holds
+    assert report.judged_by == "NumPy's float64"
+    assert "numpy:cpu: stands for the truth: too large for exact numbers" in report.verdict()
+    with pytest.raises(BackendUnavailableError, match=r"against: mpmath is not installed; pip install .portnn"):
+        compare(classifier(), x, y, backends=[OTHER], against="exact")
