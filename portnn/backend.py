@@ -63,6 +63,9 @@ class Backend:
     mend: ClassVar[str]
     """What to type where the library is missing."""
 
+    slow: ClassVar[bool] = False
+    """Whether comparisons and fixtures of all backends leave it out, and take it when it is named."""
+
     one_by_one: ClassVar[bool] = False
     """Whether ``compile`` computes each operation by itself, as the library does: nothing is fused or contracted."""
 
@@ -418,6 +421,8 @@ class BackendInfo:
     devices: tuple[str, ...]
     reason: str
     """Why it is not available, and the mend; empty where it is."""
+    slow: bool = False
+    """Whether comparisons of all backends leave it out, and take it when it is named."""
 
 
 def available_backends() -> list[BackendInfo]:
@@ -431,7 +436,7 @@ def _info(name: str, available: bool, reason: str) -> BackendInfo:
     if not available or isinstance(adapter, str):
         return BackendInfo(name, False, "", (), reason)
     try:
-        return BackendInfo(name, True, adapter.version(), tuple(adapter.devices()), "")
+        return BackendInfo(name, True, adapter.version(), tuple(adapter.devices()), "", adapter.slow)
     except Exception as error:
         return BackendInfo(name, False, "", (), f"its adapter failed ({type(error).__name__}: {error})")
 

@@ -58,7 +58,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "portnn_backend" in metafunc.fixturenames:
         from portnn.backend import available_backends
 
-        names = [info.name for info in available_backends()]
+        names = [info.name for info in available_backends() if not info.slow]
         # A device asked for by name is tested beside its library's default one.
         names += [name for name in _required(metafunc.config) if name not in names]
         metafunc.parametrize("portnn_backend", names, indirect=True)

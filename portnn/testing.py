@@ -8,8 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from portnn.backend import get_backend
 from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
+from portnn.equivalence.conformance import faults
+from portnn.equivalence.functions import Function, differences
 from portnn.equivalence.report import Report
 from portnn.network import NeuralNetwork
 from portnn.options import positive
@@ -56,6 +59,34 @@ def assert_same_bits(
     report = compare_bits(net, x, y, backends=backends, steps=steps, batch_size=batch_size)
     assert report.holds, report.verdict()
     return report
+
+
+def assert_same_on_backends(
+    function: Function, *arrays: object, backends: Sequence[str] | None = None, ulps: float = 16.0
+) -> None:
+    """Assert that ``function(*arrays)`` gives the same on each backend, NumPy too, as far as rounding allows.
+
+    The function is written against the array API standard, on arrays of whatever library it is handed; it returns an
+    array or a tuple of them. Where the core has bounds for its operations (portnn/namespaces/bounds.py) each result
+    must be within its bound of the true value, elsewhere within ``ulps`` units in the last place of NumPy's; whole
+    numbers and truth values must be equal. ``backends`` as in ``assert_backends_agree``.
+    """
+    __tracebackhide__ = True
+    found = list(differences(function, arrays, backends, ulps))
+    assert not found, "\n".join(found)
+
+
+def check_backend(name: str) -> None:
+    """Assert that an adapter, by its name as for ``NeuralNetwork(backend=...)``, gives the core what it relies on.
+
+    Devices, round trips, copies, dtypes, int32 that wraps, every function within its bound, random bits, scalars, and
+    training steps. The message of the AssertionError has a line for each thing that is wrong, with the mend. Raises
+    BackendUnavailableError where it cannot run here.
+    """
+    __tracebackhide__ = True
+    backend = get_backend(name)
+    found = list(faults(backend))
+    assert not found, "\n".join([f"{backend!r}: {len(found)} faults", *found])
 
 
 def check_gradients(net: NeuralNetwork, x: object, y: object, *, entries: int = 20, seed: int = 0) -> None:

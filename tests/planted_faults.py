@@ -279,6 +279,9 @@ FAULTS = [
     Fault("truth: an arbiter of sixteen digits", f"{SAME}/arbiter.py", "made.dps = DIGITS", "made.dps = 16", TRUTH),
     Fault("truth: drawn from other signs", f"{PROOF}/truth.py", "rng.uniform(-1.0, 1.0, array.shape)).astype", "rng.uniform(-1.0, 1.0, array.shape) * rng.choice([-1, 1], array.shape)).astype", TRUTH),
     Fault("truth: the bounds of the worst case alone", f"{PROOF}/truth.py", "for factor in (LAMBDA, math.inf)", "for factor in (math.inf, math.inf)", TRUTH),
+    Fault("functions: whole numbers that nobody looks at", f"{PROOF}/functions.py", "if not np.array_equal(wanted, got):", "if False:", "tests/test_functions.py"),
+    Fault("functions: no bound used", f"{PROOF}/functions.py", "    if len(kinds) != 1:", "    if True:", "tests/test_functions.py"),
+    Fault("conformance: faults of one check hide the next", f"{PROOF}/conformance.py", '            yield f"{check.__name__.strip(\'_\')}: {type(error).__name__}: {error}"', "            return", "tests/test_conformance.py"),
 ]  # fmt: skip
 
 

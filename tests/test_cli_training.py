@@ -203,9 +203,10 @@ def test_the_examples_of_each_help_run(name, line, flowers, tmp_path, monkeypatc
     command = re.sub(r'^eval "\$\((.*)\)".*$', r"\1", line).partition(" > ")[0]
     program, *words = shlex.split(command)
     assert program == "portnn"
-    quick = {"train": ["--epochs", "1"], "check": ["--backends", "array_api_strict", "--steps", "1"]}
+    quick = {"train": ["--epochs", "1"], "check": [*"--backends array_api_strict --steps 1".split()]}
     if words[0] == "check":
         pytest.importorskip("array_api_strict")
+        quick["check"] += [] if "--bits" in words else ["--dtype", "float32"]
     result = portnn_command(*words, *quick.get(words[0], []))
     written = re.findall(r"--(?:save|output|checkpoint) (\S+)", line)
     assert result.stdout or written

@@ -90,6 +90,9 @@ def test_the_transcript_is_what_the_example_prints(tmp_path):
         assert printed[name].startswith((f"start {start}, loss {loss[:5]}", "not run:"))
 
 
+QUICKLY = ("--steps", "1", "--dtype", "float32")
+
+
 def _light(argument: str) -> str:
     """Return an argument with the backend that is always here and starts at once for those that may be missing."""
     return {"torch,jax": "array_api_strict", "numpy,torch,jax": "numpy,array_api_strict"}.get(argument, argument)
@@ -130,7 +133,7 @@ def test_shell_blocks_run(tmp_path, monkeypatch, document, command):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     words = [_light(argument) for argument in arguments]
-    result = CliRunner().invoke(main, [*words, "--steps", "1"] if "check" in words else words)
+    result = CliRunner().invoke(main, [*words, *QUICKLY] if "check" in words else words)
     assert result.exit_code == 0, result.output
 
 

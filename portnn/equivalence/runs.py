@@ -19,7 +19,7 @@ def named(backends: Sequence[str] | None) -> list[str]:
     if isinstance(backends, str):
         raise ArgumentError(f"backends: expected a list of names; got {backends!r}")
     infos = available_backends()
-    names = [info.name for info in infos if info.available] if backends is None else list(backends)
+    names = [info.name for info in infos if info.available and not info.slow] if backends is None else list(backends)
     if any(name.partition(":")[0] != "numpy" for name in names):
         return names
     if backends is not None:

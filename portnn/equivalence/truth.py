@@ -26,7 +26,7 @@ from portnn.types import Array, Batch, Namespace
 Name = tuple[str, str]
 """Where ("1 Dense", "loss", "update", "whole step") and what ("output", "dW", "W1")."""
 
-SMALL = 500_000
+SMALL = 150_000
 """Multiplications of a step in float64 up to which the arbiter is asked by itself: it makes two million a second."""
 
 

@@ -47,6 +47,9 @@ class Bounded:
         self.error = np.broadcast_to(np.asarray(error, np.float64), self.value.shape)
         self.dtype = self.value.dtype if dtype is None else np.dtype(dtype)
 
+    def __array_namespace__(self, api_version: str | None = None) -> "BoundingNamespace":
+        return _DEFAULT
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.value.shape
@@ -138,6 +141,7 @@ class Bounded:
 class BoundingNamespace:
     """The array API functions that the core uses, on Bounded arrays of one floating dtype."""
 
+    __name__ = "portnn.namespaces.bounds"  # as a module has: array-api-compat asks for it
     float32, float64, int32 = np.dtype("float32"), np.dtype("float64"), np.dtype("int32")
 
     def __init__(self, factor: float = LAMBDA) -> None:
@@ -251,3 +255,7 @@ class BoundingNamespace:
         # |sqrt(a) - sqrt(b)| is at most |a - b| / sqrt(a), and at most sqrt(|a - b|).
         error = np.minimum(x.error / np.where(value > 0, value, 1.0), np.sqrt(x.error))
         return x._rounded(value, np.where(value > 0, error, np.sqrt(x.error)), ULPS["sqrt"])
+
+
+_DEFAULT = BoundingNamespace()
+"""Whose functions an array's own namespace has: one for all arrays."""
