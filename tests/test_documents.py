@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 import portnn
 from portnn.cli import main
+from portnn.namespaces.bounds import ULPS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
@@ -157,6 +158,16 @@ def test_contributings_commands_are_cis():
 def test_no_block_is_of_another_kind():
     assert {language for _, language, _ in BLOCKS} == {"python", "sh", "console", "toml"}
     assert PYTHON["README.md"]
+
+
+def test_the_page_of_accuracies_is_within_the_bounds():
+    """python scripts/accuracy.py > docs/accuracy.md: of each function, on whatever machine it was made."""
+    page = (ROOT / "docs" / "accuracy.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| ([\d. |]+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    assert [name for name, *_ in rows] == 2 * [*(name for name in ULPS if name != "divide"), "sum", "matmul"]
+    for name, errors, granted in rows:
+        assert float(granted) == ULPS.get(name, 784**0.5)
+        assert 0 < max(map(float, errors.split(" | "))) <= float(granted)
 
 
 def test_the_page_of_options_is_made_from_the_docstrings():

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from faulty import Faulty, fewer_bits
 
-from portnn import ArgumentError, BackendUnavailableError, Dense, NeuralNetwork, compare, get_backend
+from portnn import (
+    ArgumentError,
+    BackendUnavailableError,
+    Dense,
+    NeuralNetwork,
+    Standardize,
+    Unstandardize,
+    compare,
+    get_backend,
+)
 from portnn.equivalence import truth
 from portnn.equivalence.networks import built_in, sample
 from portnn.namespaces.arbiter import ArbiterNamespace
@@ -162,6 +171,21 @@ def test_drawn_numbers_keep_size_sign_and_zeros():
         assert np.all((np.abs(after) >= 0.49 * np.abs(before)) & (np.abs(after) <= 2.01 * np.abs(before)))
         assert len(np.unique(after[after != 0])) == np.count_nonzero(before)
     assert not np.array_equal(truth.drawn(start, 1).batch[0], moved.batch[0])
+
+
+def test_three_hundred_steps_in_float64_end_alike(other):
+    """Of a network without kinks: each array, by its norm."""
+    x = np.random.default_rng(0).standard_normal((120, 13))
+    y = np.stack([np.sin(x[:, 0]), x[:, 1] * x[:, 2]], axis=1)
+    layers = 13, Standardize(), 32, 32, 2, Unstandardize()
+    ends = []
+    for backend in ("numpy", other):
+        net = NeuralNetwork(*layers, activation="tanh", seed=0, dtype="float64", backend=backend)
+        net.fit(x, y, epochs=75, batch_size=30)
+        assert net.step_count == 300
+        ends.append(net.to("numpy").parameters)
+    for name, value in ends[0].items():
+        assert np.linalg.norm(ends[1][name] - value) <= 1e-12 * np.linalg.norm(value)
 
 
 # ---- what it is judged by
