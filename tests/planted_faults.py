@@ -282,6 +282,8 @@ FAULTS = [
     Fault("functions: whole numbers that nobody looks at", f"{PROOF}/functions.py", "if not np.array_equal(wanted, got):", "if False:", "tests/test_functions.py"),
     Fault("functions: no bound used", f"{PROOF}/functions.py", "    if len(kinds) != 1:", "    if True:", "tests/test_functions.py"),
     Fault("conformance: faults of one check hide the next", f"{PROOF}/conformance.py", '            yield f"{check.__name__.strip(\'_\')}: {type(error).__name__}: {error}"', "            return", "tests/test_conformance.py"),
+    # Data as people have them
+    Fault("statistics that depend on what lies where", f"{DATA}/dataset.py", "np.ascontiguousarray(array[start:stop])", "np.asarray(array[start:stop])", "tests/test_breadth.py"),
 ]  # fmt: skip
 
 

@@ -165,4 +165,4 @@ def test_a_slow_one_is_compared_where_it_is_named(monkeypatch):
 
 
 def test_the_third_partys_adapter_is_short():
-    assert len((ROOT / "examples" / "hundred_digits" / "hundred_digits.py").read_text().splitlines()) < 120
+    assert len((ROOT / "examples" / "hundred_digits" / "hundred_digits.py").read_text().splitlines()) < 100

@@ -1,10 +1,10 @@
 """portnn on mparray: floating arrays of a hundred digits, a backend of a third party in one file.
 
-Whole numbers and truth values stay NumPy's: mparray's are Python's ints, which never wrap, and random bits would be
-others. Precision is mpmath's global one, set for as long as portnn computes.
+Whole numbers and truth values stay NumPy's: mparray's are Python's ints, which never wrap. Precision is a global one.
 """
 
 from contextlib import contextmanager
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import numpy as np
@@ -23,11 +23,9 @@ class Namespace:
         self.float32, self.float64, self.int32 = np.dtype("float32"), np.dtype("float64"), np.dtype("int32")
 
     def __getattr__(self, name):
-        ours, numpys = getattr(self._mparray, name), getattr(np, name)
-
         def function(first, *rest, **options):
             plain = isinstance(first[0] if isinstance(first, list | tuple) else first, np.ndarray | int)
-            return (numpys if plain else ours)(first, *rest, **options)
+            return getattr(np if plain else self._mparray, name)(first, *rest, **options)
 
         return function
 
@@ -41,16 +39,9 @@ class Namespace:
 
     def astype(self, x, dtype, **_):
         if np.dtype(dtype).kind in "iub":
-            return np.asarray(values(x)).astype(dtype)
-        return self._mparray.asarray(np.asarray(values(x), object) if x.dtype.kind == "b" else x, dtype=dtype)
-
-    def finfo(self, dtype):
-        return np.finfo(dtype)
-
-
-def values(array):
-    """Return what an array of mparray's holds, as NumPy's array of objects; NumPy's as it is."""
-    return getattr(array, "_data", array)
+            return np.asarray(getattr(x, "_data", x)).astype(dtype)
+        bits = getattr(x, "_data", x).astype(object) if x.dtype.kind == "b" else x
+        return self._mparray.asarray(bits, dtype=dtype)
 
 
 class HundredDigits(Backend):
@@ -62,21 +53,18 @@ class HundredDigits(Backend):
     device = "cpu"
 
     def __init__(self, device=None):
-        import mparray
+        import mparray  # here, not above: adapters are loaded to ask whether an array is theirs
 
         if device not in (None, "cpu"):
             raise ArgumentError(f"device: hundred_digits runs on cpu; got {device!r}")
-        self._mparray, self.xp = mparray, Namespace(mparray)
+        self.xp = Namespace(mparray)
 
     @classmethod
     def is_available(cls):
-        there = find_spec("mparray") is not None
-        return there, "" if there else f"mparray is not installed; {cls.mend}"
+        return (True, "") if find_spec("mparray") else (False, f"mparray is not installed; {cls.mend}")
 
     @classmethod
     def version(cls):
-        from importlib.metadata import version
-
         return version("mparray")
 
     @classmethod
@@ -85,8 +73,7 @@ class HundredDigits(Backend):
 
     @classmethod
     def owns(cls, array):
-        module = loaded("mparray")
-        return module is not None and type(array).__name__ == "MPArray"
+        return loaded("mparray") is not None and type(array).__name__ == "MPArray"
 
     @classmethod
     def device_of(cls, array):
@@ -102,7 +89,7 @@ class HundredDigits(Backend):
         return self.xp.asarray(array, dtype=array.dtype.newbyteorder("="))
 
     def to_numpy(self, array):
-        return np.asarray(values(array)).astype(array.dtype)
+        return np.asarray(getattr(array, "_data", array)).astype(array.dtype)
 
     @contextmanager
     def scope(self):

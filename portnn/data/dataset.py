@@ -66,7 +66,9 @@ class Checked:
         weight = np.ones(self.rows) if self.weight is None else self.weight / (self.weight.max() or 1.0)
         for start in range(0, self.rows, ROWS):
             stop = min(start + ROWS, self.rows)
-            yield Block(array[start:stop].reshape(stop - start, -1), weight[start:stop], start)
+            # In one order in memory: NumPy adds columns of another in another order.
+            rows = np.ascontiguousarray(array[start:stop])
+            yield Block(rows.reshape(stop - start, -1), weight[start:stop], start)
 
     def row_weights(self, mean: bool) -> np.ndarray | None:
         """Return the weights as (rows, 1), for a mean loss scaled to a mean of one over these rows."""
