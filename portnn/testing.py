@@ -30,7 +30,7 @@ def assert_backends_agree(
     steps: int = 1,
     batch_size: int = 32,
 ) -> Report:
-    """Assert that every piece of the training steps is within its bound of NumPy's on each backend.
+    """Assert that every piece of the training steps is within its bound of its true value, on NumPy and each backend.
 
     ``backends=None`` takes all that are available: name those that your users rely on, so that a missing one is an
     error. With none beside NumPy it raises BackendUnavailableError. See ``portnn.compare``; the report is returned.

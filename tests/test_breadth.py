@@ -80,6 +80,8 @@ SIZES = {
 
 @pytest.mark.parametrize("name", SIZES)
 def test_sizes_and_magnitudes_are_within_their_bounds(other, name):
+    if other == "jax" and name not in ("very wide", "numbers of all sizes"):
+        pytest.skip("jax: compiles each for seconds; two of them are enough")
     make, x, y = SIZES[name]
     report = compare(make(), x, y, backends=[other], steps=1, batch_size=len(x))
     assert report.holds, str(report)
@@ -146,7 +148,7 @@ def architectures(draw):
     return [inputs, Dense(4), *layers, Dense(outputs)], made, rng.standard_normal((rows, inputs)), y
 
 
-settings.register_profile("ci", derandomize=True, deadline=None, max_examples=25, database=None)
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=15, database=None)
 settings.register_profile("nightly", deadline=None, max_examples=2000, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

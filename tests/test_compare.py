@@ -46,6 +46,8 @@ def classifier(dtype="float32", **options):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_bounds_hold(other, dtype):
+    if (other, dtype) == ("jax", "float64"):
+        pytest.skip("jax: compiles for seconds; tests/test_truth.py takes it through 300 steps in float64")
     net = classifier(dtype)
     before = net.fingerprint()
     report = compare(net, X, LABELS, backends=[other], steps=3)
@@ -78,7 +80,7 @@ def test_bounds_hold(other, dtype):
 
 def test_built_in_networks_hold(other):
     for title, net in built_in("float32"):
-        if other.startswith("jax") and not title.startswith(("activations", "batch and", "an emb")):
+        if other.startswith("jax") and not title.startswith("activations"):
             continue  # JAX compiles each for seconds; tests/test_bits.py runs them on it
         report = compare(net, *sample(net, 40), backends=[other], steps=1)
         assert report.holds, f"{title}\n{report}"
