@@ -93,7 +93,7 @@ FAULTS = [
           "run.runtime.evaluate(run.validation or run.data, run.metrics)", "tests/test_evaluation.py"),
     Fault("an epoch's loss as a mean of batches", "portnn/training.py", "weights = run.sizes if mean else [1] * len(run.sizes)", "weights = [sum(run.sizes) / steps if mean else 1] * steps",
           "tests/test_evaluation.py"),
-    Fault("one over the full batch for the short one", f"{DATA}/dataset.py", "1.0 / (stop - start) if mean", "1.0 / size if mean", "tests/test_network.py"),
+    Fault("one over the full batch for the short one", f"{DATA}/dataset.py", "1.0 / (place.stop - start) if mean", "1.0 / size if mean", "tests/test_network.py"),
     Fault("r2 of numbers that are equal", "portnn/metrics.py", "    seen = y - y[:1]\n", "    seen = y\n", MEASURED),
     Fault("metrics without the rows' weights", "portnn/metrics.py", "return self.function(outputs, y, weight, **self.options)", "return self.function(outputs, y, **self.options)", MEASURED),
     Fault("an area that ranks equal outputs", "portnn/metrics.py", "np.r_[np.flatnonzero(np.diff(scores[order])), len(scores) - 1]", "np.arange(len(scores))", MEASURED),
@@ -200,7 +200,7 @@ FAULTS = [
     Fault("labels that are texts in the order in which they come", f"{DATA}/schema.py", "classes = tuple(np.unique(texts).tolist())", "classes = tuple(dict.fromkeys(texts.tolist()))", "tests/test_frames.py"),
     Fault("frames learnt from the rows that are held out", f"{DATA}/schema.py", "if split else np.arange(table.rows)", "if False else np.arange(table.rows)", "tests/test_frames.py"),
     # Mapped data
-    Fault("a map read in the order of the file", f"{DATA}/mapped.py", "x = self._entered(places[start:stop])", "x = self._entered(np.arange(start, stop))", MAPPED),
+    Fault("a map read in the order of the file", f"{DATA}/stream.py", "x = self._entered(places[place])", "x = self._entered(np.arange(self.rows)[place])", MAPPED),
     Fault("a map of which other rows are held out", f"{DATA}/mapped.py", "self._index[index])\n\n", "index)\n\n", MAPPED),
     Fault("the file where a map holds what was written", f"{DATA}/mapped.py", 'root.mode not in ("r", "r+") or ', "", MAPPED),
     Fault("rows of a map at the wrong place", f"{DATA}/mapped.py", "root.offset % mmap.ALLOCATIONGRANULARITY", "0", MAPPED),
@@ -284,6 +284,7 @@ FAULTS = [
     Fault("conformance: faults of one check hide the next", f"{PROOF}/conformance.py", '            yield f"{check.__name__.strip(\'_\')}: {type(error).__name__}: {error}"', "            return", "tests/test_conformance.py"),
     # Data as people have them
     Fault("statistics that depend on what lies where", f"{DATA}/dataset.py", "np.ascontiguousarray(array[start:stop])", "np.asarray(array[start:stop])", "tests/test_breadth.py"),
+    Fault("codes: any number taken for one", f"{NN}/tabular.py", "return tuple(entries + 1 for entries in self.entries)", "return ()", CODED),
 ]  # fmt: skip
 
 

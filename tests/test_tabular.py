@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from portnn import ArgumentError, NeuralNetwork, ShapeError, Tabular
+from portnn import ArgumentError, DataError, NeuralNetwork, ShapeError, Tabular
 from portnn.cli import main
 from portnn.data.encoding import CODES, MANY, Column, Encoding
 from portnn.data.tables import Table
@@ -84,6 +84,16 @@ def test_what_does_not_fit_is_refused():
         Tabular((0,))
     with pytest.raises(ShapeError, match=r"Tabular: expected \(batch, numbers \+ 2 codes\)"):
         NeuralNetwork(1, Tabular((3, 4)), 2)
+    net = NeuralNetwork(3, Tabular((5, 3)), 2, seed=0, dtype="float64", backend="numpy")
+    x = np.array([[0.5, 5.0, 3.0], [7.5, 0.0, 0.0]])
+    net.step(x, np.zeros((2, 2)))
+    for place, value, limit in (((0, 1), 6.0, 6), ((1, 2), 4.0, 4), ((1, 1), 1.5, 6), ((0, 2), -1.0, 4)):
+        wrong = x.copy()
+        wrong[place] = value
+        message = rf"x: expected whole numbers below {limit} for Tabular.*; got {value} at \({place[0]}, {place[1]}\)"
+        for call in (net.predict, lambda x: net.fit(x, np.zeros((2, 2))), lambda x: net.step(x, np.zeros((2, 2)))):
+            with pytest.raises(DataError, match=message):
+                call(wrong)
     assert Tabular((60, 5, 10**6)).units == (16, 4, 50)
 
 

@@ -15,6 +15,7 @@ from portnn import (
     get_backend,
 )
 from portnn.equivalence import truth
+from portnn.equivalence.conformance import FUNCTIONS
 from portnn.equivalence.networks import built_in, sample
 from portnn.namespaces.arbiter import ArbiterNamespace
 from portnn.namespaces.bounds import Bounded, BoundingNamespace
@@ -35,26 +36,8 @@ def equal_rows(rows=1024):
 
 # ---- the arbiter
 
-UNARY = ("exp", "expm1", "log", "log1p", "tanh", "cos", "sqrt", "sign", "abs", "negative")
-OPERATIONS = {name: (lambda xp, a, b, name=name: getattr(xp, name)(a)) for name in UNARY} | {
-    "+": lambda xp, a, b: a + b,
-    "-": lambda xp, a, b: 2.0 - b,
-    "*": lambda xp, a, b: a * b * 0.3,
-    "/": lambda xp, a, b: 1.0 / (a / b),
-    "matmul": lambda xp, a, b: xp.matmul(a, xp.matrix_transpose(b)),
-    "sum": lambda xp, a, b: xp.sum(a, axis=1, keepdims=True),
-    "sum of all": lambda xp, a, b: xp.sum(a),
-    "max": lambda xp, a, b: xp.max(a, axis=0),
-    "maximum": lambda xp, a, b: xp.minimum(xp.maximum(a, 0.7), 1.5),
-    "comparison": lambda xp, a, b: a * xp.astype(a > b, a.dtype),
-    "concat": lambda xp, a, b: xp.concat([xp.reshape(a, (-1,)), xp.reshape(b, (-1,))]),
-    "take": lambda xp, a, b: xp.take(a, xp.astype(xp.arange(3, dtype=xp.int32), xp.int32), axis=0),
-    "constants": lambda xp, a, b: a * xp.asarray([0.1, 0.2, 0.3, 0.4, 0.5], dtype=a.dtype) + xp.finfo(a.dtype).eps,
-    "expand_dims": lambda xp, a, b: xp.expand_dims(a, axis=1),
-}
 
-
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_exact_numbers_are_what_numpy_rounds(name):
     """Within the bound of the operation, from the other side: the bound holds NumPy, so NumPy holds the arbiter."""
     pytest.importorskip("mpmath")
@@ -62,9 +45,9 @@ def test_exact_numbers_are_what_numpy_rounds(name):
 
     a, b = RNG.uniform(0.5, 2, (2, 5, 5))
     arbiter, bounding = ArbiterNamespace("float64"), BoundingNamespace()
-    found = OPERATIONS[name](arbiter, arbiter.exact(a), arbiter.exact(b))
-    bound = OPERATIONS[name](bounding, *(Bounded(v, 0.0, "float64") for v in (a, b)))
-    rounded = OPERATIONS[name](xp, a, b)
+    found = FUNCTIONS[name](arbiter, arbiter.exact(a), arbiter.exact(b))
+    bound = FUNCTIONS[name](bounding, *(Bounded(v, 0.0, "float64") for v in (a, b)))
+    rounded = FUNCTIONS[name](xp, a, b)
     distance = np.asarray(abs(found - rounded.astype(object)), object).astype(float)
     assert found.dtype == object
     assert distance.shape == bound.shape

@@ -35,21 +35,26 @@ class Entry:
         ``check`` refuses what is not finite; whole numbers out of range are refused wherever looking waits for no
         device.
         """
+        limits = self._layer.code_limits(int(x.shape[-1]))
+        if limits and (check or isinstance(x, np.ndarray)):
+            self._check_codes(name, to_host(self._backend, x), limits)
         if self._layer.codes:
-            if check or isinstance(x, np.ndarray):
-                self._check_codes(name, to_host(self._backend, x))
             return self._backend.asarray(x, "int32")
         entered = self._numbers(x)
         if check:
             check_finite(self._backend, name, entered, self._dtype, columns)
         return entered
 
-    def _check_codes(self, name: str, x: np.ndarray) -> None:
-        unknown = ~((x >= 0) & (x < self._layer.codes) & (x == np.floor(x)))
+    def _check_codes(self, name: str, x: np.ndarray, limits: tuple[int, ...]) -> None:
+        """Refuse what is no whole number below its limit in the last columns, one for each limit."""
+        first = x.shape[-1] - len(limits)
+        codes = x[..., first:]
+        unknown = ~((codes >= 0) & (codes < np.array(limits)) & (codes == np.floor(codes)))
         if unknown.any():
-            place = tuple(int(i) for i in np.argwhere(unknown)[0])
+            *rows, column = (int(i) for i in np.argwhere(unknown)[0])
+            place = (*rows, first + column)
             raise DataError(
-                f"{name}: expected whole numbers below {self._layer.codes} for {self._layer}; got {x[place]} at {place}"
+                f"{name}: expected whole numbers below {limits[column]} for {self._layer}; got {x[place]} at {place}"
             )
 
     def _numbers(self, x: Array) -> Array:

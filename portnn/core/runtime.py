@@ -19,8 +19,8 @@ from portnn.core.entry import Entry, learnt
 from portnn.core.step import Core, State
 from portnn.data.dataset import Checked, Dataset, Source
 from portnn.data.frames import Names
-from portnn.data.mapped import Mapped, Streamed
-from portnn.data.stream import CheckedBatches, Stream
+from portnn.data.mapped import Mapped
+from portnn.data.stream import CheckedBatches, Stream, Streamed
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.metrics import Metric
 from portnn.nn import random, registry

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -103,18 +103,16 @@ class Source(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A source of arrays on one backend, as the core takes them, in the network's dtype."""
+class InRows:
+    """Base of the sources whose rows are known: targets and weights are in memory, x in whatever a subclass has."""
 
-    x: Array
     y: Array
     weight: Array | None
     """One weight per row, (rows, 1), or None."""
 
     @property
     def rows(self) -> int:
-        return int(self.x.shape[0])
+        return int(self.y.shape[0])
 
     @property
     def of_labels(self) -> bool:
@@ -123,16 +121,32 @@ class Dataset:
     def steps(self, size: int) -> int:
         return -(-self.rows // size)
 
+    def parts(
+        self, xp: Namespace, size: int, order: Array | None, mean: bool
+    ) -> Iterator[tuple[slice, Callable[[Array], Array], Array, Any]]:
+        """Yield, for each batch: its place in the order, what takes its rows of an array, y and the weight."""
+        for start in range(0, self.rows, size):
+            place = slice(start, min(start + size, self.rows))
+            scale = 1.0 / (place.stop - start) if mean else 1.0
+
+            def rows(array: Array, place: slice = place) -> Array:
+                return array[place, ...] if order is None else xp.take(array, order[place], axis=0)
+
+            yield place, rows, rows(self.y), scale if self.weight is None else rows(self.weight) * scale
+
+
+@dataclass(frozen=True)
+class Dataset(InRows):
+    """A source of arrays on one backend, as the core takes them, in the network's dtype."""
+
+    x: Array
+    y: Array
+    weight: Array | None
+
     def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
-        for start in range(0, self.rows, size):
-            stop = min(start + size, self.rows)
-            scale = 1.0 / (stop - start) if mean else 1.0
-
-            def rows(array: Array, start: int = start, stop: int = stop) -> Array:
-                return array[start:stop, ...] if order is None else xp.take(array, order[start:stop], axis=0)
-
-            yield rows(self.x), rows(self.y), scale if self.weight is None else rows(self.weight) * scale
+        for _, rows, y, weight in self.parts(xp, size, order, mean):
+            yield rows(self.x), y, weight
 
 
 def column_statistics(blocks: Callable[[], Iterable[Block]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

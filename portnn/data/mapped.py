@@ -6,14 +6,12 @@ slower: for each row it waits for Python's lock, and it keeps a core from the pr
 
 import os
 import weakref
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from portnn.errors import DataError
-from portnn.types import Array, Batch, Namespace
 
 
 def mapping_of(array: object) -> np.memmap | None:
@@ -118,52 +116,3 @@ class Mapped:
     def place(self, row: int) -> int:
         """Return which row of the map a row is."""
         return row if self._index is None else int(self._index[row])
-
-
-@dataclass(frozen=True)
-class Streamed:
-    """A source of mapped rows: each batch is read, cast and checked when its turn comes."""
-
-    x: Mapped
-    y: Array
-    weight: Array | None
-    enter: Callable[[np.ndarray], Array]
-    """From rows on the host to those that the core takes; refuses what is not finite."""
-    to_numpy: Callable[[Array], np.ndarray]
-
-    @property
-    def rows(self) -> int:
-        return self.x.rows
-
-    @property
-    def of_labels(self) -> bool:
-        return bool(self.y.ndim == 1)
-
-    def steps(self, size: int) -> int:
-        return -(-self.rows // size)
-
-    def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
-        """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
-        places = np.arange(self.rows) if order is None else self.to_numpy(order)
-        for start in range(0, self.rows, size):
-            stop = min(start + size, self.rows)
-            scale = 1.0 / (stop - start) if mean else 1.0
-
-            def rows(array: Array, start: int = start, stop: int = stop) -> Array:
-                return array[start:stop, ...] if order is None else xp.take(array, order[start:stop], axis=0)
-
-            x = self._entered(places[start:stop])
-            self.x.expect(places[stop : stop + size])
-            yield x, rows(self.y), scale if self.weight is None else rows(self.weight) * scale
-
-    def _entered(self, rows: np.ndarray) -> Array:
-        x = self.x[rows]
-        try:
-            return self.enter(x)
-        except DataError:
-            for i, row in enumerate(rows.tolist()):
-                try:
-                    self.enter(x[i : i + 1])
-                except DataError as error:
-                    raise DataError(str(error).replace("row 0", f"row {self.x.place(row)}", 1)) from None
-            raise

@@ -1,4 +1,4 @@
-"""Data that come in batches: anything that gives (x, y) or (x, y, weight), again each time it is gone through."""
+"""Data that come batch by batch: rows of a map, or anything that gives (x, y) or (x, y, weight), each time anew."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
@@ -6,9 +6,12 @@ from functools import cached_property
 from threading import Semaphore, Thread
 from typing import Any
 
+import numpy as np
+
 from portnn.backend import Backend
-from portnn.data.dataset import Block, Checked, Source
+from portnn.data.dataset import Block, Checked, InRows, Source
 from portnn.data.frames import is_frame
+from portnn.data.mapped import Mapped
 from portnn.errors import ArgumentError, DataError
 from portnn.types import Array, Batch, Namespace
 
@@ -129,6 +132,38 @@ class CheckedBatches:
             for rows, weight, start in checked.blocks(backend, what):
                 yield Block(rows, weight * largest, first + start)
             first += checked.rows
+
+
+@dataclass(frozen=True)
+class Streamed(InRows):
+    """A source of mapped rows: each batch is read, cast and checked when its turn comes."""
+
+    x: Mapped
+    y: Array
+    weight: Array | None
+    enter: Callable[[np.ndarray], Array]
+    """From rows on the host to those that the core takes; refuses what is not finite."""
+    to_numpy: Callable[[Array], np.ndarray]
+
+    def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+        """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
+        places = np.arange(self.rows) if order is None else self.to_numpy(order)
+        for place, _, y, weight in self.parts(xp, size, order, mean):
+            x = self._entered(places[place])
+            self.x.expect(places[place.stop : place.stop + size])
+            yield x, y, weight
+
+    def _entered(self, rows: np.ndarray) -> Array:
+        x = self.x[rows]
+        try:
+            return self.enter(x)
+        except DataError:
+            for i, row in enumerate(rows.tolist()):
+                try:
+                    self.enter(x[i : i + 1])
+                except DataError as error:
+                    raise DataError(str(error).replace("row 0", f"row {self.x.place(row)}", 1)) from None
+            raise
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,10 @@ class Layer(metaclass=Plain):
         """Return the shapes for an input of (batch, \\*features)."""
         raise NotImplementedError
 
+    def code_limits(self, columns: int) -> tuple[int, ...]:
+        """Return, for a first layer, below what each of its last columns is to be, which are whole numbers."""
+        return (self.codes,) * columns if self.codes else ()
+
     def enter(self, xp: Namespace, weights: Weights, x: Array) -> Array:
         """Return the data as ``forward`` takes them, for the first layer alone: before the cast to the network's dtype.
 

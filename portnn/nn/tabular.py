@@ -16,9 +16,10 @@ class Tabular(Standardize):
     """Standardize for tables: of text columns of many values, each value has a trainable vector (an embedding).
 
     The last columns are codes, one for each member of ``entries``: whole numbers up to it, of which 0 (never seen, or
-    once) has the zero vector. Those before them are standardised. (batch, numbers + codes) to (batch, numbers + sum of
-    ``units``); a vector has by default 1.6 entries^0.56 units, at most 50 (Howard and Gugger 2020). Without ``entries``
-    it learns from the first data frame which columns there are. dE = one_hot(code)^T dy.
+    once) has the zero vector; others are refused as ``Embedding``'s are. The columns before them are standardised.
+    (batch, numbers + codes) to (batch, numbers + sum of ``units``); a vector has by default 1.6 entries^0.56 units, at
+    most 50 (Howard and Gugger 2020). Without ``entries`` it learns from the first data frame which columns there are.
+    dE = one_hot(code)^T dy.
     """
 
     entries: tuple[int, ...] = ()
@@ -44,6 +45,9 @@ class Tabular(Standardize):
             for i, (entries, units) in enumerate(zip(self.entries, self.units, strict=True))
         }
         return Shapes((numbers + sum(self.units),), parameters, super().shapes((numbers,)).buffers)
+
+    def code_limits(self, columns: int) -> tuple[int, ...]:
+        return tuple(entries + 1 for entries in self.entries)
 
     def enter(self, xp: Namespace, weights: Weights, x: Array) -> Array:
         numbers = x.shape[1] - len(self.entries)
