@@ -1,20 +1,29 @@
-"""Prove portnn on a CUDA machine, in minutes: python benchmarks/gpu.py [--output FILE].
+"""Prove portnn on a CUDA machine, in minutes: python benchmarks/gpu.py [--output FILE.json].
 
-Runs the test suite with CuPy required, trains the same network on NumPy and CuPy (and torch-CUDA, where it is), times
-training steps, and writes a JSON record: what ran, on which GPU, with which versions. Exits with 1 if a test fails or
-a network ends elsewhere, with 2 where there is no CUDA device.
+Times training steps on NumPy and on the GPU's backends (CuPy, and PyTorch and JAX where they have CUDA), beside the
+loop of PyTorch's documentation; trains the same network on each; then runs the test suite with them required, `portnn
+check`, `portnn check --bits` and the accuracy of their functions. Writes a JSON record, and the accuracy as a page
+beside it. Exits with 1 if a test fails, a bound is broken, a bit differs or a network ends elsewhere, with 2 where
+there is no CUDA device.
 """
 
 import argparse
 import datetime
 import json
+import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,11 +31,18 @@ import numpy as np
 from portnn import NeuralNetwork, available_backends, get_backend
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("portnn", "numpy", "cupy-cuda13x", "cupy-cuda12x", "torch", "jax", "array-api-compat")
+PACKAGES = ("portnn", "numpy", "cupy-cuda13x", "cupy-cuda12x", "torch", "jax", "jaxlib", "array-api-compat")
 SHAPES = {
     "784-256-10, batch 128": ((784, 256, 10), 128, 200),
     "784-512-512-10, batch 256": ((784, 512, 512, 10), 256, 200),
     "1024-2048-2048-2048-10, batch 512": ((1024, 2048, 2048, 2048, 10), 512, 50),
+}
+TORCH = "torch's own loop"
+ENVIRONMENT = os.environ | {
+    # JAX would take three quarters of the GPU's memory in each of the suite's processes.
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    # XLA takes the kernel that was fastest when it compiled: two equal networks may get others, and other bits.
+    "XLA_FLAGS": "--xla_gpu_autotune_level=0",
 }
 
 
@@ -53,21 +69,55 @@ def environment() -> dict[str, Any]:
         "commit": output_of("git", "rev-parse", "HEAD") or None,
         "gpu": output_of("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"),
         "python": platform.python_version(),
-        "machine": platform.platform(),
+        "machine": f"{platform.platform()}, {os.cpu_count()} cores",
         "versions": {package: v for package in PACKAGES if (v := installed(package))},
     }
 
 
-def suite(required: str) -> dict[str, Any]:
+def backends() -> list[str]:
+    """Return the backends that compute on a CUDA GPU here."""
+    found = ["cupy"] if any(info.name == "cupy" and info.available for info in available_backends()) else []
+    for info in available_backends():
+        for device in set(info.devices) & {"cuda:0", "gpu:0"}:
+            # By its library's name alone where that means the GPU, so that the suite does not take it twice.
+            found.append(info.name if get_backend(info.name).device == device else f"{info.name}:{device}")
+    return found
+
+
+def run(*arguments: str) -> dict[str, Any]:
+    """Run Python; return its exit code, seconds and output."""
+    began = time.monotonic()
+    command = [sys.executable, *arguments]
+    result = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    seconds = round(time.monotonic() - began)
+    return {"exit_code": result.returncode, "seconds": seconds, "output": result.stdout or result.stderr[-2000:]}
+
+
+def suite(names: list[str]) -> dict[str, Any]:
     """Run the tests with the backends required; return the counts and the failures."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--portnn-require={required}"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    lines = result.stdout.strip().splitlines()
-    return {
-        "exit_code": result.returncode,
-        "summary": lines[-1] if lines else result.stderr[-2000:],
-        "failed": [line for line in lines if line.startswith(("FAILED", "ERROR"))],
-    }
+    workers = ["-n", str(min(14, os.cpu_count() or 1))] if find_spec("xdist") else []
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:benchmark", *workers]
+    result = run("-m", "pytest", *options, f"--portnn-require={','.join(['numpy', *names])}")
+    lines = result["output"].strip().splitlines()
+    return result | {"output": lines[-1], "failed": [line for line in lines if line.startswith(("FAILED", "ERROR"))]}
+
+
+def bounds(name: str, dtype: str) -> dict[str, Any]:
+    """Judge a backend by its bounds on the built-in networks; return the largest share of each kind of step."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "check.json"
+        result = run("-m", "portnn", "check", "--backends", name, "--dtype", dtype, "--output", str(path))
+        reports = json.loads(path.read_text()) if path.exists() else {}
+    result["output"] = result["output"].strip().splitlines()[-1]
+    pieces = [piece for report in reports.values() for piece in report["pieces"] if piece["backend"] != "numpy:cpu"]
+    worst = max(pieces, key=lambda piece: piece["share"], default=None)
+    return result | {"networks": len(reports), "pieces": len(pieces), "worst": worst}
+
+
+def bits(name: str) -> dict[str, Any]:
+    """Train the built-in networks in reproducible arithmetic; say whether every bit is NumPy's."""
+    result = run("-m", "portnn", "check", "--bits", "--steps", "10", "--backends", name)
+    return result | {"output": result["output"].strip().splitlines()[-1]}
 
 
 def agreement(names: list[str]) -> dict[str, Any]:
@@ -90,8 +140,21 @@ def agreement(names: list[str]) -> dict[str, Any]:
     return ends
 
 
+def median_ms(step: Callable[[], Any], wait: Callable[[], Any], count: int) -> float:
+    """Return the milliseconds of a step: the median of five timed runs."""
+    runs = []
+    for _ in range(6):  # the first one warms up
+        wait()
+        started = time.perf_counter()
+        for _ in range(count):
+            step()
+        wait()
+        runs.append((time.perf_counter() - started) / count * 1e3)
+    return round(statistics.median(runs[1:]), 4)
+
+
 def step_times(names: list[str]) -> dict[str, dict[str, float]]:
-    """Return milliseconds of one training step with adam in float32: the median of five timed runs."""
+    """Return milliseconds of one training step with adam in float32, the data resident."""
     times: dict[str, dict[str, float]] = {}
     for title, (widths, batch, steps) in SHAPES.items():
         rng = np.random.default_rng(0)
@@ -103,43 +166,74 @@ def step_times(names: list[str]) -> dict[str, dict[str, float]]:
             net = NeuralNetwork(*widths, output="softmax", loss="cross_entropy", backend=name, seed=0)
             data = backend.asarray(x), backend.asarray(labels)
             count = steps if name != "numpy" else max(steps // 10, 5)
-            runs = []
-            for _ in range(6):  # the first one warms up
-                backend.synchronize()
-                started = time.perf_counter()
-                for _ in range(count):
-                    net.step(*data)
-                backend.synchronize()
-                runs.append((time.perf_counter() - started) / count * 1e3)
-            times[title][name] = round(statistics.median(runs[1:]), 4)
+            times[title][name] = median_ms(lambda n=net, d=data: n.step(*d), backend.synchronize, count)  # type: ignore[misc]
+        if "torch:cuda:0" in names:
+            times[title][TORCH] = torch_time(widths, x, labels, steps)
     return times
+
+
+def torch_time(widths: tuple[int, ...], x: np.ndarray, labels: np.ndarray, steps: int) -> float:
+    """Return milliseconds of the loop that PyTorch's documentation shows, with its fused adam."""
+    import torch
+
+    layers = [part for pair in pairwise(widths) for part in (torch.nn.Linear(*pair), torch.nn.ReLU())][:-1]
+    net = torch.nn.Sequential(*layers).cuda()
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3, fused=True)
+    inputs, targets = torch.tensor(x).cuda(), torch.tensor(labels, dtype=torch.int64).cuda()
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        torch.nn.functional.cross_entropy(net(inputs), targets).backward()
+        optimizer.step()
+
+    return median_ms(step, torch.cuda.synchronize, steps)
+
+
+def proofs(names: list[str]) -> dict[str, Any]:
+    """Run suite, bounds, bits and accuracy side by side: each waits for its own small kernels."""
+    tasks: dict[str, Callable[[], dict[str, Any]]] = {
+        "tests": lambda: suite(names),
+        "accuracy": lambda: run("scripts/accuracy.py", "numpy", *names),
+    }
+    for name in names:
+        for dtype in ("float32", "float64"):
+            tasks[f"bounds, {dtype}, {name}"] = partial(bounds, name, dtype)
+        if name != "jax":  # it compiles each network for a minute; the suite has some of them
+            tasks[f"bits, {name}"] = partial(bits, name)
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        return {name: future.result() for name, future in {n: pool.submit(t) for n, t in tasks.items()}.items()}
 
 
 def main() -> int:
     """Run everything; print a short table; write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="default: benchmarks/records/gpu-DATE.json")
+    parser.add_argument("--backends", help="default: every one that computes on a CUDA GPU")
+    parser.add_argument("--commit", help="of a checkout without its history")
     options = parser.parse_args()
-    infos = {info.name: info for info in available_backends()}
-    if not infos["cupy"].available:
-        print(f"no CUDA machine: cupy: {infos['cupy'].reason}")
+    names = options.backends.split(",") if options.backends else backends()
+    if "cupy" not in backends():
+        print(f"no CUDA machine: cupy: {next(i.reason for i in available_backends() if i.name == 'cupy')}")
         return 2
-    names = ["cupy", *(["torch:cuda:0"] if "cuda:0" in infos["torch"].devices else [])]
     record = environment()
-    record["tests"] = suite(",".join(["numpy", *names]))
-    record["agreement"] = agreement(names)
+    record["commit"] = options.commit or record["commit"]
     record["milliseconds per step"] = step_times(names)
+    record["agreement"] = agreement(names)
+    record["proofs"] = proofs(names)
     path = options.output or ROOT / "benchmarks" / "records" / f"gpu-{record['date'][:10]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_name(f"{path.stem}-accuracy.md").write_text(record["proofs"]["accuracy"].pop("output"))
     path.write_text(json.dumps(record, indent=2) + "\n")
-    print(f"{record['gpu']}\ntests: {record['tests']['summary']}")
+    print(record["gpu"])
+    for name, proof in record["proofs"].items():
+        print(f"{name}: exit code {proof['exit_code']}, {proof['seconds']} s; {proof.get('output', '')}")
     for name in names:
         print(f"{name}: largest difference to numpy {record['agreement'][name]['largest difference']:.1e}")
     for title, times in record["milliseconds per step"].items():
         print(f"{title}: " + ", ".join(f"{name} {ms:.3f} ms" for name, ms in times.items()))
     print(f"wrote {path}")
-    passed = record["tests"]["exit_code"] == 0 and all(record["agreement"][name]["agrees"] for name in names)
-    return 0 if passed else 1
+    passed = all(proof["exit_code"] == 0 for proof in record["proofs"].values())
+    return 0 if passed and all(record["agreement"][name]["agrees"] for name in names) else 1
 
 
 if __name__ == "__main__":

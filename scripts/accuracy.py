@@ -6,6 +6,7 @@ for sums and products of 784 terms eps times the sum of magnitudes.
 """
 
 import platform
+import sys
 
 import numpy as np
 
@@ -62,17 +63,18 @@ def accumulated(name: str, dtype: str, names: list[str]) -> list[float]:
     return [float((abs(truth - got.astype(object)).astype(float) / unit).max()) for got in results(name, names, *given)]
 
 
-def page() -> str:
-    """Return the page."""
+def page(asked: list[str]) -> str:
+    """Return the page, of every backend where none is asked for."""
     infos = [info for info in available_backends() if info.available and not info.slow]
-    names = [info.name for info in infos]
+    names = asked or [info.name for info in infos]
+    infos = [info for info in infos if info.name in {name.partition(":")[0] for name in names}]
     lines = [
         "# How accurate each library is",
         "",
         "Largest error beside the true value (of 50 digits), in units of eps times the value (for cos: eps), for",
         f"sums and products of {TERMS} terms times the sum of magnitudes. The last column is what the bounds grant",
         "(`portnn/namespaces/bounds.py`); a correctly rounded result is off by 0.5 at most. This page is made by",
-        "`python scripts/accuracy.py > docs/accuracy.md`.",
+        "`python scripts/accuracy.py > docs/accuracy.md`; behind the script may come names: torch:cuda:0 ...",
         "",
         f"{platform.machine()}, " + ", ".join(f"{info.name} {info.version}" for info in infos) + ".",
         "",
@@ -90,4 +92,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    print(page(sys.argv[1:]), end="")

@@ -118,7 +118,7 @@ BUILT_IN = {
 @pytest.mark.parametrize("title", BUILT_IN)
 def test_the_built_in_networks_have_the_same_bits(other, title):
     """In one step on the data of one shape."""
-    if other == "jax" and title.startswith("a table"):
+    if other.startswith("jax") and title.startswith("a table"):
         pytest.skip("jax: compiles for seconds; its products are those of the other networks")
     net = BUILT_IN[title].to(arithmetic="reproducible")
     report = assert_same_bits(net, *sample(net, 7), backends=[other], steps=1, batch_size=7)
@@ -165,9 +165,9 @@ def test_the_bits_of_a_prediction_do_not_depend_on_the_batch(backend):
     net = network(8, "gelu", 8, "tanh", CLASSES, output="softmax", loss="cross_entropy", backend=backend)
     net.step(x[:7], labels[:7])
     whole = net.predict(x[:7])
-    for size, count in ((1, 2),) if backend == "jax" else ((1, 7), (2, 6), (3, 7)):
+    for size, count in ((1, 2),) if backend.startswith("jax") else ((1, 7), (2, 6), (3, 7)):
         np.testing.assert_array_equal(net.predict(x[:count], batch_size=size), whole[:count])
-    if backend != "jax":
+    if not backend.startswith("jax"):
         np.testing.assert_array_equal(net.predict(x)[:7], whole)
 
 

@@ -46,7 +46,7 @@ def classifier(dtype="float32", **options):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_bounds_hold(other, dtype):
-    if (other, dtype) == ("jax", "float64"):
+    if other.startswith("jax") and dtype == "float64":
         pytest.skip("jax: compiles for seconds; tests/test_truth.py takes it through 300 steps in float64")
     net = classifier(dtype)
     before = net.fingerprint()

@@ -24,7 +24,7 @@ def net(*first, **options):
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int16", ">f8"])
 def test_the_same_bits_as_from_memory(backend, dtype, tmp_path):
     """Shuffled, weighted, with rows held out, standardised from all the rows that train; predicted and measured."""
-    if backend == "jax" and dtype != "float32":
+    if backend.startswith("jax") and dtype != "float32":
         pytest.skip("jax: compiles for seconds; one dtype is enough")
     x = (X * 100).astype(dtype)
     there = on_disk(tmp_path, x)

@@ -1,5 +1,6 @@
 """What the adapter for CuPy asks of a GPU, as the stand-in (standin_cupy.py) counts it."""
 
+import json
 import re
 import sys
 from itertools import pairwise
@@ -206,7 +207,22 @@ def test_the_record_of_a_gpu_needs_no_other_library(monkeypatch, tmp_path):
     gpu = module_from_spec(spec)
     spec.loader.exec_module(gpu)
     monkeypatch.setattr(gpu, "SHAPES", {"small": ((5, 4, 3), 8, 5)})
-    monkeypatch.setattr(gpu, "suite", lambda required: {"exit_code": 0, "summary": required, "failed": []})
+    monkeypatch.setattr(
+        gpu, "run", lambda *command: asked.append(command) or {"exit_code": 0, "seconds": 1, "output": "-"}
+    )
+    asked = []
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--output", str(tmp_path / "record.json")])
     assert gpu.main() == 0
-    assert '"summary": "numpy,cupy"' in (tmp_path / "record.json").read_text()
+    assert any("--portnn-require=numpy,cupy" in command for command in asked)
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert set(record["proofs"]) == {
+        "tests",
+        "accuracy",
+        "bits, cupy",
+        "bounds, float32, cupy",
+        "bounds, float64, cupy",
+    }
+    monkeypatch.setattr(
+        gpu, "run", lambda *command: {"exit_code": int("--bits" in command), "seconds": 1, "output": "-"}
+    )
+    assert gpu.main() == 1
