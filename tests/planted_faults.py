@@ -66,7 +66,7 @@ FAULTS = [
     Fault("a schedule one step late", f"{NN}/optimizers.py", "return (self.rate(step - 1),)", "return (self.rate(step),)", "tests/test_optimizers.py"),
     Fault("a frozen layer that is drawn otherwise", f"{CORE}/architecture.py", "sorted(drawn, key=lambda pair: pair[0].order)", "drawn", "tests/test_parts.py"),
     Fault("a residual block without its skip", f"{NN}/layers.py", "return dy + d, gradients", "return d, gradients", "tests/test_registered.py"),
-    Fault("noise of one uniform number twice", f"{NN}/random.py", "xp.cos(u[:, columns:]", "xp.cos(u[:, :columns]", "tests/test_random.py"),
+    Fault("noise of one word twice", f"{NN}/random.py", "_ones(two & 0x7FFFFFFF)", "_ones(one & 0x7FFFFFFF)", "tests/test_random.py"),
     Fault("a sign in a derivative", f"{NN}/activations.py", "1.0 - a * a", "1.0 + a * a", "tests/test_gradients.py tests/test_registered.py"),
     Fault("a sign in a loss's derivative", f"{NN}/losses.py", "(s - y) * weight", "(y - s) * weight", "tests/test_gradients.py tests/test_registered.py"),
     Fault("a bias gradient that is dropped", f"{NN}/layers.py", "xp.sum(dy, axis=0)", "xp.sum(dy, axis=0) * 0.0", "tests/test_gradients.py tests/test_registered.py"),

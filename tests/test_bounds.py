@@ -116,3 +116,16 @@ def test_integers_are_exact_and_wrap():
 
     np.testing.assert_array_equal(got.value, random.bits(xp, mode, (9, 7)))
     assert not got.error.any()
+
+
+def test_whole_numbers_are_exact():
+    """And wrap; their errors would be those of the noise that is made of them."""
+    x = np.array([2**31 - 1, -(2**31), 5], np.int32)
+    for result, expected in (
+        (Bounded(x) + 1, x + np.int32(1)),
+        (Bounded(x) - Bounded(x[::-1]), x - x[::-1]),
+        (Bounded(x) * 3, x * np.int32(3)),
+    ):
+        np.testing.assert_array_equal(result.value, expected)
+        assert result.dtype == np.int32
+        assert not result.error.any()

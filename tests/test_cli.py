@@ -3,7 +3,9 @@
 import csv
 import gzip
 import io
+import os
 import pickle
+import shutil
 import signal
 import struct
 import subprocess
@@ -492,6 +494,6 @@ def test_version_and_backends():
 
 
 def test_installed_command():
-    program = Path(sys.executable).with_name("portnn")
+    program = shutil.which("portnn", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     out = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     assert portnn.__version__ in out

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,15 +100,55 @@ KNOWN_ORDER = [3, 0, 6, 1, 5, 2, 7, 4]
 KNOWN_SPLIT = [[0, 1, 2, 4, 6, 7], [3, 5]]
 
 
-def test_uniform_is_exact_in_either_dtype(backend):
+def known_normal(key, rows, columns):
+    """63 coins and three uniform numbers, in Python's integers."""
+    words = drawn("numpy", random.bits, key, 2, (rows, 3 * columns)).view(np.uint32).tolist()
+    found = np.empty((rows, columns))
+    for i, j in np.ndindex(rows, columns):
+        one, two, three = (words[i][j + k * columns] for k in range(3))
+        total = (one.bit_count() + (two % 2**31).bit_count()) * 1024
+        z = 2 * (total + three % 1024 + three // 1024 % 1024 + three // 2**20 % 1024) - 67581
+        coarse = z // 16
+        cube = (coarse * coarse // 64 - 3 * 4096) * coarse
+        found[i, j] = (z + (cube // 2**14 * 169 + 1024) // 2**11) / 2**13
+    return found
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_normal_numbers_are_the_same_everywhere(backend, dtype):
+    """Operation by operation, and as one compiled function."""
     adapter = get_backend(backend)
-    single, double = (
-        drawn(backend, random.uniform, (1, 2), 0, (50, 40), getattr(adapter.xp, dtype)) for dtype in DTYPES
-    )
-    assert (single.dtype, double.dtype) == (np.float32, np.float64)
-    np.testing.assert_array_equal(single, double)
-    np.testing.assert_array_equal(double * 2**24, np.round(double * 2**24))
-    assert 0 <= double.min() < double.max() < 1
+    expected = known_normal((1, 2), 37, 23)
+
+    def noise(_: int, x: Any) -> Any:
+        return x + random.normal(adapter.xp, Mode(key=(1, 2), layer=2), (37, 23), x.dtype)
+
+    got = drawn(backend, random.normal, (1, 2), 2, (37, 23), getattr(adapter.xp, dtype))
+    with adapter.scope():
+        compiled = adapter.to_numpy(adapter.compile(noise)(0, adapter.asarray(np.zeros((37, 23), dtype))))
+    assert got.dtype == compiled.dtype == dtype
+    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(compiled, expected)
+
+
+def test_the_distribution_of_normal_numbers():
+    """All of it, summed up: the chances of 63 coins and three uniform numbers."""
+    third = np.full(1024, 2.0**-10)
+    coins = np.zeros(63 * 1024 + 1)
+    coins[::1024] = [math.comb(63, k) / 2**63 for k in range(64)]
+    chances = np.convolve(coins, np.convolve(np.convolve(third, third), third))
+    values = random._corrected(np.arange(-67581, 67582, 2, dtype=np.int32)) * 2.0**-13
+    assert values.shape == chances.shape
+    assert (np.diff(values) > 0).all()
+    mean, variance, skew, fourth = (float(chances @ values**k) for k in (1, 2, 3, 4))
+    assert abs(mean) < 1e-5
+    assert abs(variance - 1) < 1e-4
+    assert abs(skew) < 1e-4
+    assert abs(fourth - 3) < 2e-3  # -0.03 without the correction
+    expected = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in values])
+    assert np.abs(np.cumsum(chances) - chances / 2 - expected).max() < 3e-5
+    far = chances[np.abs(values) > 4].sum()
+    assert 0.95 < far / math.erfc(4 / math.sqrt(2)) < 1
 
 
 def test_normal_numbers():

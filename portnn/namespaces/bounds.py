@@ -67,15 +67,15 @@ class Bounded:
         return Bounded(np.asarray(other, np.float64), abs(other - float(self.dtype.type(other))), self.dtype)
 
     def _rounded(self, value: Any, error: Any, ulps: float = 0.5) -> "Bounded":
-        """Return a result of the given error plus that of rounding it to the dtype."""
+        """Return a result of the given error plus that of rounding it; whole numbers are exact, and wrap."""
+        if self.dtype.kind in "iu":
+            return Bounded(value)
         limits = np.finfo(self.dtype)
         # A value beyond the range is infinite in every library.
         error = np.where(np.isinf(value), 0.0, error + ulps * float(limits.eps) * (np.abs(value) + error))
         return Bounded(value, error + float(limits.smallest_normal), self.dtype)
 
     def __add__(self, other: Any) -> "Bounded":
-        if self.dtype.kind in "iu":
-            return Bounded(self.value + self._of(other).value)
         other = self._of(other)
         return self._rounded(self.value + other.value, self.error + other.error)
 
@@ -90,8 +90,6 @@ class Bounded:
 
     def __mul__(self, other: Any) -> "Bounded":
         other = self._of(other)
-        if self.dtype.kind in "iu":
-            return Bounded(self.value * other.value)
         sizes = np.abs(self.value), np.abs(other.value)
         error = sizes[0] * other.error + self.error * sizes[1] + self.error * other.error
         if np.isnan(error).any():  # an unbounded error times an exact 0 is 0

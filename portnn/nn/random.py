@@ -7,7 +7,6 @@ a resumed run needs nothing but its counters.
 """
 
 import hashlib
-import math
 from typing import TypeAlias
 
 import numpy as np
@@ -86,17 +85,33 @@ def bits(xp: Namespace, mode: Mode, shape: tuple[int, int]) -> Array:
     return _mix(xp.expand_dims(rows, axis=1) + columns)
 
 
-def uniform(xp: Namespace, mode: Mode, shape: tuple[int, int], dtype: object) -> Array:
-    """Return numbers in [0, 1), multiples of 2^-24: exact in float32 and float64 alike."""
-    return xp.astype((bits(xp, mode, shape) >> 8) & 0xFFFFFF, dtype) * 2.0**-24
-
-
 def normal(xp: Namespace, mode: Mode, shape: tuple[int, int], dtype: object) -> Array:
-    """Return normal numbers of mean 0 and variance 1, from two uniform ones each (Box and Muller 1958)."""
+    """Return normal numbers of mean 0 and variance 1: multiples of 2^-13 up to 9, the same on every library.
+
+    63 coins and three uniform numbers have variance 16 and lack an excess of -7.9/256, which the expansion of Cornish
+    and Fisher (1938) gives back. All of it is in whole numbers: no library has a logarithm of its own in it. Their
+    distribution function is within 3e-5 of the normal one (tests/test_random.py sums it up).
+    """
     rows, columns = shape
-    u = uniform(xp, mode, (rows, 2 * columns), dtype)
-    radius = xp.sqrt(xp.log(1.0 - u[:, :columns]) * -2.0)  # 1 - u is exact, and never 0
-    return radius * xp.cos(u[:, columns:] * (2.0 * math.pi))
+    words = bits(xp, mode, (rows, 3 * columns))
+    one, two, three = (words[:, i * columns : (i + 1) * columns] for i in range(3))
+    coins = _ones(one) + _ones(two & 0x7FFFFFFF)
+    coins = (((coins & 0x0F0F0F0F) + ((coins >> 4) & 0x0F0F0F0F)) * 0x01010101) >> 24
+    parts = (three & 1023) + ((three >> 10) & 1023) + ((three >> 20) & 1023)
+    return xp.astype(_corrected((coins * 1024 + parts) * 2 - 67581), dtype) * 2.0**-13
+
+
+def _ones(x: Array) -> Array:
+    """Return how many of each four bits are 1, in those four bits."""
+    x = x - ((x >> 1) & 0x55555555)
+    return (x & 0x33333333) + ((x >> 2) & 0x33333333)
+
+
+def _corrected(z: Array) -> Array:
+    """Return z + (z³ - 3z) 7.9 / (24 · 256), of numbers in units of 2^-13; products stay below 2^31."""
+    coarse = z >> 4  # in units of 2^-9
+    cube = (((coarse * coarse) >> 6) - 3 * 4096) * coarse  # of 2^-21
+    return z + (((cube >> 14) * 169 + 1024) >> 11)
 
 
 def bernoulli(xp: Namespace, mode: Mode, shape: tuple[int, int], probability: float, dtype: object) -> Array:
