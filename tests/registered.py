@@ -5,6 +5,7 @@ not to this one is named by ``test_everything_is_in_the_table``.
 """
 
 import math
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -190,13 +191,28 @@ def inputs(layer, features):
     return CODES if layer.codes else X.reshape(ROWS, *features)
 
 
-def with_layer(layer, features, **options):
+def with_layer(layer, features, activation="tanh", **options):
     """Return a network that has the layer between others, so that gradients pass through it where it has one."""
     options = {"loss": "mse", "seed": 1, **options}
     if layer.fitted_to == "y":
-        return NeuralNetwork(4, 5, "tanh", Dense(3), layer, **options)
+        return NeuralNetwork(4, 5, activation, Dense(3), layer, **options)
     before = [] if layer.codes or layer.fitted_to or len(features) > 1 else [Dense(4)]
-    return NeuralNetwork(features, *before, layer, Flatten(), Dense(5), "tanh", 3, **options)
+    return NeuralNetwork(features, *before, layer, Flatten(), Dense(5), activation, 3, **options)
+
+
+def covering(**options):
+    """Yield (name, network, x, y): every layer, activation, loss and optimizer, one of each in a network."""
+    found = {name: losses.LOSSES[name] for name in LOSSES}
+    found |= {" ".join(key): losses.Loss.named(key[0], **values) for key, (values, _) in OPTIONS.items()}
+    pairs = [*found.items()]
+    pairs.insert(list(LAYERS).index("Unstandardize"), ("mse", losses.LOSSES["mse"]))  # it takes no softmax before it
+    count = max(map(len, (LAYERS, ACTIVATIONS, pairs, OPTIMIZERS)))
+    tables = (islice(cycle(table), count) for table in (LAYERS.items(), ACTIVATIONS, pairs, OPTIMIZERS.items()))
+    for (title, (layer, features)), activation, (name, loss), (optimizer, (chosen, _)) in zip(*tables, strict=True):
+        net = with_layer(
+            layer, features, activation, loss=loss, output=loss.pair or "identity", optimizer=chosen, **options
+        )
+        yield f"{title}, {activation}, {name}, {optimizer}", net, inputs(layer, features), ONE_HOT
 
 
 def networks(**options):

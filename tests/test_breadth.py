@@ -1,9 +1,12 @@
 """Data and networks as people have them, on every backend: layouts, sizes, magnitudes, architectures by chance."""
 
 import os
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
+import registered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,10 +19,14 @@ from portnn import (
     LayerNorm,
     NeuralNetwork,
     Residual,
+    Shapes,
     Standardize,
     compare,
+    get_backend,
 )
+from portnn.nn.layer import Layer
 from portnn.nn.losses import LOSSES
+from portnn.pytest_plugin import reason
 from portnn.testing import check_backend, check_gradients
 
 RNG = np.random.default_rng(0)
@@ -60,6 +67,29 @@ def test_how_the_data_lie_changes_no_bit(backend, dtype):
         assert seen(laid(x), laid(y)) == expected, name
 
 
+COVERING = [name for name, *_ in registered.covering()]
+
+
+def test_the_covering_networks_have_everything():
+    parts = {part for name in COVERING for part in name.split(", ")}
+    for table in ("LAYERS", "ACTIVATIONS", "LOSSES"):
+        assert parts >= set(registered.TABLES[table][0]), table
+    assert parts >= {*registered.OPTIMIZERS, *map(" ".join, registered.OPTIONS)}
+
+
+@pytest.mark.parametrize("number", range(len(COVERING)), ids=COVERING)
+def test_everything_registered_is_within_its_bounds(other, number):
+    """Each layer, activation, loss and optimizer, from arrays of one layout or another, in one dtype or both."""
+    both = [("float32", "float64")[number % 2]] if other.startswith("jax") else ["float32", "float64"]
+    for dtype in both:  # JAX compiles a network for a second
+        laid = list(LAYOUTS.values())[(number + (dtype == "float64")) % len(LAYOUTS)]
+        _, net, x, y = list(registered.covering(dtype=dtype, backend="numpy"))[number]
+        x, y = (a.astype(dtype) if a.dtype.kind == "f" else a for a in (x, y))
+        report = compare(net, laid(x), laid(y), backends=[other], steps=1)
+        assert report.holds, str(report)
+        assert {piece.place for piece in report.pieces} > {"loss", "update", "whole step"}
+
+
 # ---- sizes and magnitudes
 
 
@@ -73,6 +103,7 @@ SIZES = {
     "very deep": (lambda: network(6, *[Residual((6, "tanh"))] * 12, 2), X[:8], Y[:8]),
     "large numbers": (lambda: network(6, LayerNorm(), 8, "relu", 2), 1e18 * X, Y),
     "small numbers": (lambda: network(6, 8, "tanh", 2), 1e-25 * X, Y),
+    "denormal numbers": (lambda: network(6, 8, "relu", 2), 1e-40 * X, Y),
     "numbers of all sizes": (lambda: network(6, Standardize(), 8, 2), X * 10.0 ** np.arange(-15, 15, 5), Y),
     "columns that never vary": (lambda: network(6, Standardize(), 8, "tanh", 2), X * [1, 0, 1, 0, 1, 1] + 7, Y),
 }
@@ -121,6 +152,36 @@ def test_a_device_without_float64():
     check_backend("array_api_strict:no_float64")
     with pytest.raises(DTypeError, match="has no float64"):
         NeuralNetwork(2, 1, backend="array_api_strict:no_float64", dtype="float64")
+
+
+@dataclass(frozen=True)
+class ScaledBy(Layer):
+    """A part that kept an array of a device."""
+
+    by: Any
+
+    def shapes(self, features):
+        return Shapes(features)
+
+    def forward(self, xp, weights, x, mode):
+        return x * self.by, lambda dy: (dy * self.by, {})
+
+
+@pytest.mark.parametrize(("home", "elsewhere"), [("array_api_strict:device1", OTHER), ("torch:cuda:0", "torch")])
+def test_data_go_to_the_network_and_parts_do_not_mix_devices(home, elsewhere):
+    """Nothing is moved behind the back of a computation; a step that is refused changes nothing."""
+    if why := reason(home):
+        pytest.skip(f"{home}: {why}")
+    abroad = get_backend(elsewhere)
+    net = network(6, 8, "tanh", 2, backend=home)
+    history = net.fit(abroad.asarray(X), Y, epochs=1)
+    assert history.loss == network(6, 8, "tanh", 2, backend=home).fit(X, Y, epochs=1).loss
+    assert abroad.device_of(net.predict(abroad.asarray(X))) == abroad.device
+    mixed = network(6, ScaledBy(abroad.asarray(np.ones(6, np.float32))), 2, backend=home)
+    before = mixed.fingerprint()
+    with pytest.raises((ValueError, RuntimeError), match="device"):
+        mixed.fit(X, Y, epochs=1)
+    assert mixed.fingerprint() == before
 
 
 # ---- architectures drawn at random

@@ -147,8 +147,8 @@ def test_options():
             compare_bits(classifier(), X, LABELS, **option)
     with pytest.raises(ArgumentError, match="another beside numpy"):
         compare_bits(classifier(), X, LABELS, backends=["numpy"])
-    assert not BitsReport({}, "reproducible", ["numpy:cpu"], 1, {"numpy:cpu": ["0"]}).holds
-    assert not Report({}, []).holds
+    assert not BitsReport({}, "reproducible", ["numpy:cpu"], 1, fingerprints={"numpy:cpu": ["0"]}).holds
+    assert not Report({}, [], "float32").holds
 
 
 def check(*arguments):
@@ -157,7 +157,7 @@ def check(*arguments):
 
 def test_command_line(tmp_path, planted):
     classifier(arithmetic="fast").save(tmp_path / "m.safetensors")
-    outputs = ["--output", tmp_path / "r.json", "--output", tmp_path / "r.md"]
+    outputs = [word for name in ("r.json", "r.md", "r.png") for word in ("--output", tmp_path / name)]
     result = check(tmp_path / "m.safetensors", "--steps", 5, *outputs)
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[-1] == "all bits are equal"
@@ -167,7 +167,9 @@ def test_command_line(tmp_path, planted):
     (ours,), (theirs,) = report["fingerprints"].values()
     assert ours == theirs
     assert ours in (tmp_path / "r.md").read_text()
-    assert check(tmp_path / "m.safetensors", "--output", tmp_path / "r.png").exit_code == 2
+    assert report["schema"] == "portnn.bits/1"
+    assert (tmp_path / "r.png").stat().st_size > 5000
+    assert check(tmp_path / "m.safetensors", "--output", tmp_path / "r.csv").exit_code == 2
     assert check("--dtype", "float32").exit_code == 2
     planted(matmul=LIBRARY["a plain product"][1])
     result = check(tmp_path / "m.safetensors")

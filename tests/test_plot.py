@@ -35,6 +35,7 @@ HISTORY = History([3.0, 2.0, 1.0], {"validation_loss": [3.5, 2.5, 2.0], "accurac
 PLOTS = {
     "history": lambda **k: HISTORY.plot(**k),
     "curves": lambda **k: plot.curves({"a": [1.0, 2.0]}, **k),
+    "drift": lambda **k: plot.drift({("a", "float32"): [1e-9, 2e-9]}, **k),
     "confusion_matrix": lambda **k: plot.confusion_matrix([[3, 1], [0, 2]], **k),
     "network": lambda **k: plot.network(net(), **k),
     "decision_boundary": lambda **k: plot.decision_boundary(net(), X, LABELS, **k),

@@ -82,7 +82,7 @@ def test_a_failure_shows_the_users_line(tmp_path, call):
         "        y, backward = super().forward(xp, w, x, mode)\n"
         "        return y, lambda dy: backward(dy * 1.5)\n"
         "net = NeuralNetwork(2, Wrong(2), seed=0)\n"
-        "t.compare = lambda *a, **o: Report({}, [])\n"
+        "t.compare = lambda *a, **o: Report({}, [], 'float32')\n"
         f"def test_mine():\n    {call}\n"
     )
     result = pytest_in(tmp_path)

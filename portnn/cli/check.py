@@ -11,6 +11,7 @@ from portnn.cli.common import DATA, FILE, OUTPUT, check_outputs, examples, heade
 from portnn.data.task import target_values, truth
 from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
+from portnn.equivalence.drift import Drift, drift
 from portnn.equivalence.networks import built_in, sample
 from portnn.equivalence.report import PICTURES, Report, save_reports
 from portnn.errors import ArgumentError
@@ -55,7 +56,7 @@ DTYPES = ("float32", "float64")
     "outputs",
     type=OUTPUT,
     multiple=True,
-    help="Write the report to .json or .md, or the drift to .png; may be repeated.",
+    help="Write the report to .json or .md, or the drift to .png (with --bits beside that of fast arithmetic).",
 )
 def check(
     model: Path | None,
@@ -78,7 +79,7 @@ def check(
         raise ArgumentError("against: --bits compares bits with NumPy's; expected one of the two")
     if bits and dtype not in (None, "float64"):
         raise ArgumentError(f"dtype: reproducible arithmetic is float64 throughout; got --dtype {dtype} with --bits")
-    endings = (".json", ".md") if bits else (".json", ".md", *PICTURES)
+    endings = (".json", ".md", *PICTURES)
     for path in outputs:
         if path.suffix not in endings:
             raise ArgumentError(f"output: expected a name ending in {', '.join(endings)}; got {path}")
@@ -86,18 +87,20 @@ def check(
     check_outputs({f"output {path}": path for path in outputs}, [model, data], drawn)
     chosen = None if names is None else [name.strip() for name in names.split(",")]
     reports: dict[str, Report | BitsReport] = {}
+    beside: list[Drift] = []
     kinds = DTYPES[1:] if bits else DTYPES if dtype in (None, "both") else (dtype,)
     for title, network, x, y in _networks(model, data, target, header, kinds):
         click.echo(title)  # before the work: what runs can be seen as it goes
         if bits:
-            network = network.to(arithmetic="reproducible")
-            reports[title] = compare_bits(network, x, y, backends=chosen, steps=steps)
+            exact = network.to(arithmetic="reproducible")
+            reports[title] = compare_bits(exact, x, y, backends=chosen, steps=steps)
+            beside += [drift(network, x, y, backends=chosen, steps=steps)] if drawn else []
         else:
             reports[title] = compare(network, x, y, backends=chosen, steps=steps, against=against, progress=None)
         report = reports[title]
         click.echo(f"{_well(bits) if report.holds else _ill(bits)}\n{report if verbose else report.verdict()}\n")
     for path in outputs:
-        save_reports(reports, path)
+        save_reports(reports, path, beside)
         say(f"wrote {path}")
     holds = all(report.holds for report in reports.values())
     click.echo(_well(bits) if holds else f"{_ill(bits)}: " + ", ".join(t for t, r in reports.items() if not r.holds))

@@ -17,11 +17,15 @@ from portnn.backend import Backend, by_stretches
 from portnn.backend import get_backend as backend_named
 from portnn.core.runtime import Runtime, Snapshot
 from portnn.core.step import State
+from portnn.equivalence.drift import distance
 from portnn.equivalence.report import environment
 from portnn.equivalence.runs import batches, moved, named
 from portnn.network import NeuralNetwork
 from portnn.options import positive
 from portnn.types import Array, Batch, Namespace
+
+SCHEMA = "portnn.bits/1"
+"""Of a report as JSON; its number grows where a key is renamed or means something else."""
 
 
 @dataclass
@@ -33,6 +37,8 @@ class BitsReport:
     backends: list[str]
     """NumPy, and those that were compared with it."""
     steps: int
+    trajectory: dict[str, list[float]] = field(default_factory=dict)
+    """By backend: after each step, the distance of the parameters from NumPy's as a share of their norm."""
     fingerprints: dict[str, list[str]] = field(default_factory=dict)
     """By backend: SHA-256 of parameters and buffers after each epoch, and at the end."""
     differences: dict[str, str] = field(default_factory=dict)
@@ -54,7 +60,7 @@ class BitsReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values."""
-        return {"holds": self.holds, **asdict(self)}
+        return {"schema": SCHEMA, "holds": self.holds, **asdict(self)}
 
     def to_markdown(self, title: str = "Bits of backends") -> str:
         """Return verdict, fingerprints and environment as Markdown."""
@@ -101,6 +107,8 @@ def compare_bits(
                 there = partial(moved, run.backend, run.dtype)
                 theirs = run.snapshot()
                 same = _bits(run, run.step(tuple(map(there, batch)))) == expected
+                got = run.backend.to_numpy(run.state.parameters)
+            report.trajectory.setdefault(repr(run.backend), []).append(distance(reference.state.parameters, got))
             if not same:
                 place = _first_difference(reference, before, run, theirs, batch)
                 report.differences[repr(run.backend)] = f"DIFFERS first at step {number}: {place}"

@@ -17,6 +17,7 @@ from typing import Any
 
 from portnn.backend import get_backend
 from portnn.core.runtime import Counters, Runtime, Snapshot
+from portnn.equivalence.drift import distance
 from portnn.equivalence.report import Piece, Report, environment
 from portnn.equivalence.runs import batches, mapped, moved, named
 from portnn.equivalence.truth import Judge, Name, Start, Truth, drawn, updated, walk
@@ -56,7 +57,7 @@ def compare(
     others = [backend for backend in map(get_backend, names) if backend is not home]
     judge = Judge(reference, against, min(batch_size, dataset.rows))
     judged = [home, *others]
-    report = Report(environment(judged), list(map(repr, judged)), judge.name)
+    report = Report(environment(judged), list(map(repr, judged)), reference.dtype, judge.name)
     runs, steppers = ([reference.to(backend) for backend in judged] for _ in range(2))
     shown = tqdm(total=steps * len(runs), unit="step", disable=None if progress is None else not progress, leave=False)
     with shown as bar:
@@ -86,8 +87,8 @@ def compare(
             for run in runs[1:]:
                 with run.backend.scope():
                     _step(run, batch, report)
-                    drift = run.backend.to_numpy(run.state.parameters)
-                report.follow(repr(run.backend), reference.state.parameters, drift)
+                    got = run.backend.to_numpy(run.state.parameters)
+                report.trajectory.setdefault(repr(run.backend), []).append(distance(reference.state.parameters, got))
             runs[0].restore(reference.snapshot())
     report.fingerprints.update({repr(run.backend): run.fingerprint() for run in runs})
     return report

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from portnn import plot
 from portnn.backend import Backend
 from portnn.data.files import write_atomically
+from portnn.equivalence.drift import Drifting, draw
 from portnn.equivalence.truth import Truth
 from portnn.errors import ArgumentError
 
@@ -79,18 +79,14 @@ class Report:
     environment: dict[str, Any]
     backends: list[str]
     """Those that were judged, NumPy first."""
+    arithmetic: str
+    """The network's dtype."""
     judged_by: str = "float64"
     """What stood for the truth."""
     pieces: list[Piece] = field(default_factory=list)
     trajectory: dict[str, list[float]] = field(default_factory=dict)
-    """By backend: after each step, the distance of the parameters as a share of their norm, both runs on their own."""
+    """By backend: after each step, the distance of the parameters as a share of NumPy's, each run on its own."""
     fingerprints: dict[str, str] = field(default_factory=dict)
-
-    def follow(self, backend: str, expected: np.ndarray, got: np.ndarray) -> None:
-        """Note how far a backend's own run has drifted from the reference's."""
-        a, b = expected.astype(np.float64), got.astype(np.float64)
-        distance = float(np.linalg.norm(a - b) / max(float(np.linalg.norm(a)), np.finfo(np.float64).tiny))
-        self.trajectory.setdefault(backend, []).append(distance)
 
     @property
     def holds(self) -> bool:
@@ -176,10 +172,10 @@ class Report:
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, ax: Any = None) -> Any:
         """Draw how the parameters drift from NumPy's over the training steps; return the Axes."""
-        return _drawn(self.trajectory, path, ax)
+        return draw([self], path, ax)
 
 
-class Written(Protocol):
+class Written(Drifting, Protocol):
     """A report of any kind."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -189,8 +185,11 @@ class Written(Protocol):
         """Return the report as Markdown."""
 
 
-def save_reports(reports: Mapping[str, Written], path: str | os.PathLike[str]) -> None:
-    """Write reports by title, as ``Report.save`` does; the picture shows the largest drift of each backend."""
+def save_reports(reports: Mapping[str, Written], path: str | os.PathLike[str], beside: Sequence[Drifting] = ()) -> None:
+    """Write reports by title, as ``Report.save`` does; the picture shows the largest drift of each backend.
+
+    ``beside``: other drifts for the picture.
+    """
     suffix = Path(path).suffix
     if suffix == ".json":
         values = {title: report.to_dict() for title, report in reports.items()}
@@ -198,19 +197,9 @@ def save_reports(reports: Mapping[str, Written], path: str | os.PathLike[str]) -
     elif suffix == ".md":
         write_atomically(path, "\n".join(report.to_markdown(title) for title, report in reports.items()).encode())
     elif suffix in PICTURES:
-        largest: dict[str, list[float]] = {}
-        for report in reports.values():
-            for backend, drift in getattr(report, "trajectory", {}).items():
-                largest[backend] = [max(pair) for pair in zip(drift, largest.get(backend, drift), strict=True)]
-        _drawn(largest, path)
+        draw([*beside, *reports.values()], path)
     else:
         raise ArgumentError(f"output: expected a name ending in .json, .md, {', '.join(PICTURES)}; got {path}")
-
-
-def _drawn(drift: Mapping[str, Sequence[float]], path: str | os.PathLike[str] | None, ax: Any = None) -> Any:
-    # A logarithmic axis has no zero: equal to the bit is drawn at the foot, below half an eps of float64.
-    shown = {backend: [max(value, 1e-17) for value in values] for backend, values in drift.items()}
-    return plot.curves(shown, path, ax=ax, xlabel="step", ylabel="distance / norm of the parameters", log=True)
 
 
 _COLUMNS = (

@@ -5,8 +5,8 @@ once. With ``path`` it is saved there too (.png, .svg, .pdf).
 """
 
 from portnn.plot.canvas import pyplot
-from portnn.plot.charts import confusion_matrix, curves, distributions
+from portnn.plot.charts import confusion_matrix, curves, distributions, drift
 from portnn.plot.diagram import network
 from portnn.plot.plane import decision_boundary
 
-__all__ = ["confusion_matrix", "curves", "decision_boundary", "distributions", "network", "pyplot"]
+__all__ = ["confusion_matrix", "curves", "decision_boundary", "distributions", "drift", "network", "pyplot"]

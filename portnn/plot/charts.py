@@ -32,6 +32,35 @@ def curves(
     return ax
 
 
+def drift(series: Mapping[tuple[str, str], Sequence[float]], path: Place = None, *, ax: Axes = None) -> Axes:
+    """Draw distances after each step from 1, by (backend, arithmetic), in decades; exact zeros in a row of their own.
+
+    A backend has a colour, an arithmetic a style of line.
+    """
+    backends, kinds = (list(dict.fromkeys(pair[i] for pair in series)) for i in range(2))
+    some = np.log10([v for values in series.values() for v in values if 0.0 < v < np.inf] or [1e-16])
+    low, high = int(np.floor(some.min())), int(np.floor(some.max())) + 1
+    foot = low - max(1.0, (high - low) / 8)
+    with canvas(path, ax) as ax:
+        equal = [pair for pair, values in series.items() if 0.0 in values]  # drawn side by side
+        for (backend, kind), values in series.items():
+            at = np.asarray(values, np.float64)
+            aside = equal.index((backend, kind)) - (len(equal) - 1) / 2 if (backend, kind) in equal else 0.0
+            zero = foot + aside * 0.02 * (high - foot)
+            shown = np.where(at == 0, zero, np.log10(np.where(at == 0, 1.0, at)))  # what is not finite stays so: a gap
+            style = {"color": f"C{backends.index(backend)}", "linestyle": ("-", "--", ":")[kinds.index(kind) % 3]}
+            marker = "o" if len(at) < 30 else None
+            ax.plot(range(1, len(at) + 1), shown, label=f"{backend}, {kind}", marker=marker, markersize=3, **style)
+        decades = range(low, high + 1, 1 + (high - low) // 12)
+        ax.set_yticks([foot, *decades], ["0", *(f"$10^{{{decade}}}$" for decade in decades)])
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.set(xlabel="step", ylabel="distance from NumPy's / norm of the parameters")
+        ax.grid(alpha=0.3)
+        if series:
+            ax.legend()
+    return ax
+
+
 def confusion_matrix(
     matrix: object, path: Place = None, *, classes: Sequence[object] | None = None, ax: Axes = None
 ) -> Axes:

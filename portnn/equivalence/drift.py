@@ -1,0 +1,66 @@
+"""How far apart the backends' own trainings grow: measured after each step, drawn in decades."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import zip_longest
+from typing import Protocol
+
+import numpy as np
+
+from portnn import plot
+from portnn.backend import get_backend
+from portnn.equivalence.runs import batches, moved, named
+from portnn.network import NeuralNetwork
+from portnn.plot.canvas import Axes, Place
+
+
+class Drifting(Protocol):
+    """What has a drift: a report of either kind, or a Drift alone."""
+
+    arithmetic: str
+    trajectory: dict[str, list[float]]
+
+
+@dataclass
+class Drift:
+    """The drift of each backend's own training from NumPy's."""
+
+    arithmetic: str
+    """"float32", "float64" or "reproducible"."""
+    trajectory: dict[str, list[float]] = field(default_factory=dict)
+    """By backend: after each step, what ``distance`` says of the parameters."""
+
+
+def distance(expected: np.ndarray, got: np.ndarray) -> float:
+    """Return the distance of two vectors as a share of the first one's norm; 0 where every element is equal."""
+    a, b = expected.astype(np.float64), got.astype(np.float64)
+    return float(np.linalg.norm(a - b) / max(float(np.linalg.norm(a)), np.finfo(np.float64).tiny))
+
+
+def drift(
+    net: NeuralNetwork, x: object, y: object, *, backends: Sequence[str] | None, steps: int, batch_size: int = 32
+) -> Drift:
+    """Take the same training steps on NumPy and on each backend, in the libraries' own arithmetic, judging none."""
+    reference, dataset = net.to("numpy", arithmetic="fast").prepared(x, y)
+    runs = [reference.to(backend) for backend in map(get_backend, named(backends)) if backend is not reference.backend]
+    found = Drift(reference.dtype, {repr(run.backend): [] for run in runs})
+    for batch in batches(reference, dataset, steps, batch_size):
+        with reference.backend.scope():
+            reference.step(batch)
+        for run in runs:
+            with run.backend.scope():
+                run.step(tuple(map(partial(moved, run.backend, run.dtype), batch)))
+                got = run.backend.to_numpy(run.state.parameters)
+            found.trajectory[repr(run.backend)].append(distance(reference.state.parameters, got))
+    return found
+
+
+def draw(drifts: Iterable[Drifting], path: Place = None, ax: Axes = None) -> Axes:
+    """Draw the largest drift of each backend in each arithmetic; return the Axes."""
+    largest: dict[tuple[str, str], list[float]] = {}
+    for each in drifts:
+        for backend, values in each.trajectory.items():
+            before = largest.get((backend, each.arithmetic), [])
+            largest[backend, each.arithmetic] = list(map(max, zip_longest(values, before, fillvalue=0.0)))
+    return plot.drift(largest, path, ax=ax)
