@@ -96,7 +96,7 @@ def run(*arguments: str) -> dict[str, Any]:
 def suite(names: list[str]) -> dict[str, Any]:
     """Run the tests with the backends required; return the counts and the failures."""
     workers = ["-n", str(min(14, os.cpu_count() or 1))] if find_spec("xdist") else []
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:benchmark", *workers]
+    options = ["-q", "-p", "no:cacheprovider", *workers]
     result = run("-m", "pytest", *options, f"--portnn-require={','.join(['numpy', *names])}")
     lines = result["output"].strip().splitlines()
     return result | {"output": lines[-1], "failed": [line for line in lines if line.startswith(("FAILED", "ERROR"))]}

@@ -88,6 +88,8 @@ def page(asked: list[str]) -> str:
             errors = " | ".join(f"{error:.2f}" for error in accumulated(name, dtype, names))
             lines.append(f"| {name} | {errors} | {TERMS**0.5:g} |")
         lines.append("")
+    if not asked:
+        lines += ["On a GPU: `benchmarks/records/gpu-2026-11-26-accuracy.md`.", ""]
     return "\n".join(lines)
 
 

@@ -129,3 +129,15 @@ def test_whole_numbers_are_exact():
         np.testing.assert_array_equal(result.value, expected)
         assert result.dtype == np.int32
         assert not result.error.any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_denormal_numbers_may_count_as_zero(dtype):
+    """CUDA, as CuPy compiles for it, and XLA take them for 0: at a kink they are in doubt."""
+    tiny = np.finfo(dtype).smallest_normal
+    x = np.array([tiny / 2, -tiny / 2, 0.0, tiny, 1.0], dtype)
+    given = Bounded.given(x)
+    np.testing.assert_array_equal(given.value, x)
+    np.testing.assert_array_equal(given.error, [tiny / 2, tiny / 2, 0, 0, 0])
+    np.testing.assert_array_equal((given > 0).error, [1, 1, 0, 0, 0])
+    np.testing.assert_array_equal((given < 0).error, [1, 1, 0, 0, 0])

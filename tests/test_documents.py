@@ -1,6 +1,7 @@
 """What the documents say: every block runs."""
 
 import gzip
+import json
 import re
 import runpy
 import shlex
@@ -61,6 +62,21 @@ def test_the_table_of_times_is_the_newest_records():
     assert table.count("\n") > 5
     assert table in (ROOT / "README.md").read_text()
     assert Path(newest).stem in (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_a_gpus_times_is_the_newest_records():
+    newest = sorted((ROOT / "benchmarks" / "records").glob("gpu-*.json"))[-1]
+    record, readme = json.loads(newest.read_text()), (ROOT / "README.md").read_text()
+    assert f"benchmarks/records/{newest.name}" in readme
+    for title, times in record["milliseconds per step"].items():
+        order = ("numpy", "cupy", "jax", "torch:cuda:0", "torch's own loop")
+        cells = [f"{times[name]:.1f}" if times[name] >= 10 else f"{times[name]:.2f}" for name in order]
+        assert f"| {title} | {' | '.join(cells)} |" in readme
+    passed, failed = (
+        int(re.search(rf"(\d+) {word}", record["proofs"]["tests"]["output"])[1]) for word in ("passed", "failed")
+    )
+    assert (passed + failed, failed) == (3156, 2)  # as README says
+    assert all(proof["exit_code"] == 0 for name, proof in record["proofs"].items() if name != "tests")
 
 
 @pytest.mark.parametrize("document", [name for name, blocks in PYTHON.items() if blocks])
@@ -161,9 +177,10 @@ def test_no_block_is_of_another_kind():
     assert PYTHON["README.md"]
 
 
-def test_the_page_of_accuracies_is_within_the_bounds():
+@pytest.mark.parametrize("path", ["docs/accuracy.md", "benchmarks/records/gpu-2026-11-26-accuracy.md"])
+def test_the_pages_of_accuracies_are_within_the_bounds(path):
     """python scripts/accuracy.py > docs/accuracy.md: of each function, on whatever machine it was made."""
-    page = (ROOT / "docs" / "accuracy.md").read_text()
+    page = (ROOT / path).read_text()
     rows = re.findall(r"^\| (\w+) \| ([\d. |]+) \| ([\d.]+) \|$", page, re.MULTILINE)
     assert [name for name, *_ in rows] == 2 * [*(name for name in ULPS if name != "divide"), "sum", "matmul"]
     for name, errors, granted in rows:

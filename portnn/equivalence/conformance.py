@@ -144,7 +144,7 @@ def _functions(backend: Backend) -> Iterator[str]:
     for dtype in _floating(backend):
         a, b = rng.uniform(0.5, 2, (2, 5, 5)).astype(dtype)
         for name, function in FUNCTIONS.items():
-            bound = function(bounding, *(Bounded(v.astype(np.float64), 0.0, dtype) for v in (a, b)))
+            bound = function(bounding, *map(Bounded.given, (a, b)))
             try:
                 got = backend.to_numpy(function(backend.xp, backend.asarray(a), backend.asarray(b)))
             except Exception as error:

@@ -52,7 +52,7 @@ def _bounds(function: Function, given: Sequence[np.ndarray], like: Sequence[np.n
     kinds = {array.dtype for array in given if array.dtype.kind == "f"}
     if len(kinds) != 1:
         return None
-    exact = [Bounded(a.astype(np.float64) if a.dtype.kind == "f" else a, 0.0, a.dtype) for a in given]
+    exact = [Bounded.given(a) for a in given]
     try:
         with np.errstate(all="ignore"):
             result = function(*exact)

@@ -124,12 +124,10 @@ class Judge:
         return pieces | {("whole step", what): a for (place, what), a in whole.items() if place == "update"}
 
     def _bounded(self, start: Start, factor: float) -> dict[Name, Bounded]:
-        def exact(array: Any) -> Any:
-            if not isinstance(array, np.ndarray):
-                return array
-            return Bounded(array.astype(np.float64) if array.dtype.kind == "f" else array, 0.0, array.dtype)
+        def given(array: Any) -> Any:
+            return Bounded.given(array) if isinstance(array, np.ndarray) else array
 
-        return self._pieces(BoundingNamespace(factor), start, exact)
+        return self._pieces(BoundingNamespace(factor), start, given)
 
     def _exact(self, start: Start) -> dict[Name, np.ndarray]:
         xp = ArbiterNamespace(self._reference.dtype)

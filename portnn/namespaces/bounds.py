@@ -47,6 +47,15 @@ class Bounded:
         self.error = np.broadcast_to(np.asarray(error, np.float64), self.value.shape)
         self.dtype = self.value.dtype if dtype is None else np.dtype(dtype)
 
+    @classmethod
+    def given(cls, array: np.ndarray) -> "Bounded":
+        """Return an array that all libraries are given: exact, but that some of them take denormal numbers for 0."""
+        if array.dtype.kind != "f":
+            return cls(array)
+        value = array.astype(np.float64)
+        size = np.abs(value)
+        return cls(value, np.where(size < float(np.finfo(array.dtype).smallest_normal), size, 0.0), array.dtype)
+
     def __array_namespace__(self, api_version: str | None = None) -> "BoundingNamespace":
         return _DEFAULT
 
