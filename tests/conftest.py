@@ -25,6 +25,12 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [] if config.getoption("--portnn-require") else header()  # with the option the plugin says it
 
 
+def spare(backend: str, why: str) -> None:
+    """Skip on JAX, which compiles each network for seconds, what says no more there."""
+    if backend.startswith("jax"):
+        pytest.skip(f"jax: compiles for seconds; {why}")
+
+
 @pytest.fixture(autouse=True)
 def _no_backend_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PORTNN_BACKEND", raising=False)

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from conftest import spare
 from faulty import Faulty, fewer_bits
 
 from portnn import (
@@ -46,8 +47,7 @@ def classifier(dtype="float32", **options):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_bounds_hold(other, dtype):
-    if other.startswith("jax") and dtype == "float64":
-        pytest.skip("jax: compiles for seconds; tests/test_truth.py takes it through 300 steps in float64")
+    spare(other, "tests/test_breadth.py has everything on it, tests/test_truth.py takes it through 300 steps")
     net = classifier(dtype)
     before = net.fingerprint()
     report = compare(net, X, LABELS, backends=[other], steps=3)
@@ -79,8 +79,7 @@ def test_bounds_hold(other, dtype):
 
 
 def test_built_in_networks_hold(other):
-    if other.startswith("jax"):
-        pytest.skip("jax: compiles for seconds; tests/test_breadth.py has everything on it, tests/test_bits.py these")
+    spare(other, "tests/test_breadth.py has everything on it, tests/test_bits.py these")
     for title, net in built_in("float32"):
         report = compare(net, *sample(net, 40), backends=[other], steps=1)
         assert report.holds, f"{title}\n{report}"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import spare
 
 from portnn import NeuralNetwork, compare, compare_bits, plot
 from portnn.equivalence.drift import Drift, distance, draw, drift
@@ -35,8 +36,7 @@ def test_the_distance_is_a_share_of_the_norm():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_drift_is_that_of_two_trainings(other, dtype):
     """Alone as in the report of a comparison: the last distance is that of what ``fit`` gives."""
-    if other.startswith("jax") and dtype == "float64":
-        pytest.skip("jax: compiles for seconds; one dtype is enough")
+    spare(other, "what is measured is no array of a library")
     report = compare(network(dtype=dtype), X, Y, backends=[other], steps=6, batch_size=7)
     alone = drift(network(dtype=dtype), X, Y, backends=[other], steps=6, batch_size=7)
     assert alone.trajectory == report.trajectory

@@ -30,24 +30,15 @@ def run(tmp_path, monkeypatch, capsys):
     return started
 
 
-ALONE = {"own_parts.py", "every_backend.py"}
-"""Those that register parts of their own, or take whatever libraries there are: in a process of their own."""
+ELSEWHERE = {"own_parts.py", "every_backend.py", "infer.py", "mnist.py", "mnist_best.py"}
+"""In tests of their own: below, of the first in test_register.py, of the second in test_documents.py."""
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in {"mnist.py", "mnist_best.py", "infer.py", *ALONE}])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ELSEWHERE])
 def test_example(name, run, tmp_path):
     assert run(name)
     stem = name.removesuffix(".py")
     assert all((tmp_path / f"{picture}.png").stat().st_size > 5000 for picture in PICTURES.get(stem, ()))
-
-
-@pytest.mark.parametrize("name", sorted(ALONE))
-def test_example_by_itself(name, tmp_path):
-    # Warnings of other libraries' imports are not the examples'; those of NumPy's arithmetic are.
-    command = [sys.executable, "-W", "error::RuntimeWarning", str(EXAMPLES / name)]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout
 
 
 def test_simple_learns(run):

@@ -88,7 +88,7 @@ def test_an_activation_of_ones_own(tmp_path):
 def test_in_another_process(tmp_path):
     """The example: a layer, an optimizer and a loss of a package, in under forty lines."""
     assert len((EXAMPLES / "own" / "parts.py").read_text().splitlines()) < 40
-    run = [sys.executable, str(EXAMPLES / "own_parts.py")]
+    run = [sys.executable, "-W", "error::RuntimeWarning", str(EXAMPLES / "own_parts.py")]
     trained, loaded = (
         subprocess.run([*run, *more], cwd=tmp_path, capture_output=True, text=True, check=False)
         for more in ((), ("own.safetensors",))

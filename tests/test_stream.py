@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import spare
 
 from portnn import (
     ArgumentError,
@@ -52,6 +53,7 @@ class Loader:
 @pytest.mark.parametrize("kind", [list, Loader, lambda batches: lambda: iter(batches)])
 def test_batches_train_as_arrays_in_their_order(backend, kind):
     """The same bits: masks, a short last batch, metrics over all rows, a validation of either kind."""
+    spare(backend, "NumPy cuts the rows")
     options = {"epochs": 3, "metrics": ["mae"]}
     one, other = values(backend=backend), values(backend=backend)
     expected = one.fit(X, Y, shuffle=False, batch_size=5, validation=(X[:7], Y[:7]), **options)
