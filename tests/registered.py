@@ -5,6 +5,7 @@ not to this one is named by ``test_everything_is_in_the_table``.
 """
 
 import math
+from dataclasses import replace
 from itertools import cycle, islice
 
 import numpy as np
@@ -201,18 +202,18 @@ def with_layer(layer, features, activation="tanh", **options):
 
 
 def covering(**options):
-    """Yield (name, network, x, y): every layer, activation, loss and optimizer, one of each in a network."""
+    """Yield (name, network, x, y): every layer, activation, loss, optimizer and schedule, one of each in a network."""
     found = {name: losses.LOSSES[name] for name in LOSSES}
     found |= {" ".join(key): losses.Loss.named(key[0], **values) for key, (values, _) in OPTIONS.items()}
     pairs = [*found.items()]
     pairs.insert(list(LAYERS).index("Unstandardize"), ("mse", losses.LOSSES["mse"]))  # it takes no softmax before it
-    count = max(map(len, (LAYERS, ACTIVATIONS, pairs, OPTIMIZERS)))
-    tables = (islice(cycle(table), count) for table in (LAYERS.items(), ACTIVATIONS, pairs, OPTIMIZERS.items()))
-    for (title, (layer, features)), activation, (name, loss), (optimizer, (chosen, _)) in zip(*tables, strict=True):
-        net = with_layer(
-            layer, features, activation, loss=loss, output=loss.pair or "identity", optimizer=chosen, **options
-        )
-        yield f"{title}, {activation}, {name}, {optimizer}", net, inputs(layer, features), ONE_HOT
+    tables = [LAYERS.items(), ACTIVATIONS, pairs, OPTIMIZERS.items(), SCHEDULES.items()]
+    rows = zip(*(islice(cycle(table), max(map(len, tables))) for table in tables), strict=True)
+    for (title, (layer, features)), activation, (name, loss), (rule, (optimizer, _)), (rate, (schedule, _)) in rows:
+        optimizer = replace(optimizer, learning_rate=schedule)
+        made = {"loss": loss, "output": loss.pair or "identity", "optimizer": optimizer, **options}
+        net = with_layer(layer, features, activation, **made)
+        yield ", ".join((title, activation, name, rule, rate)), net, inputs(layer, features), ONE_HOT
 
 
 def networks(**options):

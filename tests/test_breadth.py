@@ -77,12 +77,12 @@ def test_the_covering_networks_have_everything():
     parts = {part for name in COVERING for part in name.split(", ")}
     for table in ("LAYERS", "ACTIVATIONS", "LOSSES"):
         assert parts >= set(registered.TABLES[table][0]), table
-    assert parts >= {*registered.OPTIMIZERS, *map(" ".join, registered.OPTIONS)}
+    assert parts >= {*registered.OPTIMIZERS, *registered.SCHEDULES, *map(" ".join, registered.OPTIONS)}
 
 
 @pytest.mark.parametrize("number", range(len(COVERING)), ids=COVERING)
 def test_everything_registered_is_within_its_bounds(other, number):
-    """Each layer, activation, loss and optimizer, from arrays of one layout or another, in one dtype or both."""
+    """Each layer, activation, loss, optimizer and schedule, from one layout or another, in one dtype or both."""
     both = [("float32", "float64")[number % 2]] if other.startswith("jax") else ["float32", "float64"]
     for dtype in both:  # JAX compiles a network for a second
         laid = list(LAYOUTS.values())[(number + (dtype == "float64")) % len(LAYOUTS)]
@@ -226,6 +226,5 @@ def test_architectures_drawn_at_random(drawn):
     net = NeuralNetwork(*layers, **options, activation="tanh", dtype="float64")
     report = compare(net, x, y, backends=[OTHER], steps=1, batch_size=len(x))
     assert report.holds, str(report)
-    # Zeros into a relu are its kink itself; what norms make of rows that hardly vary is too curved for differences.
-    if "relu" not in repr(layers) and "Norm" not in repr(layers):
+    if repr(layers).count("Norm") < 2:  # a norm of a norm makes of little differences slopes of thousands
         check_gradients(net, x, y, entries=2)

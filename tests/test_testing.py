@@ -7,7 +7,16 @@ import sys
 import numpy as np
 import pytest
 
-from portnn import ArgumentError, BackendUnavailableError, Dense, Dropout, Layer, NeuralNetwork, available_backends
+from portnn import (
+    ArgumentError,
+    BackendUnavailableError,
+    Dense,
+    Dropout,
+    Layer,
+    LayerNorm,
+    NeuralNetwork,
+    available_backends,
+)
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.layer import Shapes
 from portnn.testing import assert_backends_agree, check_gradients
@@ -55,6 +64,47 @@ def test_gradients_at_a_kink():
     net = NeuralNetwork(1, 1, 1, seed=0)
     net.set_parameters({"W1": [[1.0]], "b1": [-1.0 + 3e-5], "W2": [[1.0]], "b2": [0.0]})
     check_gradients(net, [[1.0]], [[5.0]])
+
+
+def at_the_kink():
+    """A unit whose input is exactly 0: to one side the loss does not change, to the other it does."""
+    net = NeuralNetwork(1, Dense(1), "relu", Dense(1), seed=0)
+    net.set_parameters({"W1": [[1.0]], "b1": [-1.0], "W2": [[1.0]], "b2": [0.0]})
+    return net, [[1.0]], [[5.0]]
+
+
+@pytest.mark.parametrize(("slope", "right"), [(0.0, True), (0.5, True), (1.0, True), (1.001, False), (-0.001, False)])
+def test_gradients_at_the_kink_itself(monkeypatch, slope, right):
+    """What lies between the slopes of its two sides is right, what lies beyond is not."""
+
+    def relu(xp, z):
+        factor = xp.astype(z > 0, z.dtype) + slope * xp.astype(z == 0, z.dtype)
+        return xp.maximum(z, 0.0), lambda da: da * factor
+
+    monkeypatch.setitem(ACTIVATIONS, "relu", relu)
+    if right:
+        check_gradients(*at_the_kink())
+        return
+    with pytest.raises(AssertionError, match=r"gradient of [Wb]1"):
+        check_gradients(*at_the_kink())
+
+
+def test_a_loss_that_jumps_has_no_gradient(monkeypatch):
+    monkeypatch.setitem(ACTIVATIONS, "relu", lambda xp, z: (xp.astype(z > 0, z.dtype), lambda da: da * 0.0))
+    with pytest.raises(AssertionError, match=r"gradient of [Wb]1"):
+        check_gradients(*at_the_kink())
+
+
+def test_gradients_where_the_loss_is_sharply_curved():
+    """Rows that hardly vary, before a norm: differences are off by their truncation, the gradient is not."""
+    for scale, right in ((1.0, True), (1.001, False)):
+        net = NeuralNetwork(5, Dense(4), Scale(scale), LayerNorm(), Dense(5), seed=0)
+        net.set_parameters({"W1": 0.003 * np.asarray(net.parameters["W1"])})
+        if right:
+            check_gradients(net, X, Y)
+            continue
+        with pytest.raises(AssertionError, match="gradient of"):
+            check_gradients(net, X, Y)
 
 
 def test_a_wrong_gradient_is_named():
