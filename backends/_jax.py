@@ -8,18 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import (
-    Backend,
-    BoundNamespace,
-    Consumed,
-    Elementwise,
-    Stretch,
-    by_stretches,
-    host_array,
-    loaded,
-)
+from portnn.backend import Backend, BoundNamespace, Consumed, Elementwise, Stretch, by_stretches, host_array, loaded
 from portnn.errors import ArgumentError
-from portnn.namespaces.pieces import Pieces, is_pieces
+from portnn.namespaces.pieces import Pieces, is_pieces, joined
 from portnn.types import Array
 
 
@@ -135,7 +126,7 @@ class JAXBackend(Backend):
             return tree.tree_map(cut, state, is_leaf=is_pieces)
 
         def inside(*arguments: Any) -> Any:
-            whole = tree.tree_map(_joined, arguments[static:], is_leaf=is_pieces)
+            whole = tree.tree_map(joined, arguments[static:], is_leaf=is_pieces)
             result = function(*arguments[:static], *whole)
             return result if consumed is None else (pieces(result[0]), *result[1:])
 
@@ -146,10 +137,6 @@ class JAXBackend(Backend):
             return self.called(compiled, static, *fixed, self.called(pieces, 0, state), *rest)
 
         return run
-
-
-def _joined(leaf: Any) -> Any:
-    return leaf.whole() if is_pieces(leaf) else leaf
 
 
 @cache

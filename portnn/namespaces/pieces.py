@@ -40,3 +40,8 @@ class Pieces:
 def is_pieces(leaf: object) -> bool:
     """Return whether something is a vector in pieces."""
     return isinstance(leaf, Pieces)
+
+
+def joined(leaf: Any) -> Any:
+    """Return a vector in pieces as an array, anything else as it is."""
+    return leaf.whole() if is_pieces(leaf) else leaf
