@@ -111,6 +111,12 @@ OPTIMIZERS = {
 }
 """An example, and PyTorch's (Lion's is in optax)."""
 
+CHAINS = {
+    "a chain": (AdamW(schedules.Cosine(0.01, 9), l1=0.01, l2=0.01, clip_norm=0.1, average=0.9), None),
+    "clipped": (SGD(0.1, momentum=0.9, clip_value=0.01), None),
+}
+"""What else can stand around a rule."""
+
 SCHEDULES = {
     "constant": (schedules.Constant(0.5), lambda t: 0.5),
     "steps": (schedules.Steps(0.5, 10, 0.3), lambda t: 0.5 * 0.3 ** (t // 10)),
@@ -207,9 +213,11 @@ def covering(**options):
     found |= {" ".join(key): losses.Loss.named(key[0], **values) for key, (values, _) in OPTIONS.items()}
     pairs = [*found.items()]
     pairs.insert(list(LAYERS).index("Unstandardize"), ("mse", losses.LOSSES["mse"]))  # it takes no softmax before it
-    tables = [LAYERS.items(), ACTIVATIONS, pairs, OPTIMIZERS.items(), SCHEDULES.items()]
+    tables = [LAYERS.items(), ACTIVATIONS, pairs, {**OPTIMIZERS, **CHAINS}.items(), SCHEDULES.items()]
     rows = zip(*(islice(cycle(table), max(map(len, tables))) for table in tables), strict=True)
     for (title, (layer, features)), activation, (name, loss), (rule, (optimizer, _)), (rate, (schedule, _)) in rows:
+        # At the rates of the table losses that are sums run away.
+        schedule = replace(schedule, rate=0.01, **({"final": 0.001} if rate == "cosine" else {}))
         optimizer = replace(optimizer, learning_rate=schedule)
         made = {"loss": loss, "output": loss.pair or "identity", "optimizer": optimizer, **options}
         net = with_layer(layer, features, activation, **made)
@@ -227,11 +235,6 @@ def networks(**options):
     for name, loss in (*bare, *given):
         net = NeuralNetwork(4, 5, "tanh", 3, loss=loss, output=loss.pair or "tanh", seed=1, **options)
         yield f"loss {name}", net, X, ONE_HOT
-    chained = AdamW(schedules.Cosine(0.01, 9), l1=0.01, l2=0.01, clip_norm=0.1, average=0.9)
-    for name, optimizer in (
-        *((name, optimizer) for name, (optimizer, _) in OPTIMIZERS.items()),
-        ("a chain", chained),
-        ("clipped", SGD(0.1, momentum=0.9, clip_value=0.01)),
-    ):
+    for name, (optimizer, _) in {**OPTIMIZERS, **CHAINS}.items():
         net = NeuralNetwork(4, 5, "tanh", 3, loss="mse", optimizer=optimizer, seed=1, **options)
         yield f"optimizer {name}", net, X, ONE_HOT

@@ -17,7 +17,7 @@ import registered
 import test_replay
 from tqdm import tqdm
 
-from portnn import Dense, Flatten, NeuralNetwork, Residual
+from portnn import Dense, Flatten, Layer, NeuralNetwork, Residual
 from portnn.namespaces import replay, replayed
 from portnn.nn.losses import LOSSES
 
@@ -50,13 +50,14 @@ def table(stride: int) -> Iterator[tuple[str, list[NeuralNetwork], np.ndarray]]:
     kinds = (LAYERS, registered.ACTIVATIONS, registered.LOSSES, registered.OPTIMIZERS, ("float32", "float64"))
     for case in islice(product(*kinds), 0, None, stride):
         layer, features = registered.LAYERS[case[0]]
-        x = RNG.integers(0, 7, (40, *features)) if layer.codes else RNG.standard_normal((40, *features))
-        yield ", ".join(case), [network(*case) for _ in range(2)], x
+        yield ", ".join(case), [network(*case) for _ in range(2)], layer.drawn(RNG, (40, *features))
 
 
 def drawn(count: int) -> Iterator[tuple[str, list[NeuralNetwork], np.ndarray]]:
     """Yield (name, two equal networks, x) of chains of layers, each drawn by a seed of its own."""
-    plain = [layer for layer, features in registered.LAYERS.values() if features == (4,) and not layer.codes]
+    plain = [
+        layer for layer, features in registered.LAYERS.values() if not layer.codes and type(layer).drawn is Layer.drawn
+    ]
     plain = [layer for layer in plain if not layer.fitted_to and not isinstance(layer, Residual | Dense)]
     for seed in range(count):
         rng = np.random.default_rng(seed)

@@ -77,7 +77,12 @@ def test_the_covering_networks_have_everything():
     parts = {part for name in COVERING for part in name.split(", ")}
     for table in ("LAYERS", "ACTIVATIONS", "LOSSES"):
         assert parts >= set(registered.TABLES[table][0]), table
-    assert parts >= {*registered.OPTIMIZERS, *registered.SCHEDULES, *map(" ".join, registered.OPTIONS)}
+    assert parts >= {
+        *registered.OPTIMIZERS,
+        *registered.CHAINS,
+        *registered.SCHEDULES,
+        *map(" ".join, registered.OPTIONS),
+    }
 
 
 @pytest.mark.parametrize("number", range(len(COVERING)), ids=COVERING)
