@@ -62,5 +62,6 @@ def draw(drifts: Iterable[Drifting], path: Place = None, ax: Axes = None) -> Axe
     for each in drifts:
         for backend, values in each.trajectory.items():
             before = largest.get((backend, each.arithmetic), [])
-            largest[backend, each.arithmetic] = list(map(max, zip_longest(values, before, fillvalue=0.0)))
+            pairs = list(zip_longest(values, before, fillvalue=0.0))
+            largest[backend, each.arithmetic] = np.max(pairs, axis=1).tolist()  # NaN where one of them is
     return plot.drift(largest, path, ax=ax)
