@@ -103,7 +103,7 @@ def suite(names: list[str]) -> dict[str, Any]:
 
 
 def bounds(name: str, dtype: str) -> dict[str, Any]:
-    """Judge a backend by its bounds on the built-in networks; return the largest share of each kind of step."""
+    """Judge a backend by its bounds on the built-in networks; return the piece with the largest share."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "check.json"
         result = run("-m", "portnn", "check", "--backends", name, "--dtype", dtype, "--output", str(path))

@@ -31,6 +31,8 @@ def test_the_distance_is_a_share_of_the_norm():
     assert distance(np.array([3.0, 4.0]), np.array([3.0, 4.5])) == 0.1
     assert distance(np.array([3.0, 4.0], np.float32), np.array([3.0, 4.0], np.float32)) == 0.0
     assert np.isnan(distance(np.array([np.nan]), np.array([np.nan])))
+    for little in (1e-170, 5e-324):  # whose square is 0
+        assert distance(np.array([1.0, 0.0]), np.array([1.0, little])) > 0
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -49,6 +51,12 @@ def test_the_drift_is_that_of_two_trainings(other, dtype):
     (distances,) = report.trajectory.values()
     assert len(distances) == 6
     assert distances[-1] == pytest.approx(distance(*weights), rel=1e-6)
+
+
+def test_a_backend_that_is_named_twice_is_taken_once():
+    for measured in (compare, compare_bits, drift):
+        report = measured(network(), X, Y, backends=["numpy", OTHER, f"{OTHER}:CPU_DEVICE"], steps=2)
+        assert list(map(len, report.trajectory.values())) == [2]
 
 
 def test_equal_bits_do_not_drift_and_others_do():
@@ -76,9 +84,23 @@ def test_decades_and_zeros():
     zeros = {float(drawn["torch:cpu, float64"][0]), *drawn["jax:cpu:0, reproducible"].tolist()}
     assert len(zeros) == 2  # side by side, so that both are seen
     assert max(abs(zero - labels["0"]) for zero in zeros) < 0.5
+    bottom, top = ax.get_ylim()
+    seen = [y for values in drawn.values() for y in values if np.isfinite(y)]
+    assert bottom < min(seen) - 0.1
+    assert max(seen) < top
     colours = [line.get_color() for line in ax.get_lines()]
     assert colours[0] == colours[1] != colours[2]
     assert len({line.get_linestyle() for line in ax.get_lines()}) == 3
+    plt.close("all")
+
+
+def test_where_all_are_equal_all_are_seen():
+    """Side by side on the row of zeros, none on the frame."""
+    ax = plot.drift({(name, "float64"): [0.0] * 40 for name in "abcd"})
+    found = sorted(float(values[0]) for values in heights(ax).values())
+    assert ax.get_ylim()[0] < found[0] - 0.1
+    assert len(set(found)) == 4
+    assert found[-1] < ticks(ax)["$10^{-16}$"] - 0.1
     plt.close("all")
 
 

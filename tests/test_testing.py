@@ -59,11 +59,16 @@ def test_gradients(activation):
     assert net.fingerprint() == before
 
 
-def test_gradients_at_a_kink():
+def test_gradients_at_a_kink(monkeypatch):
     """A unit whose input is nearly zero: the wide difference straddles the kink, the narrow ones do not."""
     net = NeuralNetwork(1, 1, 1, seed=0)
     net.set_parameters({"W1": [[1.0]], "b1": [-1.0 + 3e-5], "W2": [[1.0]], "b2": [0.0]})
     check_gradients(net, [[1.0]], [[5.0]])
+    # What is between the wide one and the next, a third of the slope, excuses nothing.
+    wrong = lambda xp, z: (xp.maximum(z, 0.0), lambda da: da * xp.astype(z > 0, z.dtype) * 0.95)  # noqa: E731
+    monkeypatch.setitem(ACTIVATIONS, "relu", wrong)
+    with pytest.raises(AssertionError, match=r"gradient of [Wb]1"):
+        check_gradients(net, [[1.0]], [[5.0]])
 
 
 def at_the_kink():

@@ -92,8 +92,8 @@ def check(
     for title, network, x, y in _networks(model, data, target, header, kinds):
         click.echo(title)  # before the work: what runs can be seen as it goes
         if bits:
-            exact = network.to(arithmetic="reproducible")
-            reports[title] = compare_bits(exact, x, y, backends=chosen, steps=steps)
+            reproducible = network.to(arithmetic="reproducible")
+            reports[title] = compare_bits(reproducible, x, y, backends=chosen, steps=steps)
             beside += [drift(network, x, y, backends=chosen, steps=steps)] if drawn else []
         else:
             reports[title] = compare(network, x, y, backends=chosen, steps=steps, against=against, progress=None)

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from portnn.backend import Backend, by_stretches
-from portnn.backend import get_backend as backend_named
 from portnn.core.runtime import Runtime, Snapshot
 from portnn.core.step import State
-from portnn.equivalence.drift import distance
+from portnn.equivalence.drift import follow
 from portnn.equivalence.report import environment
-from portnn.equivalence.runs import batches, moved, named
+from portnn.equivalence.runs import batches, moved, others
 from portnn.network import NeuralNetwork
 from portnn.options import positive
 from portnn.types import Array, Batch, Namespace
@@ -90,10 +89,10 @@ def compare_bits(
     no further. ``x``, ``y``, ``backends`` and errors are as for ``compare``; the network is left as it is.
     """
     steps, batch_size = positive("steps", steps), positive("batch_size", batch_size)
-    names = named(backends)
+    rivals = others(backends)
     reference, dataset = net.to("numpy").prepared(x, y)
     home = reference.backend
-    runs = [reference.to(backend) for backend in map(backend_named, names) if backend is not home]
+    runs = [reference.to(backend) for backend in rivals]
     used = [home, *(run.backend for run in runs)]
     report = BitsReport(environment(used), reference.arithmetic, list(map(repr, used)), steps)
     report.fingerprints |= {name: [] for name in report.backends}
@@ -107,8 +106,7 @@ def compare_bits(
                 there = partial(moved, run.backend, run.dtype)
                 theirs = run.snapshot()
                 same = _bits(run, run.step(tuple(map(there, batch)))) == expected
-                got = run.backend.to_numpy(run.state.parameters)
-            report.trajectory.setdefault(repr(run.backend), []).append(distance(reference.state.parameters, got))
+            follow(report, reference, run)
             if not same:
                 place = _first_difference(reference, before, run, theirs, batch)
                 report.differences[repr(run.backend)] = f"DIFFERS first at step {number}: {place}"

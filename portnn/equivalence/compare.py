@@ -15,11 +15,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from portnn.backend import get_backend
 from portnn.core.runtime import Counters, Runtime, Snapshot
-from portnn.equivalence.drift import distance
+from portnn.equivalence.drift import follow
 from portnn.equivalence.report import Piece, Report, environment
-from portnn.equivalence.runs import batches, mapped, moved, named
+from portnn.equivalence.runs import batches, mapped, moved, others
 from portnn.equivalence.truth import Judge, Name, Start, Truth, drawn, updated, walk
 from portnn.errors import DTypeError
 from portnn.network import NeuralNetwork
@@ -51,12 +50,11 @@ def compare(
     from tqdm import tqdm
 
     steps, batch_size = positive("steps", steps), positive("batch_size", batch_size)
-    names = named(backends)
+    rivals = others(backends)
     reference, dataset = net.to("numpy", arithmetic="fast").prepared(x, y)
     home = reference.backend
-    others = [backend for backend in map(get_backend, names) if backend is not home]
     judge = Judge(reference, against, min(batch_size, dataset.rows))
-    judged = [home, *others]
+    judged = [home, *rivals]
     report = Report(environment(judged), list(map(repr, judged)), reference.dtype, judge.name)
     runs, steppers = ([reference.to(backend) for backend in judged] for _ in range(2))
     shown = tqdm(total=steps * len(runs), unit="step", disable=None if progress is None else not progress, leave=False)
@@ -87,8 +85,7 @@ def compare(
             for run in runs[1:]:
                 with run.backend.scope():
                     _step(run, batch, report)
-                    got = run.backend.to_numpy(run.state.parameters)
-                report.trajectory.setdefault(repr(run.backend), []).append(distance(reference.state.parameters, got))
+                follow(report, reference, run)
             runs[0].restore(reference.snapshot())
     report.fingerprints.update({repr(run.backend): run.fingerprint() for run in runs})
     return report

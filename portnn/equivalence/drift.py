@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from portnn import plot
-from portnn.backend import get_backend
-from portnn.equivalence.runs import batches, moved, named
+from portnn.core.runtime import Runtime
+from portnn.equivalence.runs import batches, moved, others
 from portnn.network import NeuralNetwork
 from portnn.plot.canvas import Axes, Place
 
@@ -33,9 +33,18 @@ class Drift:
 
 
 def distance(expected: np.ndarray, got: np.ndarray) -> float:
-    """Return the distance of two vectors as a share of the first one's norm; 0 where every element is equal."""
+    """Return the distance of two vectors as a share of the first one's norm; 0 where every element is equal alone."""
     a, b = expected.astype(np.float64), got.astype(np.float64)
-    return float(np.linalg.norm(a - b) / max(float(np.linalg.norm(a)), np.finfo(np.float64).tiny))
+    tiny = float(np.finfo(np.float64).tiny)
+    found = float(np.linalg.norm(a - b) / max(float(np.linalg.norm(a)), tiny))
+    return found if found or np.array_equal(a, b) else tiny  # squares of little differences are 0
+
+
+def follow(report: Drifting, reference: Runtime, run: Runtime) -> None:
+    """Note how far a backend's own run has drifted from NumPy's."""
+    with run.backend.scope():
+        got = run.backend.to_numpy(run.state.parameters)
+    report.trajectory.setdefault(repr(run.backend), []).append(distance(reference.state.parameters, got))
 
 
 def drift(
@@ -43,16 +52,15 @@ def drift(
 ) -> Drift:
     """Take the same training steps on NumPy and on each backend, in the libraries' own arithmetic, judging none."""
     reference, dataset = net.to("numpy", arithmetic="fast").prepared(x, y)
-    runs = [reference.to(backend) for backend in map(get_backend, named(backends)) if backend is not reference.backend]
-    found = Drift(reference.dtype, {repr(run.backend): [] for run in runs})
+    runs = [reference.to(backend) for backend in others(backends)]
+    found = Drift(reference.dtype)
     for batch in batches(reference, dataset, steps, batch_size):
         with reference.backend.scope():
             reference.step(batch)
         for run in runs:
             with run.backend.scope():
                 run.step(tuple(map(partial(moved, run.backend, run.dtype), batch)))
-                got = run.backend.to_numpy(run.state.parameters)
-            found.trajectory[repr(run.backend)].append(distance(reference.state.parameters, got))
+            follow(found, reference, run)
     return found
 
 

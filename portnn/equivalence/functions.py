@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from portnn.backend import Backend, get_backend, host_array
-from portnn.equivalence.runs import named
+from portnn.equivalence.runs import others
 from portnn.namespaces.bounds import Bounded
 
 Function = Callable[..., Any]
@@ -21,7 +21,7 @@ def differences(
     home = get_backend("numpy")
     expected = _results(function, home, given)
     bounds = _bounds(function, given, expected)
-    for backend in dict.fromkeys([home, *map(get_backend, named(backends))]):
+    for backend in (home, *others(backends)):
         found = _results(function, backend, given)
         if len(found) != len(expected):
             yield f"{backend!r}: expected {len(expected)} results; got {len(found)}"

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, available_backends
+from portnn.backend import Backend, available_backends, get_backend
 from portnn.core.runtime import Runtime
 from portnn.core.step import State
 from portnn.data.dataset import Dataset
@@ -14,14 +14,14 @@ from portnn.nn import random
 from portnn.types import Batch
 
 
-def named(backends: Sequence[str] | None) -> list[str]:
-    """Return the names of the backends to compare with NumPy: at least one other."""
+def others(backends: Sequence[str] | None) -> list[Backend]:
+    """Return the backends to compare with NumPy's, each once: at least one."""
     if isinstance(backends, str):
         raise ArgumentError(f"backends: expected a list of names; got {backends!r}")
     infos = available_backends()
     names = [info.name for info in infos if info.available and not info.slow] if backends is None else list(backends)
     if any(name.partition(":")[0] != "numpy" for name in names):
-        return names
+        return [each for each in dict.fromkeys(map(get_backend, names)) if each is not get_backend("numpy")]
     if backends is not None:
         raise ArgumentError(f"backends: expected another beside numpy, to compare with it; got {names}")
     reasons = "; ".join(f"{info.name}: {info.reason}" for info in infos if not info.available)

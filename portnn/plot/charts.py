@@ -53,6 +53,7 @@ def drift(series: Mapping[tuple[str, str], Sequence[float]], path: Place = None,
             ax.plot(range(1, len(at) + 1), shown, label=f"{backend}, {kind}", marker=marker, markersize=3, **style)
         decades = range(low, high + 1, 1 + (high - low) // 12)
         ax.set_yticks([foot, *decades], ["0", *(f"$10^{{{decade}}}$" for decade in decades)])
+        ax.set_ylim(foot - (decades[0] - foot) / 2, high)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set(xlabel="step", ylabel="distance from NumPy's / norm of the parameters")
         ax.grid(alpha=0.3)
