@@ -9,9 +9,9 @@ import numpy as np
 from portnn.backend import Backend, Consumed, Elementwise, Stretch, by_blocks, host_array
 from portnn.errors import ArgumentError
 from portnn.interrupts import LARGE
+from portnn.namespaces.dialects import NumPyDialect
 from portnn.namespaces.replayed import Replayed
-from portnn.namespaces.tracing import Traced
-from portnn.types import Array, Namespace
+from portnn.types import Array
 
 # Elements of one block of an element-wise kernel: adam's four operands and its temporaries stay in a core's
 # second-level cache (8 vectors of 64 KiB in float32).
@@ -70,18 +70,11 @@ class NumPyBackend(Backend):
         self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
     ) -> Elementwise:
         """Run the kernels in cache-sized blocks, in place where a vector is donated; traced, as one line."""
-        run = by_blocks(stretches, donate, BLOCK, np.empty_like)
-
-        def run_or_trace(xp: Namespace, vectors: Sequence[Array], numbers: Any) -> tuple[Array, ...]:
-            if isinstance(vectors[0], Traced):
-                return vectors[0].tape.kernel(stretches, vectors, numbers)
-            return run(xp, vectors, numbers)
-
-        return run_or_trace
+        return by_blocks(stretches, donate, BLOCK, np.empty_like)
 
     def compile(
         self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
     ) -> Callable[..., Any]:
         eagerly = super().compile(function, static)
-        place = "" if consumed is None else "after" if consumed.whole else "over"
-        return Replayed(self.xp, function, eagerly, static, place)
+        turns = None if consumed is None else consumed.whole
+        return Replayed(NumPyDialect(), self.xp, function, eagerly, static, turns)

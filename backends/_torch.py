@@ -1,6 +1,6 @@
 """PyTorch: CPU, CUDA, or any device that it names."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from importlib.util import find_spec
@@ -11,6 +11,7 @@ import numpy as np
 from portnn.backend import (
     Backend,
     BoundNamespace,
+    Consumed,
     Elementwise,
     Stretch,
     by_blocks,
@@ -19,10 +20,13 @@ from portnn.backend import (
     loaded,
 )
 from portnn.errors import ArgumentError
+from portnn.interrupts import LARGE
+from portnn.namespaces.dialects import TorchDialect
+from portnn.namespaces.replayed import Replayed
 from portnn.types import Array
 
+# Elements of one block of an element-wise kernel on a CPU: enough for several threads.
 BLOCK = 1 << 19
-"""Elements of one block of an element-wise kernel on a CPU: enough for several threads."""
 
 
 class TorchBackend(Backend):
@@ -30,6 +34,7 @@ class TorchBackend(Backend):
 
     name = "torch"
     mend = "pip install 'portnn[torch]'"
+    one_by_one = True
 
     def __init__(self, device: str | None = None) -> None:
         import array_api_compat.torch as namespace
@@ -40,6 +45,7 @@ class TorchBackend(Backend):
         except (RuntimeError, AssertionError) as error:
             raise ArgumentError(f"device: torch has {', '.join(self.devices())}; got {device!r}") from error
         self.device = str(self._device)
+        self._records = self._device.type == "cpu"  # what is recorded was not yet run on a GPU
         self._torch = torch
         self.xp = BoundNamespace(namespace, self._device)
 
@@ -97,16 +103,31 @@ class TorchBackend(Backend):
     def read(self, scalars: Sequence[Array]) -> list[float]:
         return self._torch.stack(list(scalars)).tolist() if scalars else []
 
+    def consumes(self, size: int) -> bool:
+        return self._records and size > LARGE
+
     def scope(self) -> AbstractContextManager[Any]:
         return self._torch.no_grad()  # type: ignore[no-any-return]
 
     def elementwise(
         self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
     ) -> Elementwise:
-        """Run the kernels on a CPU's large vectors in blocks: new memory for each operation comes page by page."""
-        if self._device.type != "cpu" or stretches[-1][0] <= BLOCK:
+        """Run the kernels on a CPU's large vectors in blocks: new memory for each operation comes page by page.
+
+        Traced, as one line.
+        """
+        if not self._records:
             return partial(by_stretches, stretches)
         return by_blocks(stretches, donate, BLOCK, self._torch.empty_like)
+
+    def compile(
+        self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
+    ) -> Callable[..., Any]:
+        eagerly = super().compile(function, static)
+        if not self._records:
+            return eagerly
+        turns = None if consumed is None else consumed.whole
+        return Replayed(TorchDialect(self._torch, self.xp), self.xp, function, eagerly, static, turns)
 
     def synchronize(self) -> None:
         if self._device.type == "cuda":

@@ -25,7 +25,6 @@ from portnn import NeuralNetwork, available_backends, get_backend
 from portnn.core.arithmetic import ARITHMETICS
 from portnn.data.readers import read_idx
 from portnn.equivalence.report import environment
-from portnn.namespaces import replay
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTHS, ROWS = (784, 512, 512, 10), 256
@@ -105,7 +104,7 @@ def where_it_goes(count: int = 50) -> dict[str, float]:
         source = program.source[:start] + "\n".join(watched) + "\n" + program.source[end:]
         program._compiled = compile(source, "<watched>", "exec")
     compiled._bound.clear()
-    with patch.dict(replay._ENVIRONMENT, mark=mark):
+    with patch.dict(compiled._dialect.names, mark=mark):
         take(count)
     del seconds[""]
     return {part: spent / count * 1e3 for part, spent in seconds.most_common()}

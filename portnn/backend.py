@@ -17,6 +17,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from portnn.errors import ArgumentError, BackendUnavailableError, DataError, DTypeError
+from portnn.namespaces.tracing import Traced
 from portnn.options import plain
 from portnn.types import Array, Namespace
 
@@ -195,7 +196,8 @@ def by_blocks(
 ) -> Elementwise:
     """Return a function that runs the kernels in blocks of ``size`` elements, whose temporaries stay in a cache.
 
-    The results go into the donated vectors, or into new ones that the library's ``empty_like`` makes.
+    The results go into the donated vectors, or into new ones that the library's ``empty_like`` makes. Traced, they are
+    one line of a program.
     """
     blocks, start = [], 0
     for stop, kernel in stretches:
@@ -203,6 +205,8 @@ def by_blocks(
         start = stop
 
     def run(xp: Namespace, vectors: Sequence[Array], numbers: Any) -> tuple[Array, ...]:
+        if isinstance(vectors[0], Traced):
+            return vectors[0].tape.kernel(stretches, vectors, numbers)
         results = [vectors[i] for i in donate]
         for block, kernel in blocks:
             parts = kernel(xp, [vector[block] for vector in vectors], numbers)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from portnn import available_backends
 from portnn.pytest_plugin import header
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +49,15 @@ def other(portnn_backend: str) -> str:
     if portnn_backend == "numpy":
         pytest.skip("numpy: the reference, compared with itself")
     return portnn_backend
+
+
+@pytest.fixture(params=["numpy", "torch"])
+def recording(request: pytest.FixtureRequest) -> str:
+    """Each backend that records."""
+    available = {info.name: info.reason for info in available_backends()}
+    if available[request.param]:
+        pytest.skip(f"{request.param}: {available[request.param]}")
+    return request.param
 
 
 @pytest.fixture

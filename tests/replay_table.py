@@ -1,12 +1,13 @@
 """Networks recorded and as themselves have the same bits: every layer with every activation, loss, optimizer and dtype.
 
-    python tests/replay_table.py [STRIDE]
-    python tests/replay_table.py --drawn COUNT
+    python tests/replay_table.py [STRIDE] [--backend NAME]
+    python tests/replay_table.py --drawn COUNT [--backend NAME]
 
 The whole table takes a quarter of an hour; with a stride every so manieth combination. ``--drawn``: chains of layers
 drawn at random, with everything that an optimizer may have beside its rule. tests/test_replay.py has a covering set.
 """
 
+import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +19,7 @@ import test_replay
 from tqdm import tqdm
 
 from portnn import Dense, Flatten, Layer, NeuralNetwork, Residual
-from portnn.namespaces import replay, replayed
+from portnn.namespaces import dialects
 from portnn.nn.losses import LOSSES
 
 ROWS = (7, 7, 4, 4, 7, 4)
@@ -27,7 +28,7 @@ TARGETS = np.eye(3)[RNG.integers(0, 3, 40)]
 LAYERS = [name for name in registered.LAYERS if name != "Unstandardize"]  # it is the last one, and without activation
 
 
-def network(layer: str, activation: str, loss: str, optimizer: str, dtype: str) -> NeuralNetwork:
+def network(layer: str, activation: str, loss: str, optimizer: str, dtype: str, backend: str) -> NeuralNetwork:
     made, features = registered.LAYERS[layer]
     rest = (Flatten(), Dense(5), activation, 3) if layer != "Dense" else (activation, 3)
     before = () if made.codes or made.fitted_to else (Dense(features[0]),) if len(features) == 1 else ()
@@ -41,19 +42,19 @@ def network(layer: str, activation: str, loss: str, optimizer: str, dtype: str) 
         optimizer=registered.OPTIMIZERS[optimizer][0],
         dtype=dtype,
         seed=0,
-        backend="numpy",
+        backend=backend,
     )
 
 
-def table(stride: int) -> Iterator[tuple[str, list[NeuralNetwork], np.ndarray]]:
+def table(stride: int, backend: str) -> Iterator[tuple[str, list[NeuralNetwork], np.ndarray]]:
     """Yield (name, two equal networks, x) for each so manieth combination."""
     kinds = (LAYERS, registered.ACTIVATIONS, registered.LOSSES, registered.OPTIMIZERS, ("float32", "float64"))
     for case in islice(product(*kinds), 0, None, stride):
         layer, features = registered.LAYERS[case[0]]
-        yield ", ".join(case), [network(*case) for _ in range(2)], layer.drawn(RNG, (40, *features))
+        yield ", ".join(case), [network(*case, backend) for _ in range(2)], layer.drawn(RNG, (40, *features))
 
 
-def drawn(count: int) -> Iterator[tuple[str, list[NeuralNetwork], np.ndarray]]:
+def drawn(count: int, backend: str) -> Iterator[tuple[str, list[NeuralNetwork], np.ndarray]]:
     """Yield (name, two equal networks, x) of chains of layers, each drawn by a seed of its own."""
     plain = [
         layer for layer, features in registered.LAYERS.values() if not layer.codes and type(layer).drawn is Layer.drawn
@@ -78,7 +79,7 @@ def drawn(count: int) -> Iterator[tuple[str, list[NeuralNetwork], np.ndarray]]:
         clip = some([{}, {"clip_norm": 0.1}, {"clip_value": 0.01}])
         chosen = replace(some(registered.OPTIMIZERS.values())[0], **options, **clip)
         made = {"loss": loss, "output": LOSSES[loss].pair or "tanh", "optimizer": chosen, "seed": seed}
-        made |= {"dtype": some(["float32", "float64"]), "backend": "numpy"}
+        made |= {"dtype": some(["float32", "float64"]), "backend": backend}
         nets = [NeuralNetwork(5, 4, *hidden, 3, **made) for _ in range(2)]
         yield f"drawn by {seed}: {hidden}, {loss}, {chosen}", nets, rng.standard_normal((40, 5))
 
@@ -92,9 +93,14 @@ def seen(net: NeuralNetwork, x: np.ndarray) -> list[object]:
 
 
 def main(arguments: list[str]) -> int:
-    replay.aligned = replayed.aligned = test_replay.poisoned
-    *kind, number = arguments or ["1"]
-    cases = drawn(int(number)) if kind == ["--drawn"] else table(int(number))
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("stride", type=int, nargs="?", default=1)
+    options.add_argument("--drawn", type=int, metavar="COUNT")
+    options.add_argument("--backend", default="numpy")
+    asked = options.parse_args(arguments)
+    for dialect in (dialects.NumPyDialect, dialects.TorchDialect):
+        dialect.memory = test_replay.poisoned(dialect.memory)
+    cases = drawn(asked.drawn, asked.backend) if asked.drawn else table(asked.stride, asked.backend)
     wrong = done = 0
     for name, nets, x in tqdm(cases, unit="network"):
         for compiled in (*nets[1]._runtime._steps, nets[1]._runtime._forward):

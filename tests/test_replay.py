@@ -1,4 +1,4 @@
-"""A recorded step on NumPy has the bits of the step itself, whatever is in it, and shares no memory with its user."""
+"""A recorded step has the bits of the step itself, whatever is in it, and shares no memory with its user."""
 
 import re
 import threading
@@ -10,28 +10,40 @@ import numpy as np
 import pytest
 import registered
 
-from portnn import SGD, BatchNorm, Dropout, Layer, NeuralNetwork, Shapes, Standardize, get_backend
+from portnn import (
+    SGD,
+    BatchNorm,
+    Dropout,
+    Layer,
+    NeuralNetwork,
+    Shapes,
+    Standardize,
+    get_backend,
+)
 from portnn.backend import Backend
 from portnn.equivalence.networks import built_in, sample
-from portnn.namespaces import replay, replayed
-from portnn.namespaces.replay import aligned
+from portnn.namespaces import dialects
 from portnn.namespaces.replayed import Replayed
 from portnn.nn.optimizers import Optimizer
 
 RNG = np.random.default_rng(0)
 
 
-def poisoned(shape, dtype):
-    """Return memory full of NaN, so that whatever reads it before it is written shows."""
-    memory = aligned(shape, dtype)
-    memory.reshape(-1).view(np.uint8)[...] = 0xFF
-    return memory
+def poisoned(memory):
+    """Return a way to memory that is full of NaN, so that whatever reads it before it is written shows."""
+
+    def made(self, size):
+        found = memory(self, size)
+        found[...] = 0xFF
+        return found
+
+    return made
 
 
 @pytest.fixture(autouse=True)
 def _memory_that_nobody_wrote(monkeypatch):
-    monkeypatch.setattr(replay, "aligned", poisoned)
-    monkeypatch.setattr(replayed, "aligned", poisoned)
+    for dialect in (dialects.NumPyDialect, dialects.TorchDialect):
+        monkeypatch.setattr(dialect, "memory", poisoned(dialect.memory))
 
 
 X, LABELS = RNG.standard_normal((40, 4)).astype(np.float32), RNG.integers(0, 3, 40)
@@ -39,9 +51,9 @@ ROWS = (7, 7, 7, 4, 4, 7, 4, 1, 1, 1, 7)
 """Of the batches of a run: each kind comes again, in turns with another."""
 
 
-def classifier(*hidden, dtype="float32", **options):
+def classifier(*hidden, dtype="float32", backend="numpy", **options):
     hidden = hidden or (8, BatchNorm(), "relu", Dropout(0.3))
-    kinds = {"output": "softmax", "loss": "cross_entropy", "seed": 0, "backend": "numpy", **options}
+    kinds = {"output": "softmax", "loss": "cross_entropy", "seed": 0, "backend": backend, **options}
     return NeuralNetwork(4, *hidden, 3, dtype=dtype, **kinds)
 
 
@@ -64,10 +76,11 @@ def everything(net, x, y, rows):
     for i, n in enumerate(rows):
         start = i % max(len(x) - n, 1)
         some = slice(start, start + n)
-        seen += [np.asarray(net.step(x[some], y[some])).tobytes(), net.fingerprint(), net.predict(x[some]).tobytes()]
+        seen += [np.asarray(net.step(x[some], y[some])).tobytes(), net.fingerprint()]
+        seen.append(np.asarray(net.predict(x[some])).tobytes())
         for _ in range(3 if i % 3 == 0 else 0):  # of one state, for views of it to be made
             loss, gradients = net.gradients(x[some], y[some])
-            seen += [np.asarray(loss).tobytes(), *(g.tobytes() for g in gradients.values())]
+            seen += [np.asarray(each).tobytes() for each in (loss, *gradients.values())]
             seen.append(net.evaluate(x, y, metrics=["mae" if y.ndim == 2 else "accuracy"]))
     for weight in (None, np.linspace(0.5, 1.5, len(x))):
         seen += [net.fit(x, y, epochs=3, batch_size=max(rows), sample_weight=weight).loss, net.fingerprint()]
@@ -84,7 +97,7 @@ def same_as_itself(make, monkeypatch, rows=ROWS):
     net, x, y = make()
     got = everything(net, x, y, rows)
     with monkeypatch.context() as patch:
-        patch.setattr(type(get_backend("numpy")), "compile", Backend.compile)
+        patch.setattr(type(get_backend(net.backend)), "compile", Backend.compile)
         net, x, y = make()
         expected = everything(net, x, y, rows)
         assert not isinstance(programs(net)[0], Replayed)
@@ -96,11 +109,11 @@ NAMES = [name for name, *_ in registered.covering()]
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NAMES)
-def test_everything_has_the_bits_of_itself(name, dtype, monkeypatch):
+def test_everything_has_the_bits_of_itself(name, dtype, recording, monkeypatch):
     """tests/replay_table.py has each layer with each activation, loss and optimizer."""
 
     def make():
-        options = {"dtype": dtype, "backend": "numpy"}
+        options = {"dtype": dtype, "backend": recording}
         return next((net, x, y) for found, net, x, y in registered.covering(**options) if found == name)
 
     same_as_itself(make, monkeypatch, rows=(4, 4, 4, 3, 3, 4, 3))
@@ -117,9 +130,9 @@ def test_built_in_networks_have_the_bits_of_themselves(title, monkeypatch):
 
 @pytest.mark.parametrize("arithmetic", ["fast", "reproducible"])
 @pytest.mark.parametrize("name", NAMES)
-def test_everything_is_recorded(name, arithmetic):
+def test_everything_is_recorded(name, arithmetic, recording):
     """In reproducible arithmetic tests/test_bits.py compares it with other libraries."""
-    every = registered.covering(backend="numpy", arithmetic=arithmetic)
+    every = registered.covering(backend=recording, arithmetic=arithmetic)
     net, x, y = next((n, x, y) for found, n, x, y in every if found == name)
     for _ in range(3):
         net.step(x, y), net.predict(x), net.gradients(x, y), net.evaluate(x, y)
@@ -135,9 +148,14 @@ def test_the_table_runs(arguments, capsys):
     assert re.fullmatch(r"(\d) of \1 networks have the bits of themselves\n", capsys.readouterr().out)
 
 
-def test_vectors_of_several_blocks_and_stretches(monkeypatch):
+def test_vectors_of_several_blocks_and_stretches(recording, monkeypatch):
     """Weight decay is for weights alone: two stretches, of which the first takes several blocks and a rest."""
-    options = {"optimizer": SGD(0.1, momentum=0.9, weight_decay=0.1, clip_norm=0.5, average=0.9), "activation": "tanh"}
+    monkeypatch.setattr(dialects.TorchDialect, "block", dialects.NumPyDialect.block)
+    options = {
+        "backend": recording,
+        "optimizer": SGD(0.1, momentum=0.9, weight_decay=0.1, clip_norm=0.5, average=0.9),
+        "activation": "tanh",
+    }
     same_as_itself(lambda: (classifier(300, 300, **options), X, LABELS), monkeypatch, rows=(7, 7, 7))
 
 
@@ -145,7 +163,7 @@ def test_vectors_of_several_blocks_and_stretches(monkeypatch):
 def test_large_elementary_functions_of_reproducible_arithmetic(activation, monkeypatch):
     """They run in blocks of their own, with tables; the weights are cut in planned memory."""
     monkeypatch.setattr("portnn.core.arithmetic._BLOCK", 100)
-    monkeypatch.setattr(replay, "BLOCK", 1000)
+    monkeypatch.setattr(dialects.NumPyDialect, "block", 1000)
     make = lambda: (classifier(40, activation, 5, arithmetic="reproducible", dtype=None), X, LABELS)  # noqa: E731
     same_as_itself(make, monkeypatch, rows=(7, 7, 7))
     net, x, labels = make()
@@ -201,30 +219,30 @@ def test_two_parameters_of_one_gradient(monkeypatch):
 
 
 @pytest.mark.parametrize("last", [(), (Shown(),)])
-def test_nothing_that_users_hold_changes(last):
+def test_nothing_that_users_hold_changes(last, recording):
     """Losses, outputs, gradients, parameters, copies: each keeps its value while training goes on."""
-    net = NeuralNetwork(4, 8, BatchNorm(), "relu", Dropout(0.3), 3, *last, loss="mse", seed=0)
+    net = NeuralNetwork(4, 8, BatchNorm(), "relu", Dropout(0.3), 3, *last, loss="mse", seed=0, backend=recording)
     held = []
     for i in range(8):
         x, y = X[i : i + 7], np.eye(3, dtype=np.float32)[LABELS[i : i + 7]]
         arrays = [net.step(x, y), net.predict(x), net.forward(x), *net.gradients(x, y)[1].values()]
         arrays += [*net.parameters.values(), *net.buffers.values()]
-        held.append((arrays, [np.array(array) for array in arrays]))
+        held.append((arrays, [np.asarray(array).copy() for array in arrays]))
     for arrays, values in held:
         for array, value in zip(arrays, values, strict=True):
-            np.testing.assert_array_equal(array, value)
+            np.testing.assert_array_equal(np.asarray(array), value)
     held_losses = [arrays[0] for arrays, _ in held]
     assert len(set(map(float, held_losses))) == len(held_losses)
 
 
 @pytest.mark.parametrize("width", [8, 600])
-def test_batches_are_neither_written_nor_kept(width):
-    net = classifier(width, "tanh")
+def test_batches_are_neither_written_nor_kept(width, recording):
+    net = classifier(width, "tanh", backend=recording)
     for _ in range(4):
-        x, y = X[:7].copy(), LABELS[:7].astype(np.int32)
-        before, gone = x.copy(), weakref.ref(x)
+        x, y = get_backend(recording).asarray(X[:7].copy()), LABELS[:7].astype(np.int32)
+        before, gone = np.asarray(x).copy(), weakref.ref(x)
         net.step(x, y), net.predict(x), net.gradients(x, y), net.evaluate(x, y)
-        np.testing.assert_array_equal(x, before)
+        np.testing.assert_array_equal(np.asarray(x), before)
         del x
         assert gone() is None
 
@@ -272,8 +290,8 @@ def test_many_row_counts_need_no_more_memory():
         assert len(each._seen) <= 8 * Replayed.LIMIT + 1
 
 
-def test_threads_that_predict_on_one_network_are_right():
-    net = classifier(64, "tanh", 64, "tanh")
+def test_threads_that_predict_on_one_network_are_right(recording):
+    net = classifier(64, "tanh", 64, "tanh", backend=recording)
     inputs = [RNG.standard_normal((20, 4)).astype(np.float32) for _ in range(4)]
     expected = [net.predict(x) for x in inputs]
     for _ in range(3):
@@ -335,22 +353,34 @@ def test_a_layer_that_looks_at_values_is_computed_call_by_call():
 
 
 @pytest.mark.parametrize("layout", ["fortran", "every other", "another byte order"])
-def test_arrays_that_lie_otherwise_are_computed_call_by_call(layout):
+def test_arrays_that_lie_otherwise_are_computed_call_by_call(layout, recording):
     """Their order in memory would change the order of sums: the program of those that lie plainly is not for them."""
     wide = np.zeros((80, 4), np.float32)
     wide[::2] = X
     x = {"fortran": np.asfortranarray(X), "every other": wide[::2], "another byte order": X.astype(">f4")}[layout]
-    nets = [classifier(BatchNorm(), 8, "tanh") for _ in range(2)]  # which sums x over its rows
+    nets = [classifier(BatchNorm(), 8, "tanh", backend=recording) for _ in range(2)]  # which sums x over its rows
     asked = []
     for each in programs(nets[1]):
         each._lock.acquire()  # in use: computed call by call
     for net in nets:
         for batch in (X, X, X, x, X, x):
             net.step(batch, LABELS)
-        asked.append([net.predict(batch).tobytes() for batch in (X, X, X, x)])
+        asked.append([np.asarray(net.predict(batch)).tobytes() for batch in (X, X, X, x)])
     assert nets[0].fingerprint() == nets[1].fingerprint()
     assert asked[0] == asked[1]
     assert recorded(nets[0]) == (2, 0)
+
+
+def test_torch_records_on_its_own_device():
+    """Wherever the user has new tensors land: "meta" has no values, so that whatever lands there shows."""
+    torch = pytest.importorskip("torch")
+    net, other = (classifier(8, "relu", backend="torch:cpu") for _ in range(2))
+    for i, each in enumerate((net, other)):
+        with torch.device("meta" if i else "cpu"):
+            for _ in range(4):
+                each.step(X[:7], LABELS[:7])
+    assert recorded(net) == recorded(other) == (1, 0)
+    assert net.fingerprint() == other.fingerprint()
 
 
 def test_standardised_data_are_recorded_too():

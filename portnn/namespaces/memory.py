@@ -5,10 +5,9 @@ result takes that of an operand which dies with it; the pieces of a vector are c
 an input is computed in that input's memory, as soon as it was read for the last time.
 """
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
-
-import numpy as np
 
 from portnn.namespaces.tracing import ELEMENTWISE, TABLES, VIEWS, Program, Traced
 
@@ -45,11 +44,13 @@ class Plan:
     ("slot", i), a stretch of the plan's own; none, an array of its own.
     """
 
-    def __init__(self, program: Program, targets: dict[int, int], block: int = 0) -> None:
-        """Take the program; for results that end in given memory, the line of the input whose it is, or -1; and the
-        bytes of each slot, where they are not those of the line's array.
+    def __init__(
+        self, program: Program, targets: dict[int, int], itemsize: Callable[[Any], int], block: int = 0
+    ) -> None:
+        """Take the program; for results that end in given memory, the line of the input whose it is, or -1; the bytes
+        of an element of a dtype; and those of each slot, where they are not those of the line's array.
         """
-        self.program, self.targets, self._block = program, targets, block
+        self.program, self.targets, self._itemsize, self._block = program, targets, itemsize, block
         self.last: dict[int, int] = {}
         for line in program.lines:
             self.last[line.line] = line.line
@@ -118,7 +119,7 @@ class Plan:
 
     def _taken(self, free: list[int], line: Traced) -> int:
         """Return the slot that became free last among those that fit, or a new one."""
-        size = self._block or prod(line.shape) * np.dtype(line.dtype).itemsize
+        size = self._block or prod(line.shape) * self._itemsize(line.dtype)
         for slot in reversed(free):
             if size <= self.slots[slot] <= 2 * size:
                 free.remove(slot)

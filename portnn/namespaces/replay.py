@@ -1,4 +1,4 @@
-"""A recorded program as NumPy runs it: a call a line, into memory that was planned beforehand.
+"""A recorded program as a library runs it: a call a line, into memory that was planned beforehand.
 
 The same operations on the same values as the function itself, so the same bits; what is saved is the way there (the
 layers' Python, shapes, views) and memory. Vectors are worked on in blocks that stay in a core's cache. What a caller
@@ -6,12 +6,12 @@ gives or gets is never a program's memory.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
-from math import prod
+from math import inf, nan, prod
 from typing import Any
 
-import numpy as np
-
+from portnn.namespaces.dialects import LINE, Dialect
 from portnn.namespaces.memory import GIVEN, OWN, Plan, layout, results_of, root
 from portnn.namespaces.tracing import (
     ELEMENTWISE,
@@ -25,30 +25,20 @@ from portnn.namespaces.tracing import (
     leaves,
     mapped,
 )
+from portnn.types import Array
 
-BLOCK = 1 << 17
-"""Bytes of one block of a vector: adam's four and a temporary stay in a second-level cache of 1 MiB."""
-LINE = 64
-"""Bytes of a cache line."""
-_UFUNCS = {"bitwise_right_shift": "right_shift", "abs": "absolute", "round": "rint"}
-_UFUNCS |= {"sum": "add", "max": "maximum", "min": "minimum"}
-
-
-def aligned(shape: Sequence[int], dtype: Any) -> np.ndarray:
-    """Return an array, of unknown values, that starts on a cache line: NumPy's start 16 bytes past one."""
-    size = prod(shape) * np.dtype(dtype).itemsize
-    memory: np.ndarray = np.empty(size + LINE, np.uint8)
-    start = -memory.ctypes.data % LINE
-    found: np.ndarray = memory[start : start + size].view(dtype).reshape(shape)
-    return found
+WIDEST = 8
+"""Bytes of an element of the widest dtype."""
 
 
 class Code:
     """A plan as Python source: lines that prepare views once, and lines that are run at each call."""
 
-    def __init__(self, plan: Plan, brought: set[int], cells: dict[tuple[str, Any], str], prefix: str = "v") -> None:
+    def __init__(
+        self, dialect: Dialect, plan: Plan, brought: set[int], cells: dict[tuple[str, Any], str], prefix: str = "v"
+    ) -> None:
         """Take the inputs that each call brings, and the names of cells for numbers, to which it adds its own."""
-        self.plan, self._brought, self._cells, self._prefix = plan, brought, cells, prefix
+        self.dialect, self.plan, self._brought, self._cells, self._prefix = dialect, plan, brought, cells, prefix
         self.once: list[str] = []
         self.each: list[str] = []
         self.functions: list[str] = []
@@ -84,7 +74,7 @@ class Code:
                 f"{out} = {self._prefix}{place[1]}[{place[2]}:{place[2] + prod(line.shape)}].reshape({line.shape})"
             )
         elif place:
-            self.memory[out] = place[1], np.dtype(line.dtype), line.shape
+            self.memory[out] = place[1], line.dtype, line.shape
         if operation == "constant":
             self.constants[out] = line.options[0]
         elif operation == "kernel":
@@ -100,34 +90,16 @@ class Code:
             (self.once if fixed else self.each).append(text if place else f"{out} = {text}")
 
     def _call(self, line: Traced, a: list[str], out: str) -> str:
-        operation, options, last = line.operation, line.options, f", {out}" if out else ""
-        match operation:
+        match line.operation:
             case "reshape":
-                return f"{a[0]}.reshape({options[0]})"
+                return f"{a[0]}.reshape({line.options[0]})"
             case "expand_dims":
-                return f"{a[0]}[{':, ' * options[0]}None]"
+                return f"{a[0]}[{':, ' * line.options[0]}None]"
             case "matrix_transpose":
                 return f"{a[0]}.T"
             case "slice":
-                return f"{a[0]}[{', '.join(f'{start}:{stop}' for start, stop in options[0])}]"
-            case "take":
-                return f"{a[0]}.take({a[1]}, {options[0]})"
-            case "searchsorted":
-                return f"{a[0]}.searchsorted({a[1]}, {options[0]!r})"
-            case "where":
-                return f"where({', '.join(a)})"
-            case "concat":
-                return f"concatenate(({', '.join(a)},))"
-            case "sum" | "max" | "min":
-                return f"{_UFUNCS[operation]}.reduce({a[0]}, {options[0]}, None, {out or None}, {options[1]})"
-            case "matmul":
-                # dot comes to the same product sooner, but for operands of one element.
-                dense = all(layout(x) != "rows" and prod(x.shape) > 1 for x in line.arrays)
-                return f"{a[0]}.dot({a[1]}{last})" if dense else f"matmul({a[0]}, {a[1]}{last})"
-            case "astype":
-                return f"copyto({out}, {a[0]}, 'unsafe')" if out else f"{a[0]}.astype('{np.dtype(line.dtype).str}')"
-        last = last.replace(", ", ", out=") if operation in ("maximum", "minimum") else last  # NumPy asks for the name
-        return f"{_UFUNCS.get(operation, operation)}({', '.join(a)}{last})"
+                return f"{a[0]}[{', '.join(f'{start}:{stop}' for start, stop in line.options[0])}]"
+        return self.dialect.call(line, a, out)
 
     def _concat(self, line: Traced, out: str) -> None:
         start = 0
@@ -156,7 +128,8 @@ class Code:
                 targets[i] = own.get(self.plan.targets[place[1]], -1)
         start = 0
         for number, (stop, program) in enumerate(line.options):
-            code = Code(Plan(program, targets, BLOCK), set(), self._cells, "w")
+            plan = Plan(program, targets, self.dialect.itemsize, self.dialect.block)
+            code = Code(self.dialect, plan, set(), self._cells, "w")
             names = [f"w{j}" for j in range(len(vectors))] + [f"t{i}" for i in range(len(ends))] + list(code.memory)
             names += [f"w{len(vectors) + j}" for j in range(len(scalars))]
             body = "\n    ".join(code.once + code.each) or "pass"
@@ -167,7 +140,7 @@ class Code:
             places = [self.plan.places[a.line] for a in ends]
             into = [f"t{p[1]}" if p[0] == "target" else self.name(a) for a, p in zip(ends, places, strict=True)]
             arrays = ", ".join([*map(self.name, vectors), *into])
-            step = BLOCK // vectors[0].dtype.itemsize
+            step = self.dialect.block // self.dialect.itemsize(vectors[0].dtype)
             self.once.append(
                 f"b{line.line}_{number} = blocks({start}, {stop}, {step}, [{arrays}], m{line.line}_{number})"
             )
@@ -177,29 +150,27 @@ class Code:
 
 
 def blocks(
-    start: int, stop: int, step: int, vectors: Sequence[np.ndarray], memory: Sequence[tuple[int, Any]]
-) -> list[tuple[np.ndarray, ...]]:
+    dialect: Dialect, start: int, stop: int, step: int, vectors: Sequence[Array], memory: Sequence[tuple[int, Any]]
+) -> list[tuple[Array, ...]]:
     """Return the parts of vectors, and of memory for what is between, of each block of a stretch."""
-    own = [aligned((step,), np.float64) for _ in range(1 + max((slot for slot, _ in memory), default=-1))]
+    own = [dialect.memory(step * WIDEST) for _ in range(1 + max((slot for slot, _ in memory), default=-1))]
     bounds = [(i, min(i + step, stop)) for i in range(start, stop, step)]
     return [
         (*(v[i:j] for v in vectors), *(own[slot].view(dtype)[: j - i] for slot, dtype in memory)) for i, j in bounds
     ]
 
 
-_ENVIRONMENT = {
-    name: getattr(np, name)
-    for name in "ndarray copyto concatenate matmul errstate maximum minimum where inf nan".split()
-}
-_ENVIRONMENT |= {_UFUNCS.get(name, name): getattr(np, _UFUNCS.get(name, name)) for name in ELEMENTWISE - {"astype"}}
-
-
 class Recording:
     """One program of a function, for arguments of one kind, and what it runs on."""
 
     def __init__(
-        self, function: Callable[..., Any], fixed: Sequence[Any], arguments: Sequence[Any], turns: bool | None
-    ):
+        self,
+        dialect: Dialect,
+        function: Callable[..., Any],
+        fixed: Sequence[Any],
+        arguments: Sequence[Any],
+        turns: bool | None,
+    ) -> None:
         """Record the function; ``turns``: whether its first result goes beside the first argument or over it.
 
         None: all results are the caller's own.
@@ -210,7 +181,7 @@ class Recording:
         brought: dict[int, str] = {}
 
         def given(leaf: Any, path: str) -> Any:
-            if isinstance(leaf, np.ndarray):
+            if isinstance(leaf, dialect.array):
                 line = tape.input(leaf.shape, leaf.dtype)
                 brought[line.line] = path
                 return line
@@ -231,8 +202,9 @@ class Recording:
         new, results = (list(leaves(results[0])), results[1:]) if turns is not None else ([], results)
         self.changed = [i for i, line in enumerate(new) if line is not self.inputs[i]]
         program = Program(tape, [*(new[i] for i in self.changed), *leaves(results)])
-        plan = Plan(program, {k: -1 if turns else self.inputs[i].line for k, i in enumerate(self.changed)})
-        code = Code(plan, set(brought), cells)
+        targets = {k: -1 if turns else self.inputs[i].line for k, i in enumerate(self.changed)}
+        plan = Plan(program, targets, dialect.itemsize)
+        code = Code(dialect, plan, set(brought), cells)
         self.program, self._code, self._cells = program, code, cells
         starts = [0, *accumulate(-(-size // LINE) * LINE for size in plan.slots)]
         self._starts, self.size = starts, starts[-1]
@@ -240,17 +212,17 @@ class Recording:
         for line, path in brought.items():
             name, like = code.name(tape.lines[line]), tape.lines[line]
             body.append(f"{name} = {path}")
-            guards.append(f"type({name}) is not ndarray or {name}.shape != {like.shape}")
-            guards.append(f"{name}.dtype is not d{name} or not {name}.flags.c_contiguous")
+            guards.append(f"type({name}) is not array or {name}.shape != {like.shape}")
+            guards.append(f"{name}.dtype is not d{name} or {dialect.unlike.format(name)}")
             code.constants[f"d{name}"] = like.dtype
         body += [f"if {guard}: return None" for guard in guards]
-        body += [f"{name}[()] = {source}" for (source, _), name in cells.items() if source[0] in "a("]
-        own = mapped(lambda line, _: code.name(line) + (".copy()" if self._kept(line) else ""), results)
+        body += [dialect.scalar.format(name, source) for (source, _), name in cells.items() if source[0] in "a("]
+        own = mapped(lambda line, _: (dialect.copied if self._kept(line) else "{0}").format(code.name(line)), results)
         after = ["after", *own] if turns is not None else list(own)
         body += [*code.each, f"return ({', '.join(after)},)" if isinstance(results, tuple) else f"return {own}"]
         parameters = ", ".join(f"a{i}" for i in range(len(rest)))
         text = "".join([*code.functions, *(f"{line}\n" for line in code.once)])
-        self.source = f"{text}@errstate(all='ignore')\ndef run({parameters}):\n    " + "\n    ".join(body) + "\n"
+        self.source = f"{text}@scope\ndef run({parameters}):\n    " + "\n    ".join(body) + "\n"
         self._compiled = compile(self.source, "<recorded>", "exec")
 
     def _read(self, name: str, guards: Sequence[str]) -> bool:
@@ -260,17 +232,19 @@ class Recording:
         """Return whether a result lies in memory that is not the caller's."""
         return line.operation in VIEWS | {"input", "constant"} or line.line in self._code.plan.places
 
-    def bind(self, state: Any, after: Any, arena: np.ndarray) -> Callable[..., Any]:
+    def bind(self, state: Any, after: Any, arena: Array) -> Callable[..., Any]:
         """Return the function that runs the program on a state; ``after`` is where the new one goes."""
-        code, names = self._code, _ENVIRONMENT | self._code.constants | {"after": after, "blocks": blocks}
+        code, dialect = self._code, self._code.dialect
+        names = dialect.names | code.constants | {"inf": inf, "nan": nan, "array": dialect.array}
+        names |= {"after": after, "blocks": partial(blocks, dialect)}
         names |= {code.name(line): array for line, array in zip(self.inputs, leaves(state), strict=True)}
         targets = list(leaves(after)) if after is not None else []
         names |= {f"t{k}": targets[i] for k, i in enumerate(self.changed)}
         for (source, dtype), name in self._cells.items():
-            names[name] = np.zeros((), dtype) if source[0] in "a(" else np.asarray(float(source)).astype(dtype)
+            names[name] = dialect.number(0.0 if source[0] in "a(" else float(source), dtype)
         for name, (slot, dtype, shape) in code.memory.items():
             start = self._starts[slot]
-            names[name] = arena[start : start + prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+            names[name] = arena[start : start + prod(shape) * dialect.itemsize(dtype)].view(dtype).reshape(shape)
         exec(self._compiled, names)  # made of our own operations' names and numbers alone
         run: Callable[..., Any] = names["run"]
         return run

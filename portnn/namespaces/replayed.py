@@ -6,9 +6,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from portnn.namespaces.replay import LINE, Recording, aligned
+from portnn.namespaces.dialects import LINE, Dialect
+from portnn.namespaces.replay import Recording
 from portnn.namespaces.tracing import leaves, mapped
 from portnn.types import Namespace
 
@@ -26,21 +25,29 @@ class Replayed:
     """Programs; later kinds run as the function itself: a server's row counts vary without end."""
 
     def __init__(
-        self, xp: Namespace, function: Callable[..., Any], eagerly: Callable[..., Any], static: int, place: str
+        self,
+        dialect: Dialect,
+        xp: Namespace,
+        function: Callable[..., Any],
+        eagerly: Callable[..., Any],
+        static: int,
+        turns: bool | None,
     ) -> None:
         """Take a function, and how it is run as itself.
 
-        ``xp``: NumPy's namespace; no other is replayed. ``place``: where the first result goes: "over" the state, in
-        its memory; "after" it, so that a call which is broken off changes nothing; "" as all others to the caller.
+        ``xp``: the library's namespace; no other is replayed. ``turns``: whether the first result goes beside the
+        state, so that a call which is broken off changes nothing, or over it, in its memory; None: as all others to
+        the caller.
         """
-        self._xp, self._function, self._eagerly, self._static, self._place = xp, function, eagerly, static, place
+        self._dialect, self._xp, self._function = dialect, xp, function
+        self._eagerly, self._static, self._turns = eagerly, static, turns
         self._lock = threading.Lock()
         self._bound: list[tuple[Any, Callable[..., Any]]] = []
         self._seen: set[Any] = set()
         self._programs: dict[Any, Recording | None] = {}
         self._homes: tuple[Any, ...] = ()
         self._met: deque[tuple[int, int]] = deque(maxlen=self.LIMIT)
-        self._arena = aligned((0,), np.uint8)
+        self._arena, self._room = dialect.memory(0), 0
 
     def __call__(self, *arguments: Any) -> Any:
         if arguments[0] is not self._xp or not self._lock.acquire(blocking=False):
@@ -59,15 +66,16 @@ class Replayed:
 
     def _bound_anew(self, arguments: Sequence[Any], state: Any, rest: Sequence[Any]) -> Any:
         """Run the program for arguments that no bound one is for; None where there is none, or not yet."""
-        program = self._program(arguments, _kind((state, rest)))
-        if program is None or not (self._place or self._met_before(program, state)):
+        program = self._program(arguments, _kind(self._dialect, (state, rest)))
+        given = self._turns is None
+        if program is None or (given and not self._met_before(program, state)):
             return None
-        state = self._home(state, program) if self._place else state
-        if program.size > self._arena.size:
-            self._arena, self._bound = aligned((program.size,), np.uint8), []
+        state = state if given else self._home(state, program)
+        if program.size > self._room:
+            self._arena, self._room, self._bound = self._dialect.memory(program.size), program.size, []
         homes = self._homes or (state,)
         for home, after in zip(homes, (*homes[1:], homes[0]), strict=True):
-            run = program.bind(home, after if self._place else None, self._arena)
+            run = program.bind(home, None if given else after, self._arena)
             self._bound = [(home, run), *self._bound][: 2 * self.LIMIT]
         return next(run for home, run in self._bound if home is state)(*rest)
 
@@ -80,11 +88,11 @@ class Replayed:
         if kind not in self._seen:
             self._seen.add(kind)
             return None
-        turns = self._place == "after" if self._place else None
         try:
-            program = Recording(self._function, arguments[: self._static], arguments[self._static :], turns)
+            fixed, rest = arguments[: self._static], arguments[self._static :]
+            program = Recording(self._dialect, self._function, fixed, rest, self._turns)
         except Exception as error:  # whatever a part does that no program can hold
-            _log.debug("numpy: computed call by call (%s: %s)", type(error).__name__, error)
+            _log.debug("computed call by call (%s: %s)", type(error).__name__, error)
             program = None
         self._programs[kind] = program
         return program
@@ -97,29 +105,32 @@ class Replayed:
 
     def _home(self, state: Any, program: Recording) -> Any:
         """Return the state in memory of its own, to which programs are bound; the given one is consumed."""
+        dialect = self._dialect
         if not self._homes:
-            turns = self._place == "after"
-            whole = not turns and all(array.ctypes.data % LINE == 0 for array in leaves(state))
-            first = state if whole else mapped(lambda array, _: aligned(array.shape, array.dtype), state)
+            whole = not self._turns and all(dialect.address(array) % LINE == 0 for array in leaves(state))
+            first = state if whole else mapped(lambda array, _: dialect.aligned(array.shape, array.dtype), state)
             self._homes = (first,)
-            if turns:  # what the program does not change is the same in both
-                new = (aligned(a.shape, a.dtype) if i in program.changed else a for i, a in enumerate(leaves(first)))
+            if self._turns:  # what the program does not change is the same in both
+                new = (
+                    dialect.aligned(a.shape, a.dtype) if i in program.changed else a
+                    for i, a in enumerate(leaves(first))
+                )
                 self._homes = first, mapped(lambda array, _: next(new), first)
         if not any(home is state for home in self._homes):
             for array, source in zip(leaves(self._homes[0]), leaves(state), strict=True):
-                np.copyto(array, source)
+                dialect.names["copyto"](array, source)
             return self._homes[0]
         return state
 
 
-def _kind(arguments: Any) -> Any:
-    """Return what a program depends on in its arguments; None if NumPy's own order of an argument may show in sums."""
+def _kind(dialect: Dialect, arguments: Any) -> Any:
+    """Return what a program depends on in its arguments; None if the order of an argument in memory may show."""
     kinds: list[Any] = []
     for leaf in leaves(arguments):
-        if type(leaf) is np.ndarray:
-            if not (leaf.flags.c_contiguous and leaf.dtype.isnative):
+        if type(leaf) is dialect.array:
+            if not dialect.plain(leaf):
                 return None
-            kinds.append((leaf.shape, leaf.dtype.str))
+            kinds.append((leaf.shape, leaf.dtype))
         else:
             kinds.append((type(leaf).__name__, type(leaf) is float and leaf == 1.0))
     return tuple(kinds)

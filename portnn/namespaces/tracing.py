@@ -6,7 +6,7 @@ leave behind the list of operations that they asked for (Griewank and Walther, E
 brings are its inputs; numbers such as a learning rate are named, not noted. Operations on arrays that are known
 already, such as the hash of each column, are done at once; one operation on the same operands is recorded once.
 
-A program knows no array library: portnn/namespaces/replay.py runs it on NumPy.
+A program knows no array library: portnn/namespaces/replay.py runs it, in the words of a library (dialects.py).
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,0 +1,183 @@
+"""How a library writes the lines of a recorded program: each operation with its result in memory that is given.
+
+One text or function a library, for what differs; what is common stands in portnn/namespaces/replay.py. A dialect's
+calls have the bits of the calls that the library's namespace makes for the same operation.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from portnn.namespaces.memory import layout
+from portnn.namespaces.tracing import ELEMENTWISE, Traced
+from portnn.types import Array, Namespace
+
+LINE = 64
+"""Bytes of a cache line."""
+
+
+class Dialect:
+    """A library whose arrays may be written into."""
+
+    array: Any
+    """Of its arrays."""
+    block: int
+    """Bytes of one block of a vector, on which all operations of an element-wise kernel are done in turn."""
+    scalar: str
+    """Writes {1} into the 0-d array {0}."""
+    copied: str
+    """A copy of {0}."""
+    unlike: str
+    """Whether {0} lies in another way than a program assumes."""
+    names: dict[str, Any]
+    """What the texts mean: functions by name."""
+
+    def call(self, line: Traced, a: Sequence[str], out: str) -> str:
+        """Return the text of an operation on operands of these names, into the array of the name ``out`` if any."""
+        raise NotImplementedError
+
+    def memory(self, size: int) -> Array:
+        """Return so many bytes that start on a cache line, as a vector."""
+        raise NotImplementedError
+
+    def number(self, value: float, dtype: Any) -> Array:
+        """Return a 0-d array."""
+        raise NotImplementedError
+
+    def itemsize(self, dtype: Any) -> int:
+        """Return the bytes of one element."""
+        return int(dtype.itemsize)
+
+    def address(self, array: Array) -> int:
+        """Return where an array starts."""
+        raise NotImplementedError
+
+    def plain(self, array: Array) -> bool:
+        """Return whether an array lies as a program assumes; any other order of its elements may show in sums."""
+        raise NotImplementedError
+
+    def aligned(self, shape: Sequence[int], dtype: Any) -> Array:
+        """Return an array, of unknown values, that starts on a cache line."""
+        return self.memory(prod(shape) * self.itemsize(dtype)).view(dtype).reshape(shape)
+
+
+class NumPyDialect(Dialect):
+    """NumPy: functions that take ``out`` by position, and methods, which come to the same sooner."""
+
+    array = np.ndarray
+    block = 1 << 17  # adam's four and a temporary stay in a second-level cache of 1 MiB
+    scalar = "{0}[()] = {1}"
+    copied = "{0}.copy()"
+    unlike = "not {0}.flags.c_contiguous"
+    _UFUNCS: ClassVar[Mapping[str, str]] = {
+        "bitwise_right_shift": "right_shift",
+        "abs": "absolute",
+        "round": "rint",
+        "sum": "add",
+        "max": "maximum",
+        "min": "minimum",
+    }
+
+    def __init__(self) -> None:
+        names = {"copyto", "concatenate", "matmul", "maximum", "minimum", "where"} | ELEMENTWISE - {"astype"}
+        self.names = {self._UFUNCS.get(n, n): getattr(np, self._UFUNCS.get(n, n)) for n in names}
+        self.names["scope"] = np.errstate(all="ignore")
+
+    def call(self, line: Traced, a: Sequence[str], out: str) -> str:
+        operation, options, last = line.operation, line.options, f", {out}" if out else ""
+        match operation:
+            case "take":
+                return f"{a[0]}.take({a[1]}, {options[0]})"
+            case "searchsorted":
+                return f"{a[0]}.searchsorted({a[1]}, {options[0]!r})"
+            case "where":
+                return f"where({', '.join(a)})"
+            case "concat":
+                return f"concatenate(({', '.join(a)},))"
+            case "sum" | "max" | "min":
+                return f"{self._UFUNCS[operation]}.reduce({a[0]}, {options[0]}, None, {out or None}, {options[1]})"
+            case "matmul":
+                # dot comes to the same product sooner, but for operands of one element.
+                dense = all(layout(x) != "rows" and prod(x.shape) > 1 for x in line.arrays)
+                return f"{a[0]}.dot({a[1]}{last})" if dense else f"matmul({a[0]}, {a[1]}{last})"
+            case "astype":
+                return f"copyto({out}, {a[0]}, 'unsafe')" if out else f"{a[0]}.astype('{np.dtype(line.dtype).str}')"
+        last = last.replace(", ", ", out=") if operation in ("maximum", "minimum") else last  # NumPy asks for the name
+        return f"{self._UFUNCS.get(operation, operation)}({', '.join(a)}{last})"
+
+    def memory(self, size: int) -> Array:
+        memory: np.ndarray = np.empty(size + LINE, np.uint8)  # NumPy's start 16 bytes past a line
+        start = -memory.ctypes.data % LINE
+        return memory[start : start + size]
+
+    def number(self, value: float, dtype: Any) -> Array:
+        return np.asarray(value).astype(dtype)
+
+    def itemsize(self, dtype: Any) -> int:
+        return int(np.dtype(dtype).itemsize)
+
+    def address(self, array: Array) -> int:
+        return int(array.ctypes.data)
+
+    def plain(self, array: Array) -> bool:
+        return bool(array.flags.c_contiguous and array.dtype.isnative)
+
+
+class TorchDialect(Dialect):
+    """PyTorch on a CPU: functions that take ``out`` by name."""
+
+    block = 1 << 21  # enough for several threads
+    scalar = "{0}.fill_({1})"
+    copied = "{0}.clone()"
+    unlike = "not {0}.is_contiguous()"
+    _NAMES: ClassVar[Mapping[str, str]] = {"matmul": "mm", "max": "amax", "min": "amin", "equal": "eq"}
+    _LEFT = frozenset({"take", "searchsorted", "where", "sign"})
+    """Operations that PyTorch has not as the array API has them: its namespace does them, in new memory."""
+
+    def __init__(self, torch: Any, xp: Namespace) -> None:
+        """Take the module, and the namespace that the core is handed."""
+        self.array, self._torch = torch.Tensor, torch
+        names = ELEMENTWISE | {"matmul", "sum", "max", "min"}
+        self.names = {n: getattr(torch, self._NAMES.get(n, n)) for n in names - self._LEFT - {"astype"}}
+        self.names |= {f"array_{name}": getattr(xp, name) for name in self._LEFT | {"sum", "max", "min", "concat"}}
+        self.names |= {"scope": torch.no_grad(), "reciprocal": torch.reciprocal, "torch": torch}
+        self.names["copyto"] = torch.Tensor.copy_
+
+    def call(self, line: Traced, a: Sequence[str], out: str) -> str:
+        operation, options = line.operation, line.options
+        match operation:
+            case "take":
+                text = f"array_take({a[0]}, {a[1]}, axis={options[0]})"
+            case "searchsorted":
+                text = f"array_searchsorted({a[0]}, {a[1]}, side={options[0]!r})"
+            case "concat":
+                text = f"array_concat([{', '.join(a)}])"
+            case "sum" | "max" | "min" if not out:
+                text = f"array_{operation}({a[0]}, axis={options[0]}, keepdims={options[1]})"
+            case "sum" | "max" | "min":
+                return f"{operation}({a[0]}, {() if options[0] is None else options[0]}, {options[1]}, out={out})"
+            case "astype":
+                return f"copyto({out}, {a[0]})" if out else f"{a[0]}.to({line.dtype})"
+            case "divide" if not isinstance(line.operands[0], Traced):  # what PyTorch's operator does
+                last = f", out={out}" if out else ""
+                return f"multiply(reciprocal({a[1]}{last}), {a[0]}{last})"
+            case _ if operation in self._LEFT:
+                text = f"array_{operation}({', '.join(a)})"
+            case _:
+                return f"{operation}({', '.join(a)}{f', out={out}' if out else ''})"
+        return f"copyto({out}, {text})" if out else text
+
+    def memory(self, size: int) -> Array:
+        # On a cache line, as all of PyTorch's; wherever the user has new tensors land.
+        return self._torch.empty(size, dtype=self._torch.uint8, device="cpu")
+
+    def number(self, value: float, dtype: Any) -> Array:
+        return self._torch.tensor(value, dtype=dtype, device="cpu")
+
+    def address(self, array: Array) -> int:
+        return int(array.data_ptr())
+
+    def plain(self, array: Array) -> bool:
+        return bool(array.is_contiguous())
