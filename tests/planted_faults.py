@@ -229,6 +229,7 @@ FAULTS = [
     Fault("replay: results used again too early", f"{SAME}/memory.py", "{root(result).line: len(program.lines) for result in program.results}", "{}", REPLAY),
     Fault("replay: an input overwritten before it is read", f"{SAME}/memory.py", " and line.line >= free:", ":", REPLAY),
     Fault("replay: one piece in two places", f"{SAME}/replay.py", '!= ("piece", line.line, start)', '[:2] != ("piece", line.line)', REPLAY),
+    Fault("the last block alone looked at", f"{DATA}/arrays.py", ", ...])) & finite", ", ...]))", "tests/test_bad_input.py"),
     Fault("values that are looked at once", f"{DATA}/arrays.py", "np.generic) or not backend.owns(array):", "np.generic) or not is_owned(array):", "tests/test_state.py"),
     Fault("replay: any order in memory", f"{SAME}/dialects.py", '"not {0}.flags.c_contiguous"', '"False"', REPLAY),
     Fault("replay: a number divided as NumPy does", f"{SAME}/dialects.py", 'case "divide" if not', 'case "divide" if False and not', "tests/test_dialects.py -k torch"),

@@ -84,6 +84,17 @@ def test_fit(backend, case):
     assert net.step_count == 0
 
 
+@pytest.mark.parametrize("row", range(6))
+def test_every_row_is_looked_at(row, backend, monkeypatch):
+    """However many are looked at together: here two, so that the last block is whole, and four, so that it is not."""
+    x = X.copy()
+    x[row, 1] = np.nan
+    for block in (6, 12):
+        monkeypatch.setattr("portnn.data.arrays.BLOCK", block)
+        with pytest.raises(DataError, match=f"in row {row}, column 1$"):
+            mse(backend=backend).fit(x, Y)
+
+
 @pytest.mark.parametrize("method", ["fit", "step", "gradients"])
 def test_data_that_cannot_be_used_decide_nothing(method):
     """Neither widths nor backend are taken from data that are refused."""

@@ -1,6 +1,7 @@
 """Anything that holds numbers to an array of a library, or of NumPy; what cannot be used is refused by name."""
 
-from typing import Any
+from math import prod
+from typing import Any, cast
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from portnn.data.frames import Names, frame_array, is_frame, series_array
 from portnn.errors import DataError, DTypeError
 from portnn.types import Array
 
+BLOCK = 1 << 20
+"""Elements that are looked at together: PyTorch copies what it looks at."""
 _KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float", "c": "complex"}
 """Of NumPy's dtypes; other libraries' have names alone, and so has NumPy's bfloat16."""
 
@@ -66,8 +69,11 @@ def check_finite(
     backend: Backend, argument: str, array: Array, dtype: str, columns: Names = None, first: int = 0
 ) -> None:
     """Raise DataError, with the place, for NaN or infinity in an array on the backend, of which row 0 is ``first``."""
-    xp = backend.xp
-    if bool(xp.all(xp.isfinite(array))):
+    xp, rows, finite = backend.xp, array.shape[0], cast(Any, True)
+    step = max(1, BLOCK // max(1, prod(array.shape[1:])))
+    for start in range(0, rows, step):
+        finite = xp.all(xp.isfinite(array[start : min(start + step, rows), ...])) & finite
+    if finite:  # which waits for a device once
         return
     host = backend.to_numpy(array)
     row, *column = (int(i) for i in np.argwhere(~np.isfinite(host))[0])

@@ -128,9 +128,10 @@ class InRows:
         for start in range(0, self.rows, size):
             place = slice(start, min(start + size, self.rows))
             scale = 1.0 / (place.stop - start) if mean else 1.0
+            some = place if order is None else order[place]
 
-            def rows(array: Array, place: slice = place) -> Array:
-                return array[place, ...] if order is None else xp.take(array, order[place], axis=0)
+            def rows(array: Array, some: Any = some) -> Array:
+                return array[some, ...] if order is None else xp.take(array, some, axis=0)
 
             yield place, rows, rows(self.y), scale if self.weight is None else rows(self.weight) * scale
 
