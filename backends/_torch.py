@@ -1,7 +1,7 @@
 """PyTorch: CPU, CUDA, or any device that it names."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -48,6 +48,7 @@ class TorchBackend(Backend):
         self._records = self._device.type == "cpu"  # what is recorded was not yet run on a GPU
         self._torch = torch
         self.xp = BoundNamespace(namespace, self._device)
+        self._products = (torch.backends.cuda if self._device.type == "cuda" else torch.backends.mkldnn).matmul
 
     @classmethod
     def is_available(cls) -> tuple[bool, str]:
@@ -107,15 +108,29 @@ class TorchBackend(Backend):
         return self._records and size > LARGE
 
     def scope(self) -> AbstractContextManager[Any]:
-        return self._torch.no_grad()  # type: ignore[no-any-return]
+        torch = self._torch
+        altered = torch.is_inference_mode_enabled() or torch.is_autocast_enabled(self._device.type)
+        whole = self._products.fp32_precision in ("none", "ieee")
+        return torch.no_grad() if whole and not altered else self._unaltered()
+
+    @contextmanager
+    def _unaltered(self) -> Iterator[None]:
+        """Leave modes that take bits from float32 products, or whose tensors no other mode may write into."""
+        torch, products = self._torch, self._products
+        own = products.fp32_precision
+        products.fp32_precision = "none"  # what it inherits, which may change meanwhile, is not to become its own
+        inherited = products.fp32_precision
+        products.fp32_precision = "ieee"
+        try:
+            with torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
+                yield
+        finally:
+            products.fp32_precision = "none" if inherited == own else own
 
     def elementwise(
         self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
     ) -> Elementwise:
-        """Run the kernels on a CPU's large vectors in blocks: new memory for each operation comes page by page.
-
-        Traced, as one line.
-        """
+        """Run the kernels on a CPU's large vectors in blocks: new memory for each operation comes page by page."""
         if not self._records:
             return partial(by_stretches, stretches)
         return by_blocks(stretches, donate, BLOCK, self._torch.empty_like)
@@ -127,7 +142,7 @@ class TorchBackend(Backend):
         if not self._records:
             return eagerly
         turns = None if consumed is None else consumed.whole
-        return Replayed(TorchDialect(self._torch, self.xp), self.xp, function, eagerly, static, turns)
+        return Replayed(TorchDialect(self._torch, self.xp, self.scope), self.xp, function, eagerly, static, turns)
 
     def synchronize(self) -> None:
         if self._device.type == "cuda":

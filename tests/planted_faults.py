@@ -220,6 +220,11 @@ FAULTS = [
     Fault("checkpoint: other data that are well", "portnn/checkpoint.py", '"data": _of_data(run, run.data)', '"data": ""', KILLED),
     Fault("checkpoint: a divergence written over it", "portnn/checkpoint.py", "        if run.problem():\n", "        if False:\n", KILLED),
     Fault("checkpoint: another network's start taken over", "portnn/checkpoint.py", '"start": _digest(arrays, description["counters"])', '"start": ""', KILLED),
+    Fault("PyTorch: autocast casts", "backends/_torch.py", " or torch.is_autocast_enabled(self._device.type)", "", "tests/test_torch.py -k autocast"),
+    Fault("PyTorch: inference mode stays", "backends/_torch.py", "torch.is_inference_mode_enabled() or ", "", "tests/test_torch.py -k inference"),
+    Fault("PyTorch: products in fewer bits", "backends/_torch.py", 'self._products.fp32_precision in ("none", "ieee")', "True", "tests/test_torch.py -k precision"),
+    Fault("PyTorch: a setting that is not given back", "backends/_torch.py", 'products.fp32_precision = "none" if inherited == own else own', "pass", "tests/test_torch.py -k precision"),
+    Fault("PyTorch: a setting that was inherited becomes its own", "backends/_torch.py", '"none" if inherited == own else own', "own", "tests/test_torch.py -k precision"),
     # The recorded step
     Fault("replay: a table of the call's own, block by block", f"{SAME}/tracing.py", 'return line.arrays[0].operation == "constant"', "return True", "tests/test_tracing.py"),
     Fault("replay: an output in the program's memory", f"{SAME}/replay.py", 'line.operation in VIEWS | {"input", "constant"} or ', "False and ", REPLAY),

@@ -67,7 +67,7 @@ for m, k, n in ((5, 7, 5), (1, 7, 1), (5, 1, 7), (1, 1, 1), (64, 300, 90)):
 
 
 def dialect_of(backend):
-    return NumPyDialect() if backend.name == "numpy" else TorchDialect(backend._torch, backend.xp)
+    return NumPyDialect() if backend.name == "numpy" else TorchDialect(backend._torch, backend.xp, backend.scope)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -371,18 +371,6 @@ def test_arrays_that_lie_otherwise_are_computed_call_by_call(layout, recording):
     assert recorded(nets[0]) == (2, 0)
 
 
-def test_torch_records_on_its_own_device():
-    """Wherever the user has new tensors land: "meta" has no values, so that whatever lands there shows."""
-    torch = pytest.importorskip("torch")
-    net, other = (classifier(8, "relu", backend="torch:cpu") for _ in range(2))
-    for i, each in enumerate((net, other)):
-        with torch.device("meta" if i else "cpu"):
-            for _ in range(4):
-                each.step(X[:7], LABELS[:7])
-    assert recorded(net) == recorded(other) == (1, 0)
-    assert net.fingerprint() == other.fingerprint()
-
-
 def test_standardised_data_are_recorded_too():
     net = classifier(Standardize(), 8, "relu")
     net.fit(X, LABELS, epochs=4, batch_size=20)

@@ -4,7 +4,9 @@ One text or function a library, for what differs; what is common stands in portn
 calls have the bits of the calls that the library's namespace makes for the same operation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial, wraps
 from math import prod
 from typing import Any, ClassVar
 
@@ -32,7 +34,9 @@ class Dialect:
     unlike: str
     """Whether {0} lies in another way than a program assumes."""
     names: dict[str, Any]
-    """What the texts mean: functions by name."""
+    """What the texts mean: functions by name; ``scope``, which decorates a program."""
+    scope: Callable[[], AbstractContextManager[Any]]
+    """Gives the context in which memory is taken and programs are bound to it."""
 
     def call(self, line: Traced, a: Sequence[str], out: str) -> str:
         """Return the text of an operation on operands of these names, into the array of the name ``out`` if any."""
@@ -83,7 +87,8 @@ class NumPyDialect(Dialect):
     def __init__(self) -> None:
         names = {"copyto", "concatenate", "matmul", "maximum", "minimum", "where"} | ELEMENTWISE - {"astype"}
         self.names = {self._UFUNCS.get(n, n): getattr(np, self._UFUNCS.get(n, n)) for n in names}
-        self.names["scope"] = np.errstate(all="ignore")
+        self.scope = partial(np.errstate, all="ignore")
+        self.names["scope"] = self.scope()  # a decorator too, which is entered sooner
 
     def call(self, line: Traced, a: Sequence[str], out: str) -> str:
         operation, options, last = line.operation, line.options, f", {out}" if out else ""
@@ -136,14 +141,14 @@ class TorchDialect(Dialect):
     _LEFT = frozenset({"take", "searchsorted", "where", "sign"})
     """Operations that PyTorch has not as the array API has them: its namespace does them, in new memory."""
 
-    def __init__(self, torch: Any, xp: Namespace) -> None:
-        """Take the module, and the namespace that the core is handed."""
-        self.array, self._torch = torch.Tensor, torch
+    def __init__(self, torch: Any, xp: Namespace, scope: Callable[[], AbstractContextManager[Any]]) -> None:
+        """Take the module, the namespace that the core is handed, and the context in which it is called."""
+        self.array, self.scope, self._torch = torch.Tensor, scope, torch
         names = ELEMENTWISE | {"matmul", "sum", "max", "min"}
         self.names = {n: getattr(torch, self._NAMES.get(n, n)) for n in names - self._LEFT - {"astype"}}
         self.names |= {f"array_{name}": getattr(xp, name) for name in self._LEFT | {"sum", "max", "min", "concat"}}
-        self.names |= {"scope": torch.no_grad(), "reciprocal": torch.reciprocal, "torch": torch}
-        self.names["copyto"] = torch.Tensor.copy_
+        self.names |= {"reciprocal": torch.reciprocal, "torch": torch}
+        self.names |= {"copyto": torch.Tensor.copy_, "scope": self._within}
 
     def call(self, line: Traced, a: Sequence[str], out: str) -> str:
         operation, options = line.operation, line.options
@@ -168,6 +173,14 @@ class TorchDialect(Dialect):
             case _:
                 return f"{operation}({', '.join(a)}{f', out={out}' if out else ''})"
         return f"copyto({out}, {text})" if out else text
+
+    def _within(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(run)
+        def within(*given: Any) -> Any:
+            with self.scope():
+                return run(*given)
+
+        return within
 
     def memory(self, size: int) -> Array:
         # On a cache line, as all of PyTorch's; wherever the user has new tensors land.

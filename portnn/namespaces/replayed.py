@@ -59,7 +59,8 @@ class Replayed:
                     result = run(*rest)
                     if result is not None:
                         return result
-            result = self._bound_anew(arguments, state, rest)
+            with self._dialect.scope():
+                result = self._bound_anew(arguments, state, rest)
             return self._eagerly(*arguments) if result is None else result
         finally:
             self._lock.release()
