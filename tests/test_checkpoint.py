@@ -56,7 +56,8 @@ def fit(network, path, last=None, callbacks=(), x=X, y=LABELS, stopping=True, **
 def test_wherever_it_is_broken_off_it_ends_the_same(steps, tmp_path):
     whole = net()
     history = fit(whole, Checkpoint(tmp_path / "whole", steps))
-    for last in range(1, 4 * STEPS + 1):
+    # At each step where the file may be a step old or two; else at every third, so that each phase of an epoch comes.
+    for last in range(1, 4 * STEPS + 1, 1 if steps == 3 else 3):
         path = tmp_path / f"{last}"
         with pytest.raises(Killed):
             fit(net(), Checkpoint(path, steps), last)

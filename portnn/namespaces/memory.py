@@ -34,6 +34,8 @@ def layout(line: Traced) -> str:
 
 def results_of(kernel: Traced, program: Program) -> list[Traced]:
     """Return the lines that are the results of a kernel; none for any other line."""
+    if kernel.operation != "kernel":
+        return []
     return [a for a in program.lines if a.operation == "result" and a.operands[0] is kernel]
 
 

@@ -132,7 +132,7 @@ class Tape:
     ) -> Traced:
         """Return the result of an operation, recorded unless it is there already; the dtype is the first operand's."""
         dtype = operands[0].dtype if dtype is None else dtype
-        key = operation, *map(repr, operands), repr(options), str(dtype)
+        key = operation, *map(repr, operands), repr(options), dtype
         return self._noted(key, operation, operands, options, shape, dtype)
 
     def _noted(self, key: Any, *line: Any) -> Traced:
