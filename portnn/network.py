@@ -3,7 +3,6 @@
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -253,11 +252,16 @@ class NeuralNetwork:
         return loss
 
     def _step(self, schema: Schema, runtime: Runtime, batch: Batch) -> Array:
-        with interrupt_held() if runtime.consumes else nullcontext() as release:
-            loss = runtime.step(batch, keep=True)
-            self._commit(schema, runtime)
-        if release is not None:
-            release()
+        if not runtime.consumes:
+            return self._stepped(schema, runtime, batch)
+        with interrupt_held() as release:
+            loss = self._stepped(schema, runtime, batch)
+        release()
+        return loss
+
+    def _stepped(self, schema: Schema, runtime: Runtime, batch: Batch) -> Array:
+        loss = runtime.step(batch, keep=True)
+        self._commit(schema, runtime)
         return loss
 
     def gradients(self, x: object, y: object) -> tuple[Array, dict[str, Array]]:

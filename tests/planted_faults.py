@@ -236,6 +236,7 @@ FAULTS = [
     Fault("replay: one piece in two places", f"{SAME}/replay.py", '!= ("piece", line.line, start)', '[:2] != ("piece", line.line)', REPLAY),
     Fault("the last block alone looked at", f"{DATA}/arrays.py", ", ...])) & finite", ", ...]))", "tests/test_bad_input.py"),
     Fault("values that are looked at once", f"{DATA}/arrays.py", "np.generic) or not backend.owns(array):", "np.generic) or not is_owned(array):", "tests/test_state.py"),
+    Fault("replay: one kernel's tables for all", f"{SAME}/replay.py", 'self._cells, f"{k}_")', 'self._cells, "w")', REPLAY),
     Fault("replay: any order in memory", f"{SAME}/dialects.py", '"not {0}.flags.c_contiguous"', '"False"', REPLAY),
     Fault("replay: a number divided as NumPy does", f"{SAME}/dialects.py", 'case "divide" if not', 'case "divide" if False and not', "tests/test_dialects.py -k torch"),
     Fault("replay: PyTorch's sign of NaN", f"{SAME}/dialects.py", '"where", "sign"})', '"where"})', "tests/test_dialects.py -k torch"),

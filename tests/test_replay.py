@@ -173,6 +173,33 @@ def test_large_elementary_functions_of_reproducible_arithmetic(activation, monke
     assert sum(line.operation == "kernel" for line in program.program.lines) > 1
 
 
+@pytest.mark.parametrize("size", [90, 900])
+def test_two_kernels_keep_their_own_tables(size, recording, monkeypatch):
+    """Of one block, which is a part of the program, and of several, each with a function of its own."""
+    backend = get_backend(recording)
+    dialect = type(backend.compile(abs)._dialect)
+    monkeypatch.setattr(dialect, "block", 1000)
+    turned, tens = np.array([3, 1, 4, 0, 2]), np.array([10, 20, 30, 40, 50])
+
+    def looked_up(table, xp, vectors, numbers):
+        return (xp.take(table, xp.astype(vectors[0], xp.int32), axis=0) * 0.5 * 2.0,)
+
+    tables = (backend.asarray(table, "float32") for table in (turned, tens))
+    first, second = (backend.elementwise([(size, partial(looked_up, table))]) for table in tables)
+
+    def function(xp, state):
+        (found,) = first(xp, state, ())
+        return second(xp, (found,), ())[0] + found
+
+    codes, compiled = np.arange(size) % 5, backend.compile(function)
+    state = (backend.asarray(codes, "float32"),)
+    results = [np.asarray(compiled(backend.xp, state)) for _ in range(4)]
+    (program,) = compiled._programs.values()
+    assert program.source.count("def k") == (0 if size == 90 else 2)
+    for each in results:
+        np.testing.assert_array_equal(each, tens[turned[codes]] + turned[codes])
+
+
 @dataclass(frozen=True)
 class Shown(Layer):
     """Gives a view of what it was given."""

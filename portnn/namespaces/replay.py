@@ -52,13 +52,17 @@ class Code:
             if plan.places.get(result.line) != ("target", number):
                 if root(result).operation == "input" and target != result.line:
                     raise UntraceableError("a result that is an input")
-                self.each.append(f"copyto(t{number}, {self.name(result)})")
+                self.each.append(f"copyto({self.target(number)}, {self.name(result)})")
 
     def name(self, operand: Any, dtype: Any = None) -> str:
         """Return the name of an array, or of the cell of a number in that dtype."""
         if isinstance(operand, Traced):
             return f"{self._prefix}{operand.line}"
         return self._cells.setdefault((repr(operand), dtype), f"n{len(self._cells)}")
+
+    def target(self, number: int) -> str:
+        """Return the name of the memory that a result is to end in."""
+        return f"{self._prefix}t{number}"
 
     def _add(self, line: Traced) -> None:
         out, operation, place = self.name(line), line.operation, self.plan.places.get(line.line)
@@ -68,7 +72,7 @@ class Code:
         ):
             raise UntraceableError(f"{operation} of a view whose order in memory is another")
         if place and place[0] == "target":
-            self.once.append(f"{out} = t{place[1]}")
+            self.once.append(f"{out} = {self.target(place[1])}")
         elif place and place[0] == "piece":
             self.once.append(
                 f"{out} = {self._prefix}{place[1]}[{place[2]}:{place[2] + prod(line.shape)}].reshape({line.shape})"
@@ -126,26 +130,28 @@ class Code:
             place = self.plan.places[end.line]
             if place[0] == "target":
                 targets[i] = own.get(self.plan.targets[place[1]], -1)
+        places = [self.plan.places[a.line] for a in ends]
+        into = [self.target(p[1]) if p[0] == "target" else self.name(a) for a, p in zip(ends, places, strict=True)]
+        arrays = ", ".join([*map(self.name, vectors), *into])
+        step = self.dialect.block // self.dialect.itemsize(vectors[0].dtype)
         start = 0
         for number, (stop, program) in enumerate(line.options):
+            k = f"k{line.line}_{number}"
             plan = Plan(program, targets, self.dialect.itemsize, self.dialect.block)
-            code = Code(self.dialect, plan, set(), self._cells, "w")
-            names = [f"w{j}" for j in range(len(vectors))] + [f"t{i}" for i in range(len(ends))] + list(code.memory)
-            names += [f"w{len(vectors) + j}" for j in range(len(scalars))]
-            body = "\n    ".join(code.once + code.each) or "pass"
-            self.functions.append(f"def k{line.line}_{number}({', '.join(names)}):\n    {body}\n")
+            code = Code(self.dialect, plan, set(), self._cells, f"{k}_")
+            inner = [f"{k}_{j}" for j in range(len(vectors) + len(scalars))]
+            names = [*inner[: len(vectors)], *map(code.target, range(len(ends))), *code.memory]
             self.constants |= code.constants
-            memory = [(slot, dtype) for slot, dtype, _ in code.memory.values()]
-            self.constants[f"m{line.line}_{number}"] = memory
-            places = [self.plan.places[a.line] for a in ends]
-            into = [f"t{p[1]}" if p[0] == "target" else self.name(a) for a, p in zip(ends, places, strict=True)]
-            arrays = ", ".join([*map(self.name, vectors), *into])
-            step = self.dialect.block // self.dialect.itemsize(vectors[0].dtype)
-            self.once.append(
-                f"b{line.line}_{number} = blocks({start}, {stop}, {step}, [{arrays}], m{line.line}_{number})"
-            )
-            given = "".join(f", {self.name(a)}" for a in scalars)
-            self.each.append(f"for b in b{line.line}_{number}: k{line.line}_{number}(*b{given})")
+            self.constants[f"{k}_memory"] = [(slot, dtype) for slot, dtype, _ in code.memory.values()]
+            self.once.append(f"{k}_blocks = blocks({start}, {stop}, {step}, [{arrays}], {k}_memory)")
+            given = dict(zip(inner[len(vectors) :], map(self.name, scalars), strict=True))
+            if stop - start <= step:  # a single block: no call
+                self.once += [f"{', '.join(names)}, = {k}_blocks[0]", *code.once]
+                self.each += [*(f"{name} = {value}" for name, value in given.items()), *code.each]
+            else:
+                body = "\n    ".join(code.once + code.each) or "pass"
+                self.functions.append(f"def {k}({', '.join([*names, *given])}):\n    {body}\n")
+                self.each.append(f"for b in {k}_blocks: {k}({', '.join(['*b', *given.values()])})")
             start = stop
 
 
@@ -239,7 +245,7 @@ class Recording:
         names |= {"after": after, "blocks": partial(blocks, dialect)}
         names |= {code.name(line): array for line, array in zip(self.inputs, leaves(state), strict=True)}
         targets = list(leaves(after)) if after is not None else []
-        names |= {f"t{k}": targets[i] for k, i in enumerate(self.changed)}
+        names |= {code.target(k): targets[i] for k, i in enumerate(self.changed)}
         for (source, dtype), name in self._cells.items():
             names[name] = dialect.number(0.0 if source[0] in "a(" else float(source), dtype)
         for name, (slot, dtype, shape) in code.memory.items():
