@@ -64,6 +64,7 @@ def picture(record: dict[str, Any], path: Path) -> None:
     works = list(record["works"])
     names = list(dict.fromkeys(name for found in record["works"].values() for name in found))
     figure, axes = plt.subplots(figsize=(9, 0.9 + 0.55 * len(works)), layout="constrained")
+    colours = plt.get_cmap("tab20")  # of ten in two shades
     for number, name in enumerate(names):
         points = [
             (1.0 / entry["ratio"][0], row)
@@ -71,9 +72,8 @@ def picture(record: dict[str, Any], path: Path) -> None:
             if "ratio" in (entry := record["works"][work].get(name, {}))
         ]
         marker = "D" if name.startswith("portnn") else "|" if name in ("products", "bare numpy") else "o"
-        axes.scatter(
-            *zip(*points, strict=True), marker=marker, s=60, color=f"C{number % 10}", label=name
-        ) if points else None
+        colour = colours(2 * number % 20 + number // 10 % 2)
+        axes.scatter(*zip(*points, strict=True), marker=marker, s=60, color=colour, label=name) if points else None
     axes.axvline(1.0, color="0.7", zorder=0)
     axes.set(xscale="log", xlabel="time over that of portnn on NumPy", yticks=range(len(works)), yticklabels=works)
     ticks = [t for t in (0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50) if axes.get_xlim()[0] <= t <= axes.get_xlim()[1]]
