@@ -3,7 +3,7 @@
     python tests/replay_table.py [STRIDE] [--backend NAME]
     python tests/replay_table.py --drawn COUNT [--backend NAME]
 
-The whole table takes a quarter of an hour; with a stride every so manieth combination. ``--drawn``: chains of layers
+The whole table takes five to ten minutes; with a stride every so manieth combination. ``--drawn``: chains of layers
 drawn at random, with everything that an optimizer may have beside its rule. tests/test_replay.py has a covering set.
 """
 

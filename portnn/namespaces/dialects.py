@@ -24,7 +24,7 @@ class Dialect:
     """A library whose arrays may be written into."""
 
     array: Any
-    """Of its arrays."""
+    """The type of its arrays."""
     block: int
     """Bytes of one block of a vector, on which all operations of an element-wise kernel are done in turn."""
     scalar: str

@@ -159,7 +159,8 @@ def blocks(
     dialect: Dialect, start: int, stop: int, step: int, vectors: Sequence[Array], memory: Sequence[tuple[int, Any]]
 ) -> list[tuple[Array, ...]]:
     """Return the parts of vectors, and of memory for what is between, of each block of a stretch."""
-    own = [dialect.memory(step * WIDEST) for _ in range(1 + max((slot for slot, _ in memory), default=-1))]
+    largest = min(step, stop - start) * WIDEST
+    own = [dialect.memory(largest) for _ in range(1 + max((slot for slot, _ in memory), default=-1))]
     bounds = [(i, min(i + step, stop)) for i in range(start, stop, step)]
     return [
         (*(v[i:j] for v in vectors), *(own[slot].view(dtype)[: j - i] for slot, dtype in memory)) for i, j in bounds
