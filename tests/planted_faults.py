@@ -238,6 +238,7 @@ FAULTS = [
     Fault("values that are looked at once", f"{DATA}/arrays.py", "np.generic) or not backend.owns(array):", "np.generic) or not is_owned(array):", "tests/test_state.py"),
     Fault("replay: one kernel's tables for all", f"{SAME}/replay.py", 'self._cells, f"{k}_")', 'self._cells, "w")', REPLAY),
     Fault("replay: any order in memory", f"{SAME}/dialects.py", '"not {0}.flags.c_contiguous"', '"False"', REPLAY),
+    Fault("replay: PyTorch's products anywhere", f"{SAME}/dialects.py", 'on_lines = frozenset({"matmul"})', "on_lines = frozenset()", "tests/test_dialects.py -k torch"),
     Fault("replay: a number divided as NumPy does", f"{SAME}/dialects.py", 'case "divide" if not', 'case "divide" if False and not', "tests/test_dialects.py -k torch"),
     Fault("replay: PyTorch's sign of NaN", f"{SAME}/dialects.py", '"where", "sign"})', '"where"})', "tests/test_dialects.py -k torch"),
     Fault("replay: PyTorch's tensors in any order", f"{SAME}/dialects.py", '"not {0}.is_contiguous()"', '"False"', f"{REPLAY} -k torch"),

@@ -1,10 +1,11 @@
 """Networks recorded and as themselves have the same bits: every layer with every activation, loss, optimizer and dtype.
 
     python tests/replay_table.py [STRIDE] [--backend NAME]
-    python tests/replay_table.py --drawn COUNT [--backend NAME]
+    python tests/replay_table.py --drawn COUNT [--times 37] [--backend NAME]
 
 The whole table takes five to ten minutes; with a stride every so manieth combination. ``--drawn``: chains of layers
-drawn at random, with everything that an optimizer may have beside its rule. tests/test_replay.py has a covering set.
+drawn at random, with everything that an optimizer may have beside its rule. ``--times``: so many times the widths and
+rows, where libraries take other kernels. tests/test_replay.py has a covering set.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from portnn.nn.losses import LOSSES
 
 ROWS = (7, 7, 4, 4, 7, 4)
 RNG = np.random.default_rng(0)
-TARGETS = np.eye(3)[RNG.integers(0, 3, 40)]
+TARGETS = np.eye(3)[RNG.integers(0, 3, 4000)]
 LAYERS = [name for name in registered.LAYERS if name != "Unstandardize"]  # it is the last one, and without activation
 
 
@@ -54,7 +55,7 @@ def table(stride: int, backend: str) -> Iterator[tuple[str, list[NeuralNetwork],
         yield ", ".join(case), [network(*case, backend) for _ in range(2)], layer.drawn(RNG, (40, *features))
 
 
-def drawn(count: int, backend: str) -> Iterator[tuple[str, list[NeuralNetwork], np.ndarray]]:
+def drawn(count: int, backend: str, times: int) -> Iterator[tuple[str, list[NeuralNetwork], np.ndarray]]:
     """Yield (name, two equal networks, x) of chains of layers, each drawn by a seed of its own."""
     plain = [
         layer for layer, features in registered.LAYERS.values() if not layer.codes and type(layer).drawn is Layer.drawn
@@ -69,7 +70,7 @@ def drawn(count: int, backend: str) -> Iterator[tuple[str, list[NeuralNetwork], 
 
         def layer(nested: bool, rng: np.random.Generator = rng) -> object:
             kinds = [lambda: some(registered.ACTIVATIONS), lambda: test_replay.Shift(), lambda: some(plain)]
-            kinds += [lambda: int(rng.integers(1, 9))] if not nested else []
+            kinds += [lambda: int(rng.integers(1, 8 * times + 1))] if not nested else []
             kinds += [lambda: Residual(tuple(layer(True) for _ in range(rng.integers(1, 4))))] if not nested else []
             return some(kinds)()
 
@@ -80,33 +81,35 @@ def drawn(count: int, backend: str) -> Iterator[tuple[str, list[NeuralNetwork], 
         chosen = replace(some(registered.OPTIMIZERS.values())[0], **options, **clip)
         made = {"loss": loss, "output": LOSSES[loss].pair or "tanh", "optimizer": chosen, "seed": seed}
         made |= {"dtype": some(["float32", "float64"]), "backend": backend}
-        nets = [NeuralNetwork(5, 4, *hidden, 3, **made) for _ in range(2)]
-        yield f"drawn by {seed}: {hidden}, {loss}, {chosen}", nets, rng.standard_normal((40, 5))
+        nets = [NeuralNetwork(5 * times, 4 * times, *hidden, 3, **made) for _ in range(2)]
+        yield f"drawn by {seed}: {hidden}, {loss}, {chosen}", nets, rng.standard_normal((40 * times, 5 * times))
 
 
-def seen(net: NeuralNetwork, x: np.ndarray) -> list[object]:
+def seen(net: NeuralNetwork, x: np.ndarray, times: int) -> list[object]:
     found: list[object] = []
-    for i, rows in enumerate(ROWS):
+    every = [rows * times for rows in ROWS]
+    for i, rows in enumerate(every):
         found.append(np.asarray(net.step(x[i : i + rows], TARGETS[i : i + rows])).tobytes())
         found.append(net.fingerprint())
-    return [*found, *(np.asarray(net.predict(x[:rows])).tobytes() for rows in ROWS)]
+    return [*found, *(np.asarray(net.predict(x[:rows])).tobytes() for rows in every)]
 
 
 def main(arguments: list[str]) -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("stride", type=int, nargs="?", default=1)
     options.add_argument("--drawn", type=int, metavar="COUNT")
+    options.add_argument("--times", type=int, default=1)
     options.add_argument("--backend", default="numpy")
     asked = options.parse_args(arguments)
     for dialect in (dialects.NumPyDialect, dialects.TorchDialect):
         dialect.memory = test_replay.poisoned(dialect.memory)
-    cases = drawn(asked.drawn, asked.backend) if asked.drawn else table(asked.stride, asked.backend)
+    cases = drawn(asked.drawn, asked.backend, asked.times) if asked.drawn else table(asked.stride, asked.backend)
     wrong = done = 0
     for name, nets, x in tqdm(cases, unit="network"):
         for compiled in (*nets[1]._runtime._steps, nets[1]._runtime._forward):
             compiled._lock.acquire()  # in use, as if by another thread: computed as itself
         done += 1
-        same = seen(nets[0], x) == seen(nets[1], x)
+        same = seen(nets[0], x, asked.times) == seen(nets[1], x, asked.times)
         recorded = [program for program in nets[0]._runtime._steps[1]._programs.values() if program]
         if not same or len(recorded) != 2:
             wrong += 1

@@ -140,7 +140,7 @@ def test_everything_is_recorded(name, arithmetic, recording):
     assert recorded(net) == (5, 0)
 
 
-@pytest.mark.parametrize("arguments", [["6007"], ["--drawn", "2"]])
+@pytest.mark.parametrize("arguments", [["6007"], ["--drawn", "2"], ["--drawn", "1", "--times", "37"]])
 def test_the_table_runs(arguments, capsys):
     import replay_table
 

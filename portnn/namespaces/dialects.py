@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from portnn.namespaces.memory import layout
 from portnn.namespaces.tracing import ELEMENTWISE, Traced
 from portnn.types import Array, Namespace
 
@@ -33,6 +32,8 @@ class Dialect:
     """A copy of {0}."""
     unlike: str
     """Whether {0} lies in another way than a program assumes."""
+    on_lines: frozenset[str] = frozenset()
+    """Operations whose bits depend on whether their result starts on a cache line, as the library's own do."""
     names: dict[str, Any]
     """What the texts mean: functions by name; ``scope``, which decorates a program."""
     scope: Callable[[], AbstractContextManager[Any]]
@@ -105,7 +106,7 @@ class NumPyDialect(Dialect):
                 return f"{self._UFUNCS[operation]}.reduce({a[0]}, {options[0]}, None, {out or None}, {options[1]})"
             case "matmul":
                 # dot comes to the same product sooner, but for operands of one element.
-                dense = all(layout(x) != "rows" and prod(x.shape) > 1 for x in line.arrays)
+                dense = all(x.layout != "rows" and prod(x.shape) > 1 for x in line.arrays)
                 return f"{a[0]}.dot({a[1]}{last})" if dense else f"matmul({a[0]}, {a[1]}{last})"
             case "astype":
                 return f"copyto({out}, {a[0]}, 'unsafe')" if out else f"{a[0]}.astype('{np.dtype(line.dtype).str}')"
@@ -137,6 +138,7 @@ class TorchDialect(Dialect):
     scalar = "{0}.fill_({1})"
     copied = "{0}.clone()"
     unlike = "not {0}.is_contiguous()"
+    on_lines = frozenset({"matmul"})  # MKL's products in float64 do
     _NAMES: ClassVar[Mapping[str, str]] = {"matmul": "mm", "max": "amax", "min": "amin", "equal": "eq"}
     _LEFT = frozenset({"take", "searchsorted", "where", "sign"})
     """Operations that PyTorch has not as the array API has them: its namespace does them, in new memory."""

@@ -5,10 +5,10 @@ result takes that of an operand which dies with it; the pieces of a vector are c
 an input is computed in that input's memory, as soon as it was read for the last time.
 """
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from portnn.namespaces.dialects import LINE, Dialect
 from portnn.namespaces.tracing import ELEMENTWISE, TABLES, VIEWS, Program, Traced
 
 OWN = TABLES | {"where"}
@@ -20,16 +20,6 @@ GIVEN = VIEWS | OWN | {"input", "constant", "kernel"}
 def root(line: Traced) -> Traced:
     """Return the line whose memory a view shows."""
     return root(line.operands[0]) if line.operation in VIEWS else line
-
-
-def layout(line: Traced) -> str:
-    """Return how a line lies in memory: "C", in "rows" with gaps, or "transposed"."""
-    if line.operation == "matrix_transpose":
-        return "transposed"
-    if line.operation not in VIEWS:
-        return "C"
-    below = layout(line.operands[0])
-    return "rows" if line.operation == "slice" and len(line.options[0]) > 1 and below == "C" else below
 
 
 def results_of(kernel: Traced, program: Program) -> list[Traced]:
@@ -46,13 +36,11 @@ class Plan:
     ("slot", i), a stretch of the plan's own; none, an array of its own.
     """
 
-    def __init__(
-        self, program: Program, targets: dict[int, int], itemsize: Callable[[Any], int], block: int = 0
-    ) -> None:
-        """Take the program; for results that end in given memory, the line of the input whose it is, or -1; the bytes
-        of an element of a dtype; and those of each slot, where they are not those of the line's array.
+    def __init__(self, dialect: Dialect, program: Program, targets: dict[int, int], block: int = 0) -> None:
+        """Take the program; for results that end in given memory, the line of the input whose it is, or -1; and the
+        bytes of each slot, where they are not those of the line's array.
         """
-        self.program, self.targets, self._itemsize, self._block = program, targets, itemsize, block
+        self.dialect, self.program, self.targets, self._block = dialect, program, targets, block
         self.last: dict[int, int] = {}
         for line in program.lines:
             self.last[line.line] = line.line
@@ -87,6 +75,8 @@ class Plan:
         for piece in line.operands:
             made = root(piece)
             whole = made.shape and prod(made.shape) == piece.shape[0] and made.line not in self.places
+            if made.operation in self.dialect.on_lines:
+                whole = whole and start * self.dialect.itemsize(line.dtype) % LINE == 0
             if whole and made.operation not in GIVEN | {"concat", "result"} and made.line not in self._results:
                 self.places[made.line] = "piece", line.line, start
                 self.last[line.line] = max(self.last[line.line], self.last[made.line])
@@ -121,7 +111,7 @@ class Plan:
 
     def _taken(self, free: list[int], line: Traced) -> int:
         """Return the slot that became free last among those that fit, or a new one."""
-        size = self._block or prod(line.shape) * self._itemsize(line.dtype)
+        size = self._block or prod(line.shape) * self.dialect.itemsize(line.dtype)
         for slot in reversed(free):
             if size <= self.slots[slot] <= 2 * size:
                 free.remove(slot)

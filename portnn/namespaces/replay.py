@@ -12,7 +12,7 @@ from math import inf, nan, prod
 from typing import Any
 
 from portnn.namespaces.dialects import LINE, Dialect
-from portnn.namespaces.memory import GIVEN, OWN, Plan, layout, results_of, root
+from portnn.namespaces.memory import GIVEN, OWN, Plan, results_of, root
 from portnn.namespaces.tracing import (
     ELEMENTWISE,
     VIEWS,
@@ -34,11 +34,10 @@ WIDEST = 8
 class Code:
     """A plan as Python source: lines that prepare views once, and lines that are run at each call."""
 
-    def __init__(
-        self, dialect: Dialect, plan: Plan, brought: set[int], cells: dict[tuple[str, Any], str], prefix: str = "v"
-    ) -> None:
+    def __init__(self, plan: Plan, brought: set[int], cells: dict[tuple[str, Any], str], prefix: str = "v") -> None:
         """Take the inputs that each call brings, and the names of cells for numbers, to which it adds its own."""
-        self.dialect, self.plan, self._brought, self._cells, self._prefix = dialect, plan, brought, cells, prefix
+        self.plan, self._brought, self._cells, self._prefix = plan, brought, cells, prefix
+        self.dialect = plan.dialect
         self.once: list[str] = []
         self.each: list[str] = []
         self.functions: list[str] = []
@@ -67,8 +66,8 @@ class Code:
     def _add(self, line: Traced) -> None:
         out, operation, place = self.name(line), line.operation, self.plan.places.get(line.line)
         ordered = operation in ELEMENTWISE | OWN | {"sum", "max", "min", "concat"}
-        if (ordered and any(layout(a) == "transposed" for a in line.arrays)) or (
-            operation == "reshape" and layout(line.operands[0]) != "C"
+        if (ordered and any(a.layout == "transposed" for a in line.arrays)) or (
+            operation == "reshape" and line.operands[0].layout != "C"
         ):
             raise UntraceableError(f"{operation} of a view whose order in memory is another")
         if place and place[0] == "target":
@@ -137,8 +136,8 @@ class Code:
         start = 0
         for number, (stop, program) in enumerate(line.options):
             k = f"k{line.line}_{number}"
-            plan = Plan(program, targets, self.dialect.itemsize, self.dialect.block)
-            code = Code(self.dialect, plan, set(), self._cells, f"{k}_")
+            plan = Plan(self.dialect, program, targets, self.dialect.block)
+            code = Code(plan, set(), self._cells, f"{k}_")
             inner = [f"{k}_{j}" for j in range(len(vectors) + len(scalars))]
             names = [*inner[: len(vectors)], *map(code.target, range(len(ends))), *code.memory]
             self.constants |= code.constants
@@ -210,8 +209,8 @@ class Recording:
         self.changed = [i for i, line in enumerate(new) if line is not self.inputs[i]]
         program = Program(tape, [*(new[i] for i in self.changed), *leaves(results)])
         targets = {k: -1 if turns else self.inputs[i].line for k, i in enumerate(self.changed)}
-        plan = Plan(program, targets, dialect.itemsize)
-        code = Code(dialect, plan, set(brought), cells)
+        plan = Plan(dialect, program, targets)
+        code = Code(plan, set(brought), cells)
         self.program, self._code, self._cells = program, code, cells
         starts = [0, *accumulate(-(-size // LINE) * LINE for size in plan.slots)]
         self._starts, self.size = starts, starts[-1]

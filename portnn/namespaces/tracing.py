@@ -92,6 +92,16 @@ class Traced(_Operators):
         """The operands that are arrays."""
         return [operand for operand in self.operands if isinstance(operand, Traced)]
 
+    @property
+    def layout(self) -> str:
+        """How the array lies in memory: "C", in "rows" with gaps, or "transposed"."""
+        if self.operation == "matrix_transpose":
+            return "transposed"
+        if self.operation not in VIEWS:
+            return "C"
+        below: str = self.operands[0].layout
+        return "rows" if self.operation == "slice" and len(self.options[0]) > 1 and below == "C" else below
+
     def __getitem__(self, key: Any) -> "Traced":
         parts = [part for part in (key if isinstance(key, tuple) else (key,)) if part is not Ellipsis]
         if not all(isinstance(part, slice) and part.step in (None, 1) for part in parts):
