@@ -274,9 +274,9 @@ def test_batches_are_neither_written_nor_kept(width, recording):
         assert gone() is None
 
 
-def test_an_interrupted_step_changes_nothing(monkeypatch):
+def test_an_interrupted_step_changes_nothing(recording):
     """Ctrl-C between two operations of the update: the state is what it was, and training goes on as it would."""
-    one, other = (classifier(8, "tanh") for _ in range(2))
+    one, other = (classifier(8, "tanh", backend=recording) for _ in range(2))
     for net in (one, other):
         for _ in range(4):
             net.step(X[:7], LABELS[:7])
@@ -284,7 +284,7 @@ def test_an_interrupted_step_changes_nothing(monkeypatch):
     run = next(run for known, run in runs if known is state).__wrapped__
     real = run.__globals__["sqrt"]
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **into):
         raise KeyboardInterrupt
 
     run.__globals__["sqrt"] = interrupted
@@ -298,18 +298,18 @@ def test_an_interrupted_step_changes_nothing(monkeypatch):
     assert one.fingerprint() == other.fingerprint()
 
 
-def test_many_row_counts_need_no_more_memory():
+def test_many_row_counts_need_no_more_memory(recording):
     """At most eight programs, in one piece of memory; what comes later is computed call by call, with the same bits."""
-    net, plain = classifier(16, "relu"), classifier(16, "relu")
+    net, plain = (classifier(16, "relu", backend=recording) for _ in range(2))
     for each in programs(plain):
         each._lock.acquire()  # in use: computed call by call
     x, labels = np.concatenate([X, X]), np.concatenate([LABELS, LABELS])
     for rows in [*range(1, 51), *range(50, 0, -1)]:
         for each in (net, plain):
             each.step(x[:rows], labels[:rows]), each.predict(x[:rows])
-    largest = max(each._arena.size for each in programs(net))
+    largest = max(len(each._arena) for each in programs(net))
     net.step(x[:7], labels[:7]), plain.step(x[:7], labels[:7])
-    assert max(each._arena.size for each in programs(net)) == largest < 1e5
+    assert max(len(each._arena) for each in programs(net)) == largest < 1e5
     assert net.fingerprint() == plain.fingerprint()
     for each in programs(net):
         assert len(each._programs) <= Replayed.LIMIT

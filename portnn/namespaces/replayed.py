@@ -47,7 +47,7 @@ class Replayed:
         self._programs: dict[Any, Recording | None] = {}
         self._homes: tuple[Any, ...] = ()
         self._met: deque[tuple[int, int]] = deque(maxlen=self.LIMIT)
-        self._arena, self._room = dialect.memory(0), 0
+        self._arena = dialect.memory(0)
 
     def __call__(self, *arguments: Any) -> Any:
         if arguments[0] is not self._xp or not self._lock.acquire(blocking=False):
@@ -72,8 +72,8 @@ class Replayed:
         if program is None or (given and not self._met_before(program, state)):
             return None
         state = state if given else self._home(state, program)
-        if program.size > self._room:
-            self._arena, self._room, self._bound = self._dialect.memory(program.size), program.size, []
+        if program.size > len(self._arena):
+            self._arena, self._bound = self._dialect.memory(program.size), []
         homes = self._homes or (state,)
         for home, after in zip(homes, (*homes[1:], homes[0]), strict=True):
             run = program.bind(home, None if given else after, self._arena)
