@@ -3,12 +3,13 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, BoundNamespace, host_array, loaded
+from portnn.backend import Backend, BoundNamespace, Held, host_array, loaded
 from portnn.errors import ArgumentError
 from portnn.types import Array
 
@@ -108,19 +109,20 @@ class CuPyBackend(Backend):
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        from cupy._core import _routines_linalg as products
-
-        with self._device:
-            # CUPY_TF32=1 takes 13 bits from every float32 product: the user's setting holds outside this block.
-            before = products.get_compute_type(np.float32)
-            products.set_compute_type(np.float32, products.COMPUTE_TYPE_FP32)
-            try:
-                yield
-            finally:
-                products.set_compute_type(np.float32, before)
+        with self._device, _precision().hold():
+            yield
 
     def synchronize(self) -> None:
         self._device.synchronize()
+
+
+@cache
+def _precision() -> Held:
+    """Return the setting that takes bits from float32 products: CUPY_TF32=1 takes 13 from each."""
+    from cupy._core import _routines_linalg as products
+
+    read, write = (partial(f, np.float32) for f in (products.get_compute_type, products.set_compute_type))
+    return Held(read, write, products.COMPUTE_TYPE_FP32)
 
 
 def _driver(runtime: Any, error: Exception) -> str:

@@ -2,23 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from portnn.backend import (
-    Backend,
-    BoundNamespace,
-    Consumed,
-    Elementwise,
-    Stretch,
-    by_blocks,
-    by_stretches,
-    host_array,
-    loaded,
-)
+from portnn.backend import Backend, BoundNamespace, Consumed, Elementwise, Held, Stretch, by_blocks, host_array, loaded
 from portnn.errors import ArgumentError
 from portnn.interrupts import LARGE
 from portnn.namespaces.dialects import TorchDialect
@@ -48,7 +38,7 @@ class TorchBackend(Backend):
         self._records = self._device.type == "cpu"  # what is recorded was not yet run on a GPU
         self._torch = torch
         self.xp = BoundNamespace(namespace, self._device)
-        self._products = (torch.backends.cuda if self._device.type == "cuda" else torch.backends.mkldnn).matmul
+        self._cuda = self._device.type == "cuda"
 
     @classmethod
     def is_available(cls) -> tuple[bool, str]:
@@ -110,29 +100,22 @@ class TorchBackend(Backend):
     def scope(self) -> AbstractContextManager[Any]:
         torch = self._torch
         altered = torch.is_inference_mode_enabled() or torch.is_autocast_enabled(self._device.type)
-        whole = self._products.fp32_precision in ("none", "ieee")
-        return torch.no_grad() if whole and not altered else self._unaltered()
+        usual = not altered and _precision(self._cuda).is_one_of("none", "ieee")
+        return torch.no_grad() if usual else self._unaltered()
 
     @contextmanager
     def _unaltered(self) -> Iterator[None]:
         """Leave modes that take bits from float32 products, or whose tensors no other mode may write into."""
-        torch, products = self._torch, self._products
-        own = products.fp32_precision
-        products.fp32_precision = "none"  # what it inherits, which may change meanwhile, is not to become its own
-        inherited = products.fp32_precision
-        products.fp32_precision = "ieee"
-        try:
-            with torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
-                yield
-        finally:
-            products.fp32_precision = "none" if inherited == own else own
+        torch, held = self._torch, _precision(self._cuda).hold()
+        with held, torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
+            yield
 
     def elementwise(
         self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
     ) -> Elementwise:
         """Run the kernels on a CPU's large vectors in blocks: new memory for each operation comes page by page."""
         if not self._records:
-            return partial(by_stretches, stretches)
+            return super().elementwise(stretches)
         return by_blocks(stretches, donate, BLOCK, self._torch.empty_like)
 
     def compile(
@@ -145,5 +128,18 @@ class TorchBackend(Backend):
         return Replayed(TorchDialect(self._torch, self.xp, self.scope), self.xp, function, eagerly, static, turns)
 
     def synchronize(self) -> None:
-        if self._device.type == "cuda":
+        if self._cuda:
             self._torch.cuda.synchronize(self._device)
+
+
+@cache
+def _precision(cuda: bool) -> Held:
+    """Return the setting that takes bits from float32 products, of all devices of a kind."""
+    from torch import backends
+
+    above, products = (backends.cudnn, backends.cuda.matmul) if cuda else (backends.mkldnn, backends.mkldnn.matmul)
+
+    def own() -> str:  # what it inherits, which may change meanwhile, is not to become its own
+        return "none" if products.fp32_precision == above.fp32_precision else str(products.fp32_precision)
+
+    return Held(lambda: products.fp32_precision, partial(setattr, products, "fp32_precision"), "ieee", own)

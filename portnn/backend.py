@@ -8,8 +8,9 @@ call the array API on ``xp``.
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, ClassVar, NamedTuple, TypeAlias
@@ -176,6 +177,38 @@ class Backend:
 
     def __repr__(self) -> str:
         return f"{self.name}:{self.device}"
+
+
+class Held:
+    """A setting of the whole process: at a value of ours while any thread is inside, and then the user's own again."""
+
+    def __init__(
+        self, read: Callable[[], Any], write: Callable[[Any], object], value: Any, own: Callable[[], Any] | None = None
+    ) -> None:
+        """Take what reads and writes it, and our value; ``own``: what to write back, where that is not what is read."""
+        self._read, self._write, self._value, self._own = read, write, value, own or read
+        self._lock, self._inside, self._before = threading.Lock(), 0, None
+
+    def is_one_of(self, *values: Any) -> bool:
+        """Return whether the user's own is one of these; False while it is held, as it is another then."""
+        with self._lock:
+            return not self._inside and self._read() in values
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold it until the last of those leaves who hold it."""
+        with self._lock:
+            if not self._inside:
+                self._before = self._own()
+                self._write(self._value)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    self._write(self._before)
 
 
 def by_stretches(

@@ -7,6 +7,7 @@ import pytest
 
 from portnn import get_backend
 from portnn.namespaces.dialects import LINE, NumPyDialect, TorchDialect
+from portnn.namespaces.memory import OWN
 from portnn.namespaces.replay import Recording
 from portnn.namespaces.tracing import COMPARISONS, ELEMENTWISE
 
@@ -82,7 +83,7 @@ def test_calls_have_the_bits_of_the_librarys_own(case, dtype, recording):
     def alone_and_within(xp, state):
         """The result as the caller's own, and as what another operation reads: in memory that was planned."""
         result = function(xp, state)
-        return result, xp.reshape(result, (-1,))
+        return result, xp.expand_dims(result, axis=0)
 
     with backend.scope():
         expected = alone_and_within(backend.xp, arrays)
@@ -91,9 +92,11 @@ def test_calls_have_the_bits_of_the_librarys_own(case, dtype, recording):
     got = program.bind(arrays, None, dialect.memory(program.size))()
     within = Recording(dialect, lambda *all: alone_and_within(*all)[1:], (backend.xp,), (arrays,), None)
     memory = dialect.memory(within.size)
+    own = {line.operation for line in within.program.lines} & OWN or case == f"astype {dtype}"
+    assert within.size or own or not expected[0].shape
     got = (*got, *within.bind(arrays, None, memory)())
-    for each, own in zip(got, (*expected, expected[1]), strict=True):
-        assert each.dtype == own.dtype
+    for each, own in zip(got, (*expected, *expected[1:]), strict=True):
+        assert (each.dtype, each.shape) == (own.dtype, own.shape)
         assert backend.to_numpy(each).tobytes() == backend.to_numpy(own).tobytes()
 
 

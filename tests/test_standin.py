@@ -126,7 +126,7 @@ def test_products_are_whole_float32_whatever_the_user_set(device):
     products = sys.modules["cupy._core._routines_linalg"]
     products.set_compute_type(np.float32, products.COMPUTE_TYPE_TF32)
     try:
-        with get_backend(device).scope():
+        with get_backend(device).scope(), get_backend(device).scope():
             assert products.get_compute_type(np.float32) == products.COMPUTE_TYPE_FP32
         assert products.get_compute_type(np.float32) == products.COMPUTE_TYPE_TF32
     finally:

@@ -105,6 +105,22 @@ def test_products_are_in_full_precision(way):
     assert products.fp32_precision == ("tf32" if way == "of all" else "bf16")
 
 
+@pytest.mark.usefixtures("precision")
+def test_products_are_in_full_precision_whoever_leaves_first():
+    """The setting is the process's: a thread that leaves must not give it back while another computes."""
+    products, backend = torch.backends.mkldnn.matmul, get_backend("torch:cpu")
+    products.fp32_precision = "bf16"
+    for order in (0, 1), (1, 0):
+        scopes = [backend.scope() for _ in order]
+        scopes[0].__enter__()
+        scopes[1] = backend.scope()  # which finds it as the first has set it
+        scopes[1].__enter__()
+        scopes[order[0]].__exit__(None, None, None)
+        assert products.fp32_precision == "ieee"
+        scopes[order[1]].__exit__(None, None, None)
+        assert products.fp32_precision == "bf16"
+
+
 def test_gradients_are_not_followed():
     net = classifier(8)
     x = torch.tensor(X[:7], requires_grad=True)

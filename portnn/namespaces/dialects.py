@@ -86,7 +86,7 @@ class NumPyDialect(Dialect):
     }
 
     def __init__(self) -> None:
-        names = {"copyto", "concatenate", "matmul", "maximum", "minimum", "where"} | ELEMENTWISE - {"astype"}
+        names = {"copyto", "concatenate", "matmul", "where"} | ELEMENTWISE - {"astype"}
         self.names = {self._UFUNCS.get(n, n): getattr(np, self._UFUNCS.get(n, n)) for n in names}
         self.scope = partial(np.errstate, all="ignore")
         self.names["scope"] = self.scope()  # a decorator too, which is entered sooner
