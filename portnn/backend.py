@@ -110,6 +110,10 @@ class Backend:
         """
         raise NotImplementedError
 
+    def copy(self, array: Array) -> Array:
+        """Return a copy of one of the library's arrays, in memory that suits the library."""
+        return self.xp.asarray(array, copy=True)
+
     def to_numpy(self, array: Array) -> np.ndarray:
         """Return one of the library's arrays as a NumPy array, waiting for it if need be."""
         raise NotImplementedError

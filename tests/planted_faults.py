@@ -127,7 +127,7 @@ FAULTS = [
     Fault("no bias correction", f"{NN}/optimizers.py", "1.0 - power(self.beta1, step)", "1.0", "tests/test_optimizers.py tests/test_rules.py tests/test_state.py"),
     Fault("a sign in momentum", f"{NN}/optimizers.py", "self.momentum + gradients", "self.momentum - gradients", "tests/test_optimizers.py -k sgd or momentum"),
     Fault("a block that skips an element", "portnn/backend.py", "slice(i, min(i + size, stop))", "slice(i, min(i + size, stop) - 1)", "tests/test_optimizers.py"),
-    Fault("a state that shares memory with the caller's", f"{CORE}/runtime.py", "return self.backend.xp.asarray(self.backend.asarray(array, self.dtype), copy=True)",
+    Fault("a state that shares memory with the caller's", f"{CORE}/runtime.py", "return self.backend.copy(self.backend.asarray(array, self.dtype))",
           "return self.backend.asarray(array, self.dtype)", "tests/test_network.py tests/test_state.py"),
     Fault("a divergence that leaves NaN behind", "portnn/training.py", "            if found := run.problem():\n                _go_back(run, backup, before)\n",
           "            if found := run.problem():\n", "tests/test_state.py"),

@@ -113,7 +113,7 @@ class Runtime:
 
     def _owned(self, array: object) -> Array:
         with self.backend.scope():
-            return self.backend.xp.asarray(self.backend.asarray(array, self.dtype), copy=True)
+            return self.backend.copy(self.backend.asarray(array, self.dtype))
 
     @classmethod
     def initial(
@@ -260,7 +260,9 @@ class Runtime:
         self, xp: Namespace, parameters: Array, gradient: Array, slots: Sequence[Array], dials: Numbers
     ) -> tuple[Array, tuple[Array, ...]]:
         """Return the optimizer's (parameters, slots) for a gradient, as a fit computes them; nothing is changed."""
-        return self._updates[0](xp, self.copy(parameters), gradient, tuple(map(self.copy, slots)), dials)
+        return self._updates[0](
+            xp, self.backend.copy(parameters), gradient, tuple(map(self.backend.copy, slots)), dials
+        )
 
     def gradients(self, batch: Batch) -> tuple[Array, dict[str, Array]]:
         """Return (loss, {parameter: gradient}), with the random bits of the step to come."""
@@ -304,14 +306,12 @@ class Runtime:
 
     # ---- the state, in and out
 
-    def copy(self, array: Array) -> Array:
-        """Return a copy of one of the backend's arrays."""
-        return self.backend.xp.asarray(array, copy=True)
-
     def snapshot(self) -> Snapshot:
         """Return a copy of all that training changes."""
         copied = State(
-            self.copy(self.state.parameters), self.copy(self.state.buffers), tuple(map(self.copy, self.state.slots))
+            self.backend.copy(self.state.parameters),
+            self.backend.copy(self.state.buffers),
+            tuple(map(self.backend.copy, self.state.slots)),
         )
         return Snapshot(copied, self.counters)
 
@@ -322,12 +322,12 @@ class Runtime:
     def parameters(self) -> dict[str, Array]:
         """Return copies of the parameters by name, in depth order; those of frozen layers too."""
         named = self._named()
-        return {entry.name: self.copy(named[entry.name]) for entry in self._entries() if entry.parameter}
+        return {entry.name: self.backend.copy(named[entry.name]) for entry in self._entries() if entry.parameter}
 
     def buffers(self) -> dict[str, Array]:
         """Return copies of the buffers by name."""
         named = self._named()
-        return {entry.name: self.copy(named[entry.name]) for entry in self._entries() if not entry.parameter}
+        return {entry.name: self.backend.copy(named[entry.name]) for entry in self._entries() if not entry.parameter}
 
     def _named(self) -> dict[str, Array]:
         core, xp, state = self.core, self.backend.xp, self.state
@@ -368,14 +368,14 @@ class Runtime:
                 flat[entry.start : entry.stop] = array.ravel()
         if not np.all(np.isfinite(flat)):
             raise DataError(f"{argument}: expected finite numbers within {self.dtype}'s range; got NaN or infinity")
-        return self.copy(self.backend.asarray(flat, self.dtype))
+        return self.backend.copy(self.backend.asarray(flat, self.dtype))
 
     def take_average(self) -> None:
         """Put the optimizer's average of the parameters in their place."""
         if not self.counters.update:
             raise ArgumentError("averaged: there is no average yet; no step was taken")
         vector = dict(zip(self.chain.slots, self.state.slots, strict=True))["average"]
-        self.state = self.state._replace(parameters=self.copy(vector))
+        self.state = self.state._replace(parameters=self.backend.copy(vector))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the whole state on the host, by name: parameters, buffers, optimizer.0 ..."""
