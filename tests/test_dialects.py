@@ -35,6 +35,17 @@ CASES = {name: (lambda xp, a, f=name: getattr(xp, f)(a[0]), (X,)) for name in UN
 for name, function in PAIRS.items():
     CASES[f"{name} of two"] = lambda xp, a, f=function: f(xp, *a), (X, Y)
     CASES[f"{name} and a number"] = lambda xp, a, f=function: f(xp, a[0], 0.3), (X,)
+    for first, second, what in (
+        (X[None], Y, "a row and a vector"),
+        (X[None], Y[3:4, None], "a row and one"),
+        (X[5:6, None], Y[None], "one and a row"),
+        (X[1:2, None], Y[2:3], "one and one"),
+    ):
+        CASES[f"{name} of {what}"] = lambda xp, a, f=function: f(xp, *a), (first, second)
+    CASES[f"{name} of what has gaps"] = (
+        lambda xp, a, f=function: f(xp, a[0][:, 1:2], a[1]),
+        (X.reshape(22, 2), Y[None, :22, None]),
+    )
     if name in {*SIGNS} - COMPARISONS:
         CASES[f"a number and {name}"] = lambda xp, a, f=function: f(xp, 0.7, a[0]), (X,)
 WHOLE = RNG.integers(-(2**31), 2**31, 40).astype(np.int32)
@@ -89,13 +100,23 @@ def test_calls_have_the_bits_of_the_librarys_own(case, dtype, recording):
         expected = alone_and_within(backend.xp, arrays)
     program = Recording(dialect, alone_and_within, (backend.xp,), (arrays,), None)
     assert [line.shape for line in program.program.results] == [tuple(each.shape) for each in expected]
-    got = program.bind(arrays, None, dialect.memory(program.size))()
+
+    def result_of(program):
+        """What it gives for a state that has other values when the program is bound to it."""
+        state = tuple(dialect.aligned(array.shape, array.dtype) for array in arrays)
+        run = program.bind(state, None, dialect.memory(program.size))
+        for own, array in zip(state, arrays, strict=True):
+            dialect.names["copyto"](own, array)
+        return run()
+
+    got = result_of(program)
     within = Recording(dialect, lambda *all: alone_and_within(*all)[1:], (backend.xp,), (arrays,), None)
-    memory = dialect.memory(within.size)
     own = {line.operation for line in within.program.lines} & OWN or case == f"astype {dtype}"
     assert within.size or own or not expected[0].shape
-    got = (*got, *within.bind(arrays, None, memory)())
-    for each, own in zip(got, (*expected, *expected[1:]), strict=True):
+    got = (*got, *result_of(within))
+    within = Recording(dialect, lambda xp, _, given: alone_and_within(xp, given), (backend.xp,), ((), arrays), None)
+    got = (*got, *within.bind((), None, dialect.memory(within.size))(arrays))
+    for each, own in zip(got, (*expected, expected[1], *expected), strict=True):
         assert (each.dtype, each.shape) == (own.dtype, own.shape)
         assert backend.to_numpy(each).tobytes() == backend.to_numpy(own).tobytes()
 

@@ -85,12 +85,28 @@ class Code:
         elif operation == "concat" and place:
             self._concat(line, out)
         elif operation not in ("input", "result"):
-            first = line.dtype if operation == "where" else line.arrays[0].dtype
-            text = self._call(line, [self.name(operand, first) for operand in line.operands], out if place else "")
-            source = root(line)
-            known = source.line not in self._brought if source.operation in GIVEN else source.line in self.plan.places
-            fixed = operation in VIEWS and source.operation not in OWN and known
+            text = self._call(line, [self._operand(line, operand) for operand in line.operands], out if place else "")
+            fixed = operation in VIEWS and self._stands(line)
             (self.once if fixed else self.each).append(text if place else f"{out} = {text}")
+
+    def _stands(self, line: Traced) -> bool:
+        """Return whether an array lies in the same memory at each call."""
+        source = root(line)
+        if source.operation in GIVEN:
+            return source.operation not in OWN and source.line not in self._brought
+        return source.line in self.plan.places
+
+    def _operand(self, line: Traced, operand: Any) -> str:
+        """Return the name of an operand, in a shape that a library need not stretch where that is only a view."""
+        if not isinstance(operand, Traced):
+            return self.name(operand, line.dtype if line.operation == "where" else line.arrays[0].dtype)
+        size, name = prod(operand.shape), self.name(operand)
+        shape = line.shape if size == prod(line.shape) else ()
+        stretched = line.operation in ELEMENTWISE and size == prod(shape) and operand.shape != shape
+        if not (stretched and self._stands(operand)):
+            return name
+        self.once.append(f"{name}_{line.line} = {name}.reshape({shape})")
+        return f"{name}_{line.line}"
 
     def _call(self, line: Traced, a: list[str], out: str) -> str:
         match line.operation:
