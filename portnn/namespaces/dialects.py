@@ -6,7 +6,8 @@ calls have the bits of the calls that the library's namespace makes for the same
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import partial, wraps
+from contextvars import Context
+from functools import partial, update_wrapper, wraps
 from math import prod
 from typing import Any, ClassVar
 
@@ -89,7 +90,14 @@ class NumPyDialect(Dialect):
         names = {"copyto", "concatenate", "matmul", "where"} | ELEMENTWISE - {"astype"}
         self.names = {self._UFUNCS.get(n, n): getattr(np, self._UFUNCS.get(n, n)) for n in names}
         self.scope = partial(np.errstate, all="ignore")
-        self.names["scope"] = self.scope()  # a decorator too, which is entered sooner
+        self.names["scope"] = self._within
+
+    def _within(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        # NumPy keeps what it does about errors in the context: one in which that is set is entered sooner than
+        # errstate. A context of its own for each program, which one thread runs at a time.
+        context = Context()
+        context.run(partial(np.seterr, all="ignore"))
+        return update_wrapper(partial(context.run, run), run)
 
     def call(self, line: Traced, a: Sequence[str], out: str) -> str:
         operation, options, last = line.operation, line.options, f", {out}" if out else ""
