@@ -321,12 +321,13 @@ class NeuralNetwork:
         return self._home(x, labels)
 
     def _outputs(self, x: object, batch_size: int | None, check: bool) -> Array:
+        runtime = self._built()
         rows = PREDICT_ROWS if batch_size is None else positive("batch_size", batch_size)
         if mapping_of(x) is None:
-            return self._built().forward(self._inputs(x, check), rows)
+            return runtime.forward(self._inputs(x, check), rows)
         mapped = self._schema.inputs(self._backend, x, stream=True)
         parts = [
-            self._built().forward(self._inputs(mapped[start : min(start + rows, mapped.rows)], check))
+            runtime.forward(self._inputs(mapped[start : min(start + rows, mapped.rows)], check))
             for start in range(0, mapped.rows, rows)
         ]
         with self._backend.scope():

@@ -23,7 +23,8 @@ class Entry:
         """Take the first layer and its buffers."""
         self._backend, self._layer, self._dtype = backend, layer, dtype
         self._weights = {key: value.astype(np.float64) for key, value in weights.items()}
-        self._passes = type(layer).enter is Layer.enter
+        self._coded = bool(layer.code_limits(1))
+        self._passes = type(layer).enter is Layer.enter and not self._coded
         # Where the data are, if float64 is there too; else on the host. IEEE arithmetic, one operation at a time,
         # gives the same bits in either place.
         self._host = get_backend("numpy")
@@ -35,9 +36,10 @@ class Entry:
         ``check`` refuses what is not finite; whole numbers out of range are refused wherever looking waits for no
         device.
         """
-        limits = self._layer.code_limits(int(x.shape[-1]))
-        if limits and (check or isinstance(x, np.ndarray)):
-            self._check_codes(name, to_host(self._backend, x), limits)
+        if self._passes and not check:
+            return self._backend.asarray(x, self._dtype)
+        if self._coded and (check or isinstance(x, np.ndarray)):
+            self._check_codes(name, to_host(self._backend, x), self._layer.code_limits(x.shape[-1]))
         if self._layer.codes:
             return self._backend.asarray(x, "int32")
         entered = self._numbers(x)

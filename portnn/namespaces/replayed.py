@@ -50,7 +50,7 @@ class Replayed:
         self._arena = dialect.memory(0)
 
     def __call__(self, *arguments: Any) -> Any:
-        if arguments[0] is not self._xp or not self._lock.acquire(blocking=False):
+        if arguments[0] is not self._xp or not self._lock.acquire(False):
             return self._eagerly(*arguments)
         try:
             state, rest = arguments[self._static], arguments[self._static + 1 :]
