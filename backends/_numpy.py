@@ -10,7 +10,7 @@ from portnn.backend import Backend, Consumed, Elementwise, Stretch, by_blocks, h
 from portnn.errors import ArgumentError
 from portnn.interrupts import LARGE
 from portnn.namespaces.dialects import NumPyDialect
-from portnn.namespaces.replayed import Replayed
+from portnn.namespaces.replay import Replayed
 from portnn.types import Array
 
 # Elements of one block of an element-wise kernel: adam's four operands and its temporaries stay in a core's

@@ -12,7 +12,7 @@ from portnn.backend import Backend, BoundNamespace, Consumed, Elementwise, Held,
 from portnn.errors import ArgumentError
 from portnn.interrupts import LARGE
 from portnn.namespaces.dialects import TorchDialect
-from portnn.namespaces.replayed import Replayed
+from portnn.namespaces.replay import Replayed
 from portnn.types import Array
 
 # Elements of one block of an element-wise kernel on a CPU: enough for several threads.

@@ -23,7 +23,7 @@ from portnn import (
 from portnn.backend import Backend
 from portnn.equivalence.networks import built_in, sample
 from portnn.namespaces import dialects
-from portnn.namespaces.replayed import Replayed
+from portnn.namespaces.replay import Replayed
 from portnn.nn.optimizers import Optimizer
 
 RNG = np.random.default_rng(0)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from portnn import NeuralNetwork
-from portnn.namespaces.tracing import Number, Program, Tape, TracingNamespace, UntraceableError, broadcast
+from portnn.namespaces.program import Number, Program, UntraceableError
+from portnn.namespaces.tracing import Tape, TracingNamespace, broadcast
 from portnn.types import Mode
 
 DECK = """\

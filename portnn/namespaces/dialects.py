@@ -1,6 +1,6 @@
 """How a library writes the lines of a recorded program: each operation with its result in memory that is given.
 
-One text or function a library, for what differs; what is common stands in portnn/namespaces/replay.py. A dialect's
+One text or function a library, for what differs; what is common stands in source.py. A dialect's
 calls have the bits of the calls that the library's namespace makes for the same operation.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from portnn.namespaces.tracing import ELEMENTWISE, Traced
+from portnn.namespaces.program import ELEMENTWISE, Traced
 from portnn.types import Array, Namespace
 
 LINE = 64

@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 from portnn.namespaces.dialects import LINE, Dialect
-from portnn.namespaces.tracing import ELEMENTWISE, TABLES, VIEWS, Program, Traced
+from portnn.namespaces.program import ELEMENTWISE, TABLES, VIEWS, Program, Traced
 
 OWN = TABLES | {"where"}
 """Operations whose result is an array of its own."""

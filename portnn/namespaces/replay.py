@@ -1,272 +1,137 @@
-"""A recorded program as a library runs it: a call a line, into memory that was planned beforehand.
+"""When a function runs as itself and when as a recorded program, and on which memory."""
 
-The same operations on the same values as the function itself, so the same bits; what is saved is the way there (the
-layers' Python, shapes, views) and memory. Vectors are worked on in blocks that stay in a core's cache. What a caller
-gives or gets is never a program's memory.
-"""
-
+import logging
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import accumulate
-from math import inf, nan, prod
 from typing import Any
 
 from portnn.namespaces.dialects import LINE, Dialect
-from portnn.namespaces.memory import GIVEN, OWN, Plan, results_of, root
-from portnn.namespaces.tracing import (
-    ELEMENTWISE,
-    VIEWS,
-    Number,
-    Program,
-    Tape,
-    Traced,
-    TracingNamespace,
-    UntraceableError,
-    leaves,
-    mapped,
-)
-from portnn.types import Array
+from portnn.namespaces.program import leaves, mapped
+from portnn.namespaces.recording import Recording
+from portnn.types import Namespace
 
-WIDEST = 8
-"""Bytes of an element of the widest dtype."""
+_log = logging.getLogger("portnn")
 
 
-class Code:
-    """A plan as Python source: lines that prepare views once, and lines that are run at each call."""
+class Replayed:
+    """A pure function that runs as itself for arguments of a new kind, and as a program when the kind comes again.
 
-    def __init__(self, plan: Plan, brought: set[int], cells: dict[tuple[str, Any], str], prefix: str = "v") -> None:
-        """Take the inputs that each call brings, and the names of cells for numbers, to which it adds its own."""
-        self.plan, self._brought, self._cells, self._prefix = plan, brought, cells, prefix
-        self.dialect = plan.dialect
-        self.once: list[str] = []
-        self.each: list[str] = []
-        self.functions: list[str] = []
-        self.memory: dict[str, tuple[int, Any, tuple[int, ...]]] = {}
-        """By name: slot, dtype and shape."""
-        self.constants: dict[str, Any] = {}
-        for line in plan.program.lines:
-            self._add(line)
-        for number, target in plan.targets.items():
-            result = plan.program.results[number]
-            if plan.places.get(result.line) != ("target", number):
-                if root(result).operation == "input" and target != result.line:
-                    raise UntraceableError("a result that is an input")
-                self.each.append(f"copyto({self.target(number)}, {self.name(result)})")
+    Its first argument after the fixed ones is the state: views of it are made once. A call that finds the program's
+    memory in use by another thread runs the function itself.
+    """
 
-    def name(self, operand: Any, dtype: Any = None) -> str:
-        """Return the name of an array, or of the cell of a number in that dtype."""
-        if isinstance(operand, Traced):
-            return f"{self._prefix}{operand.line}"
-        return self._cells.setdefault((repr(operand), dtype), f"n{len(self._cells)}")
-
-    def target(self, number: int) -> str:
-        """Return the name of the memory that a result is to end in."""
-        return f"{self._prefix}t{number}"
-
-    def _add(self, line: Traced) -> None:
-        out, operation, place = self.name(line), line.operation, self.plan.places.get(line.line)
-        ordered = operation in ELEMENTWISE | OWN | {"sum", "max", "min", "concat"}
-        if (ordered and any(a.layout == "transposed" for a in line.arrays)) or (
-            operation == "reshape" and line.operands[0].layout != "C"
-        ):
-            raise UntraceableError(f"{operation} of a view whose order in memory is another")
-        if place and place[0] == "target":
-            self.once.append(f"{out} = {self.target(place[1])}")
-        elif place and place[0] == "piece":
-            self.once.append(
-                f"{out} = {self._prefix}{place[1]}[{place[2]}:{place[2] + prod(line.shape)}].reshape({line.shape})"
-            )
-        elif place:
-            self.memory[out] = place[1], line.dtype, line.shape
-        if operation == "constant":
-            self.constants[out] = line.options[0]
-        elif operation == "kernel":
-            self._kernel(line)
-        elif operation == "concat" and place:
-            self._concat(line, out)
-        elif operation not in ("input", "result"):
-            text = self._call(line, [self._operand(line, operand) for operand in line.operands], out if place else "")
-            fixed = operation in VIEWS and self._stands(line)
-            (self.once if fixed else self.each).append(text if place else f"{out} = {text}")
-
-    def _stands(self, line: Traced) -> bool:
-        """Return whether an array lies in the same memory at each call."""
-        source = root(line)
-        if source.operation in GIVEN:
-            return source.operation not in OWN and source.line not in self._brought
-        return source.line in self.plan.places
-
-    def _operand(self, line: Traced, operand: Any) -> str:
-        """Return the name of an operand, in a shape that a library need not stretch where that is only a view."""
-        if not isinstance(operand, Traced):
-            return self.name(operand, line.dtype if line.operation == "where" else line.arrays[0].dtype)
-        size, name = prod(operand.shape), self.name(operand)
-        shape = line.shape if size == prod(line.shape) else ()
-        stretched = line.operation in ELEMENTWISE and size == prod(shape) and operand.shape != shape
-        if not (stretched and self._stands(operand)):
-            return name
-        self.once.append(f"{name}_{line.line} = {name}.reshape({shape})")
-        return f"{name}_{line.line}"
-
-    def _call(self, line: Traced, a: list[str], out: str) -> str:
-        match line.operation:
-            case "reshape":
-                return f"{a[0]}.reshape({line.options[0]})"
-            case "expand_dims":
-                return f"{a[0]}[{':, ' * line.options[0]}None]"
-            case "matrix_transpose":
-                return f"{a[0]}.T"
-            case "slice":
-                return f"{a[0]}[{', '.join(f'{start}:{stop}' for start, stop in line.options[0])}]"
-        return self.dialect.call(line, a, out)
-
-    def _concat(self, line: Traced, out: str) -> None:
-        start = 0
-        for piece in line.operands:
-            if self.plan.places.get(root(piece).line) != ("piece", line.line, start):
-                self.once.append(f"{out}_{start} = {out}[{start}:{start + piece.shape[0]}]")
-                self.each.append(f"copyto({out}_{start}, {self.name(piece)})")
-            start += piece.shape[0]
-
-    def _kernel(self, line: Traced) -> None:
-        """Add a function for each stretch, and the lines that call it on one block after the other."""
-        vectors = [a for a in line.operands if a.shape]
-        scalars = [a for a in line.operands if not a.shape]
-        ends = results_of(line, self.plan.program)
-        own = {a.line: j for j, a in enumerate(vectors)}
-        for a in vectors:
-            if any(
-                root(a).line == target and self.plan.last[target] > line.line for target in self.plan.targets.values()
-            ):
-                raise UntraceableError("an input that is read after its memory was taken")
-        # In an input's memory, a result waits until that input was read for the last time.
-        targets = dict.fromkeys(range(len(ends)), -1)
-        for i, end in enumerate(ends):
-            place = self.plan.places[end.line]
-            if place[0] == "target":
-                targets[i] = own.get(self.plan.targets[place[1]], -1)
-        places = [self.plan.places[a.line] for a in ends]
-        into = [self.target(p[1]) if p[0] == "target" else self.name(a) for a, p in zip(ends, places, strict=True)]
-        arrays = ", ".join([*map(self.name, vectors), *into])
-        step = self.dialect.block // self.dialect.itemsize(vectors[0].dtype)
-        start = 0
-        for number, (stop, program) in enumerate(line.options):
-            k = f"k{line.line}_{number}"
-            plan = Plan(self.dialect, program, targets, self.dialect.block)
-            code = Code(plan, set(), self._cells, f"{k}_")
-            inner = [f"{k}_{j}" for j in range(len(vectors) + len(scalars))]
-            names = [*inner[: len(vectors)], *map(code.target, range(len(ends))), *code.memory]
-            self.constants |= code.constants
-            self.constants[f"{k}_memory"] = [(slot, dtype) for slot, dtype, _ in code.memory.values()]
-            self.once.append(f"{k}_blocks = blocks({start}, {stop}, {step}, [{arrays}], {k}_memory)")
-            given = dict(zip(inner[len(vectors) :], map(self.name, scalars), strict=True))
-            if stop - start <= step:  # a single block: no call
-                self.once += [f"{', '.join(names)}, = {k}_blocks[0]", *code.once]
-                self.each += [*(f"{name} = {value}" for name, value in given.items()), *code.each]
-            else:
-                body = "\n    ".join(code.once + code.each) or "pass"
-                self.functions.append(f"def {k}({', '.join([*names, *given])}):\n    {body}\n")
-                self.each.append(f"for b in {k}_blocks: {k}({', '.join(['*b', *given.values()])})")
-            start = stop
-
-
-def blocks(
-    dialect: Dialect, start: int, stop: int, step: int, vectors: Sequence[Array], memory: Sequence[tuple[int, Any]]
-) -> list[tuple[Array, ...]]:
-    """Return the parts of vectors, and of memory for what is between, of each block of a stretch."""
-    largest = min(step, stop - start) * WIDEST
-    own = [dialect.memory(largest) for _ in range(1 + max((slot for slot, _ in memory), default=-1))]
-    bounds = [(i, min(i + step, stop)) for i in range(start, stop, step)]
-    return [
-        (*(v[i:j] for v in vectors), *(own[slot].view(dtype)[: j - i] for slot, dtype in memory)) for i, j in bounds
-    ]
-
-
-class Recording:
-    """One program of a function, for arguments of one kind, and what it runs on."""
+    LIMIT = 8
+    """Programs; later kinds run as the function itself: a server's row counts vary without end."""
 
     def __init__(
         self,
         dialect: Dialect,
+        xp: Namespace,
         function: Callable[..., Any],
-        fixed: Sequence[Any],
-        arguments: Sequence[Any],
+        eagerly: Callable[..., Any],
+        static: int,
         turns: bool | None,
     ) -> None:
-        """Record the function; ``turns``: whether its first result goes beside the first argument or over it.
+        """Take a function, and how it is run as itself.
 
-        None: all results are the caller's own.
+        ``xp``: the library's namespace; no other is replayed. ``turns``: whether the first result goes beside the
+        state, so that a call which is broken off changes nothing, or over it, in its memory; None: as all others to
+        the caller.
         """
-        tape = Tape(fixed[0])
-        cells: dict[tuple[str, Any], str] = {}
-        guards: list[str] = []
-        brought: dict[int, str] = {}
+        self._dialect, self._xp, self._function = dialect, xp, function
+        self._eagerly, self._static, self._turns = eagerly, static, turns
+        self._lock = threading.Lock()
+        self._bound: list[tuple[Any, Callable[..., Any]]] = []
+        self._seen: set[Any] = set()
+        self._programs: dict[Any, Recording | None] = {}
+        self._homes: tuple[Any, ...] = ()
+        self._met: deque[tuple[int, int]] = deque(maxlen=self.LIMIT)
+        self._arena = dialect.memory(0)
 
-        def given(leaf: Any, path: str) -> Any:
-            if isinstance(leaf, dialect.array):
-                line = tape.input(leaf.shape, leaf.dtype)
-                brought[line.line] = path
-                return line
-            if type(leaf) not in (int, float):
-                raise UntraceableError(f"an argument of type {type(leaf).__name__}")
-            if path[:2] not in later:
-                guards.append(f"type({path}) is not {type(leaf).__name__}")
-            if type(leaf) is float and leaf == 1.0:  # what is multiplied by it may be left out
-                guards.append(f"{path} != 1.0")
-                return leaf
-            return Number(tape, path)
+    def __call__(self, *arguments: Any) -> Any:
+        if arguments[0] is not self._xp or not self._lock.acquire(False):
+            return self._eagerly(*arguments)
+        try:
+            state, rest = arguments[self._static], arguments[self._static + 1 :]
+            for known, run in self._bound:
+                if known is state:
+                    result = run(*rest)
+                    if result is not None:
+                        return result
+            with self._dialect.scope():
+                result = self._bound_anew(arguments, state, rest)
+            return self._eagerly(*arguments) if result is None else result
+        finally:
+            self._lock.release()
 
-        later = {f"a{i}" for i, a in enumerate(arguments[1:]) if callable(a)}
-        state = mapped(lambda leaf, _: tape.input(leaf.shape, leaf.dtype), arguments[0])
-        self.inputs = list(leaves(state))
-        rest = [mapped(given, a() if callable(a) else a, f"a{i}") for i, a in enumerate(arguments[1:])]
-        results = function(TracingNamespace(tape), *fixed[1:], state, *rest)
-        new, results = (list(leaves(results[0])), results[1:]) if turns is not None else ([], results)
-        self.changed = [i for i, line in enumerate(new) if line is not self.inputs[i]]
-        program = Program(tape, [*(new[i] for i in self.changed), *leaves(results)])
-        targets = {k: -1 if turns else self.inputs[i].line for k, i in enumerate(self.changed)}
-        plan = Plan(dialect, program, targets)
-        code = Code(plan, set(brought), cells)
-        self.program, self._code, self._cells = program, code, cells
-        starts = [0, *accumulate(-(-size // LINE) * LINE for size in plan.slots)]
-        self._starts, self.size = starts, starts[-1]
-        body = [f"{name} = {name}()" for name in sorted(later) if self._read(f"{name}[", guards)]
-        for line, path in brought.items():
-            name, like = code.name(tape.lines[line]), tape.lines[line]
-            body.append(f"{name} = {path}")
-            guards.append(f"type({name}) is not array or {name}.shape != {like.shape}")
-            guards.append(f"{name}.dtype is not d{name} or {dialect.unlike.format(name)}")
-            code.constants[f"d{name}"] = like.dtype
-        body += [f"if {guard}: return None" for guard in guards]
-        body += [dialect.scalar.format(name, source) for (source, _), name in cells.items() if source[0] in "a("]
-        own = mapped(lambda line, _: (dialect.copied if self._kept(line) else "{0}").format(code.name(line)), results)
-        after = ["after", *own] if turns is not None else list(own)
-        body += [*code.each, f"return ({', '.join(after)},)" if isinstance(results, tuple) else f"return {own}"]
-        parameters = ", ".join(f"a{i}" for i in range(len(rest)))
-        text = "".join([*code.functions, *(f"{line}\n" for line in code.once)])
-        self.source = f"{text}@scope\ndef run({parameters}):\n    " + "\n    ".join(body) + "\n"
-        self._compiled = compile(self.source, "<recorded>", "exec")
+    def _bound_anew(self, arguments: Sequence[Any], state: Any, rest: Sequence[Any]) -> Any:
+        """Run the program for arguments that no bound one is for; None where there is none, or not yet."""
+        program = self._program(arguments, _kind(self._dialect, (state, rest)))
+        given = self._turns is None
+        if program is None or (given and not self._met_before(program, state)):
+            return None
+        state = state if given else self._home(state, program)
+        if program.size > len(self._arena):
+            self._arena, self._bound = self._dialect.memory(program.size), []
+        homes = self._homes or (state,)
+        for home, after in zip(homes, (*homes[1:], homes[0]), strict=True):
+            run = program.bind(home, None if given else after, self._arena)
+            self._bound = [(home, run), *self._bound][: 2 * self.LIMIT]
+        return next(run for home, run in self._bound if home is state)(*rest)
 
-    def _read(self, name: str, guards: Sequence[str]) -> bool:
-        return any(name in text for text in (*guards, *(source for source, _ in self._cells)))
+    def _program(self, arguments: Sequence[Any], kind: Any) -> Recording | None:
+        """Return the program for arguments of a kind that was seen before; None where there cannot be one."""
+        if kind in self._programs or kind is None:
+            return self._programs.get(kind)
+        if len(self._programs) >= self.LIMIT or len(self._seen) > 8 * self.LIMIT:
+            return None
+        if kind not in self._seen:
+            self._seen.add(kind)
+            return None
+        try:
+            fixed, rest = arguments[: self._static], arguments[self._static :]
+            program = Recording(self._dialect, self._function, fixed, rest, self._turns)
+        except Exception as error:  # whatever a part does that no program can hold
+            _log.debug("computed call by call (%s: %s)", type(error).__name__, error)
+            program = None
+        self._programs[kind] = program
+        return program
 
-    def _kept(self, line: Traced) -> bool:
-        """Return whether a result lies in memory that is not the caller's."""
-        return line.operation in VIEWS | {"input", "constant"} or line.line in self._code.plan.places
+    def _met_before(self, program: Recording, state: Any) -> bool:
+        """Return whether the program met this state of late: views of one that goes at once would not pay."""
+        met = id(program), id(state)
+        self._met.append(met)
+        return self._met.count(met) > 1
 
-    def bind(self, state: Any, after: Any, arena: Array) -> Callable[..., Any]:
-        """Return the function that runs the program on a state; ``after`` is where the new one goes."""
-        code, dialect = self._code, self._code.dialect
-        names = dialect.names | code.constants | {"inf": inf, "nan": nan, "array": dialect.array}
-        names |= {"after": after, "blocks": partial(blocks, dialect)}
-        names |= {code.name(line): array for line, array in zip(self.inputs, leaves(state), strict=True)}
-        targets = list(leaves(after)) if after is not None else []
-        names |= {code.target(k): targets[i] for k, i in enumerate(self.changed)}
-        for (source, dtype), name in self._cells.items():
-            names[name] = dialect.number(0.0 if source[0] in "a(" else float(source), dtype)
-        for name, (slot, dtype, shape) in code.memory.items():
-            start = self._starts[slot]
-            names[name] = arena[start : start + prod(shape) * dialect.itemsize(dtype)].view(dtype).reshape(shape)
-        exec(self._compiled, names)  # made of our own operations' names and numbers alone
-        run: Callable[..., Any] = names["run"]
-        return run
+    def _home(self, state: Any, program: Recording) -> Any:
+        """Return the state in memory of its own, to which programs are bound; the given one is consumed."""
+        dialect = self._dialect
+        if not self._homes:
+            whole = not self._turns and all(dialect.address(array) % LINE == 0 for array in leaves(state))
+            first = state if whole else mapped(lambda array, _: dialect.aligned(array.shape, array.dtype), state)
+            self._homes = (first,)
+            if self._turns:  # what the program does not change is the same in both
+                new = (
+                    dialect.aligned(a.shape, a.dtype) if i in program.changed else a
+                    for i, a in enumerate(leaves(first))
+                )
+                self._homes = first, mapped(lambda array, _: next(new), first)
+        if not any(home is state for home in self._homes):
+            for array, source in zip(leaves(self._homes[0]), leaves(state), strict=True):
+                dialect.names["copyto"](array, source)
+            return self._homes[0]
+        return state
+
+
+def _kind(dialect: Dialect, arguments: Any) -> Any:
+    """Return what a program depends on in its arguments; None if the order of an argument in memory may show."""
+    kinds: list[Any] = []
+    for leaf in leaves(arguments):
+        if type(leaf) is dialect.array:
+            if not dialect.plain(leaf):
+                return None
+            kinds.append((leaf.shape, leaf.dtype))
+        else:
+            kinds.append((type(leaf).__name__, type(leaf) is float and leaf == 1.0))
+    return tuple(kinds)

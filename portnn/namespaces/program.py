@@ -1,0 +1,166 @@
+"""A straight-line program: what a pure function of the core does with arrays of given shapes, an operation a line.
+
+It knows no array library: tracing.py records it, source.py writes it in the words of one (dialects.py).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+Operand = Any
+"""A Traced or known array, a Number, or a plain number."""
+
+VIEWS = frozenset({"reshape", "expand_dims", "matrix_transpose", "slice"})
+"""Operations that show the same memory in another way."""
+COMPARISONS = frozenset({"greater", "less", "equal"})
+ELEMENTWISE = COMPARISONS | frozenset(
+    "add subtract multiply divide bitwise_and bitwise_xor bitwise_right_shift maximum minimum negative abs exp expm1 "
+    "log log1p cos sqrt tanh sign astype round floor".split()
+)
+TABLES = frozenset({"take", "searchsorted"})
+"""Element by element too where the first operand is a constant."""
+
+
+class UntraceableError(Exception):
+    """What is computed depends on values, or is nothing that a program can hold: it must be computed call by call."""
+
+
+class Recorder(Protocol):
+    """What notes the lines of a program (tracing.Tape)."""
+
+    lines: "list[Traced]"
+
+    def binary(self, operation: str, *pair: Operand) -> Operand:
+        """Return the result of an operation on two operands, broadcast."""
+
+    def note(
+        self, operation: str, operands: tuple[Operand, ...], options: Any, shape: Sequence[int], dtype: Any = None
+    ) -> "Traced":
+        """Return the result of an operation; the dtype is the first operand's."""
+
+    def kernel(
+        self, stretches: Sequence[tuple[int, Any]], vectors: Sequence[Any], numbers: Any
+    ) -> "tuple[Traced, ...]":
+        """Return the results of element-wise kernels over stretches of vectors."""
+
+
+def _operator(name: str, swapped: bool = False) -> Callable[..., Any]:
+    def record(self: Any, other: Operand) -> Operand:
+        return self.tape.binary(name, other, self) if swapped else self.tape.binary(name, self, other)
+
+    return record
+
+
+def _refused(self: Any, *arguments: object, **options: object) -> Any:
+    raise UntraceableError("its course depends on the value of an array, or on a number of the step")
+
+
+class _Operators:
+    """What the core writes with operators; the tape notes it."""
+
+    __hash__ = None  # type: ignore[assignment]
+    __array_ufunc__ = None
+    tape: Recorder
+
+    __add__, __radd__ = _operator("add"), _operator("add", swapped=True)
+    __sub__, __rsub__ = _operator("subtract"), _operator("subtract", swapped=True)
+    __mul__, __rmul__ = _operator("multiply"), _operator("multiply", swapped=True)
+    __truediv__, __rtruediv__ = _operator("divide"), _operator("divide", swapped=True)
+    __and__, __xor__ = _operator("bitwise_and"), _operator("bitwise_xor")
+    __rxor__, __rshift__ = _operator("bitwise_xor", swapped=True), _operator("bitwise_right_shift")
+    __gt__, __lt__, __eq__ = _operator("greater"), _operator("less"), _operator("equal")
+    __bool__ = __float__ = __int__ = __index__ = __iter__ = __len__ = __array__ = _refused
+
+
+class Number(_Operators):
+    """A number that a call brings, or an expression of such numbers."""
+
+    def __init__(self, tape: Recorder, source: str) -> None:
+        self.tape, self.source = tape, source
+
+    def __repr__(self) -> str:
+        return self.source
+
+
+class Traced(_Operators):
+    """An array of which shape and dtype are known: one line of a program."""
+
+    def __init__(
+        self, tape: Recorder, operation: str, operands: tuple[Operand, ...], options: Any, shape: Any, dtype: Any
+    ) -> None:
+        self.tape, self.operation, self.operands, self.options = tape, operation, operands, options
+        self.shape, self.dtype, self.line = tuple(shape), dtype, len(tape.lines)
+        tape.lines.append(self)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def arrays(self) -> "list[Traced]":
+        """The operands that are arrays."""
+        return [operand for operand in self.operands if isinstance(operand, Traced)]
+
+    @property
+    def layout(self) -> str:
+        """How the array lies in memory: "C", in "rows" with gaps, or "transposed"."""
+        if self.operation == "matrix_transpose":
+            return "transposed"
+        if self.operation not in VIEWS:
+            return "C"
+        below: str = self.operands[0].layout
+        return "rows" if self.operation == "slice" and len(self.options[0]) > 1 and below == "C" else below
+
+    def __getitem__(self, key: Any) -> "Traced":
+        parts = [part for part in (key if isinstance(key, tuple) else (key,)) if part is not Ellipsis]
+        if not all(isinstance(part, slice) and part.step in (None, 1) for part in parts):
+            raise UntraceableError(f"an index other than slices: {key!r}")
+        bounds = [part.indices(n)[:2] for part, n in zip(parts, self.shape, strict=False)]
+        shape = (*(stop - start for start, stop in bounds), *self.shape[len(bounds) :])
+        return self if shape == self.shape else self.tape.note("slice", (self,), (tuple(bounds),), shape)
+
+    def __repr__(self) -> str:
+        return f"%{self.line}"
+
+
+class Program:
+    """Lines in their order, and which of them are the results; lines that no result needs are left out."""
+
+    def __init__(self, tape: Recorder, results: Sequence[Any]) -> None:
+        if not all(isinstance(result, Traced) for result in results):
+            raise UntraceableError("a result that no operation made")
+        needed = {result.line for result in results}
+        for line in reversed(tape.lines):
+            if line.line in needed:
+                needed |= {operand.line for operand in line.arrays}
+        whole = {"input", "result"}  # a kernel gives all of its results
+        self.lines, self.results = [], list(results)
+        for line in tape.lines:
+            if line.line in needed or (line.operation in whole and all(a.line in needed for a in line.arrays)):
+                self.lines.append(line)
+        for number, line in enumerate(self.lines):
+            line.line = number
+
+    def __str__(self) -> str:
+        text = []
+        for line in self.lines:
+            options = line.options if line.operation not in ("constant", "kernel") else ()
+            text.append(f"{line} = {line.operation}({', '.join(map(str, (*line.operands, *options)))})")
+            text[-1] += f"  # {line.dtype} {line.shape}"
+        return "\n".join([*text, f"return {', '.join(map(repr, self.results))}"])
+
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """Yield what nested tuples hold, in order."""
+    if isinstance(tree, tuple):
+        for branch in tree:
+            yield from leaves(branch)
+    else:
+        yield tree
+
+
+def mapped(function: Callable[[Any, str], Any], tree: Any, path: str = "") -> Any:
+    """Return nested tuples with ``function(leaf, path)`` for each leaf; the path is what one writes to reach it."""
+    if isinstance(tree, tuple):
+        branches = [mapped(function, branch, f"{path}[{i}]") for i, branch in enumerate(tree)]
+        return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)
+    return function(tree, path)

@@ -1,0 +1,168 @@
+"""A planned program as Python source: a call a line, into memory that was planned beforehand.
+
+Vectors are worked on in blocks that stay in a core's cache. What an operation would have to stretch is a view that is
+as large as its result already.
+"""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from portnn.namespaces.dialects import Dialect
+from portnn.namespaces.memory import GIVEN, OWN, Plan, results_of, root
+from portnn.namespaces.program import ELEMENTWISE, VIEWS, Traced, UntraceableError
+from portnn.types import Array
+
+WIDEST = 8
+"""Bytes of an element of the widest dtype."""
+
+
+class Code:
+    """A plan as Python source: lines that prepare views once, and lines that are run at each call."""
+
+    def __init__(self, plan: Plan, brought: set[int], cells: dict[tuple[str, Any], str], prefix: str = "v") -> None:
+        """Take the inputs that each call brings, and the names of cells for numbers, to which it adds its own."""
+        self.plan, self._brought, self._cells, self._prefix = plan, brought, cells, prefix
+        self.dialect = plan.dialect
+        self.once: list[str] = []
+        self.each: list[str] = []
+        self.functions: list[str] = []
+        self.memory: dict[str, tuple[int, Any, tuple[int, ...]]] = {}
+        """By name: slot, dtype and shape."""
+        self.constants: dict[str, Any] = {}
+        for line in plan.program.lines:
+            self._add(line)
+        for number, target in plan.targets.items():
+            result = plan.program.results[number]
+            if plan.places.get(result.line) != ("target", number):
+                if root(result).operation == "input" and target != result.line:
+                    raise UntraceableError("a result that is an input")
+                self.each.append(f"copyto({self.target(number)}, {self.name(result)})")
+
+    def name(self, operand: Any, dtype: Any = None) -> str:
+        """Return the name of an array, or of the cell of a number in that dtype."""
+        if isinstance(operand, Traced):
+            return f"{self._prefix}{operand.line}"
+        return self._cells.setdefault((repr(operand), dtype), f"n{len(self._cells)}")
+
+    def target(self, number: int) -> str:
+        """Return the name of the memory that a result is to end in."""
+        return f"{self._prefix}t{number}"
+
+    def _add(self, line: Traced) -> None:
+        out, operation, place = self.name(line), line.operation, self.plan.places.get(line.line)
+        ordered = operation in ELEMENTWISE | OWN | {"sum", "max", "min", "concat"}
+        if (ordered and any(a.layout == "transposed" for a in line.arrays)) or (
+            operation == "reshape" and line.operands[0].layout != "C"
+        ):
+            raise UntraceableError(f"{operation} of a view whose order in memory is another")
+        if place and place[0] == "target":
+            self.once.append(f"{out} = {self.target(place[1])}")
+        elif place and place[0] == "piece":
+            self.once.append(
+                f"{out} = {self._prefix}{place[1]}[{place[2]}:{place[2] + prod(line.shape)}].reshape({line.shape})"
+            )
+        elif place:
+            self.memory[out] = place[1], line.dtype, line.shape
+        if operation == "constant":
+            self.constants[out] = line.options[0]
+        elif operation == "kernel":
+            self._kernel(line)
+        elif operation == "concat" and place:
+            self._concat(line, out)
+        elif operation not in ("input", "result"):
+            text = self._call(line, [self._operand(line, operand) for operand in line.operands], out if place else "")
+            fixed = operation in VIEWS and self._stands(line)
+            (self.once if fixed else self.each).append(text if place else f"{out} = {text}")
+
+    def _stands(self, line: Traced) -> bool:
+        """Return whether an array lies in the same memory at each call."""
+        source = root(line)
+        if source.operation in GIVEN:
+            return source.operation not in OWN and source.line not in self._brought
+        return source.line in self.plan.places
+
+    def _operand(self, line: Traced, operand: Any) -> str:
+        """Return the name of an operand, in a shape that a library need not stretch where that is only a view."""
+        if not isinstance(operand, Traced):
+            return self.name(operand, line.dtype if line.operation == "where" else line.arrays[0].dtype)
+        size, name = prod(operand.shape), self.name(operand)
+        shape = line.shape if size == prod(line.shape) else ()
+        stretched = line.operation in ELEMENTWISE and size == prod(shape) and operand.shape != shape
+        if not (stretched and self._stands(operand)):
+            return name
+        self.once.append(f"{name}_{line.line} = {name}.reshape({shape})")
+        return f"{name}_{line.line}"
+
+    def _call(self, line: Traced, a: list[str], out: str) -> str:
+        match line.operation:
+            case "reshape":
+                return f"{a[0]}.reshape({line.options[0]})"
+            case "expand_dims":
+                return f"{a[0]}[{':, ' * line.options[0]}None]"
+            case "matrix_transpose":
+                return f"{a[0]}.T"
+            case "slice":
+                return f"{a[0]}[{', '.join(f'{start}:{stop}' for start, stop in line.options[0])}]"
+        return self.dialect.call(line, a, out)
+
+    def _concat(self, line: Traced, out: str) -> None:
+        start = 0
+        for piece in line.operands:
+            if self.plan.places.get(root(piece).line) != ("piece", line.line, start):
+                self.once.append(f"{out}_{start} = {out}[{start}:{start + piece.shape[0]}]")
+                self.each.append(f"copyto({out}_{start}, {self.name(piece)})")
+            start += piece.shape[0]
+
+    def _kernel(self, line: Traced) -> None:
+        """Add a function for each stretch, and the lines that call it on one block after the other."""
+        vectors = [a for a in line.operands if a.shape]
+        scalars = [a for a in line.operands if not a.shape]
+        ends = results_of(line, self.plan.program)
+        own = {a.line: j for j, a in enumerate(vectors)}
+        for a in vectors:
+            if any(
+                root(a).line == target and self.plan.last[target] > line.line for target in self.plan.targets.values()
+            ):
+                raise UntraceableError("an input that is read after its memory was taken")
+        # In an input's memory, a result waits until that input was read for the last time.
+        targets = dict.fromkeys(range(len(ends)), -1)
+        for i, end in enumerate(ends):
+            place = self.plan.places[end.line]
+            if place[0] == "target":
+                targets[i] = own.get(self.plan.targets[place[1]], -1)
+        places = [self.plan.places[a.line] for a in ends]
+        into = [self.target(p[1]) if p[0] == "target" else self.name(a) for a, p in zip(ends, places, strict=True)]
+        arrays = ", ".join([*map(self.name, vectors), *into])
+        step = self.dialect.block // self.dialect.itemsize(vectors[0].dtype)
+        start = 0
+        for number, (stop, program) in enumerate(line.options):
+            k = f"k{line.line}_{number}"
+            plan = Plan(self.dialect, program, targets, self.dialect.block)
+            code = Code(plan, set(), self._cells, f"{k}_")
+            inner = [f"{k}_{j}" for j in range(len(vectors) + len(scalars))]
+            names = [*inner[: len(vectors)], *map(code.target, range(len(ends))), *code.memory]
+            self.constants |= code.constants
+            self.constants[f"{k}_memory"] = [(slot, dtype) for slot, dtype, _ in code.memory.values()]
+            self.once.append(f"{k}_blocks = blocks({start}, {stop}, {step}, [{arrays}], {k}_memory)")
+            given = dict(zip(inner[len(vectors) :], map(self.name, scalars), strict=True))
+            if stop - start <= step:  # a single block: no call
+                self.once += [f"{', '.join(names)}, = {k}_blocks[0]", *code.once]
+                self.each += [*(f"{name} = {value}" for name, value in given.items()), *code.each]
+            else:
+                body = "\n    ".join(code.once + code.each) or "pass"
+                self.functions.append(f"def {k}({', '.join([*names, *given])}):\n    {body}\n")
+                self.each.append(f"for b in {k}_blocks: {k}({', '.join(['*b', *given.values()])})")
+            start = stop
+
+
+def blocks(
+    dialect: Dialect, start: int, stop: int, step: int, vectors: Sequence[Array], memory: Sequence[tuple[int, Any]]
+) -> list[tuple[Array, ...]]:
+    """Return the parts of vectors, and of memory for what is between, of each block of a stretch."""
+    largest = min(step, stop - start) * WIDEST
+    own = [dialect.memory(largest) for _ in range(1 + max((slot for slot, _ in memory), default=-1))]
+    bounds = [(i, min(i + step, stop)) for i in range(start, stop, step)]
+    return [
+        (*(v[i:j] for v in vectors), *(own[slot].view(dtype)[: j - i] for slot, dtype in memory)) for i, j in bounds
+    ]
