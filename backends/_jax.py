@@ -134,7 +134,9 @@ class JAXBackend(Backend):
 
         def run(*arguments: Any) -> Any:
             fixed, state, rest = arguments[:static], arguments[static], arguments[static + 1 :]
-            return self.called(compiled, static, *fixed, self.called(pieces, 0, state), *rest)
+            if consumed is not None:
+                state = self.called(pieces, 0, state)
+            return self.called(compiled, static, *fixed, state, *rest)
 
         return run
 

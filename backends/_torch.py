@@ -73,8 +73,8 @@ class TorchBackend(Backend):
 
     def asarray(self, obj: object, dtype: str | None = None) -> Array:
         wanted = None if dtype is None else getattr(self._torch, dtype)
-        on_cuda = getattr(obj, "__dlpack_device__", lambda: (1, 0))()[0] == 2  # kDLCUDA
-        if on_cuda and self._device.type == "cuda" and not self.owns(obj):
+        elsewhere = self._cuda and not self.owns(obj)
+        if elsewhere and getattr(obj, "__dlpack_device__", lambda: (1, 0))()[0] == 2:  # kDLCUDA
             obj = self._torch.from_dlpack(obj)
         if not self.owns(obj):
             host = host_array(obj, dtype)
