@@ -27,8 +27,7 @@ class JAXBackend(Backend):
     def __init__(self, device: str | None = None) -> None:
         import jax
 
-        devices = {_name(d): d for d in jax.devices()}
-        devices |= {_name(d): d for d in jax.devices("cpu")}
+        devices = {_name(d): d for d in (*jax.devices(), *jax.devices("cpu"))}
         devices |= {d.platform: d for d in reversed(devices.values())}
         if device is not None and device not in devices:
             raise ArgumentError(f"device: jax has {', '.join(self.devices())}; got {device!r}")
@@ -119,9 +118,7 @@ class JAXBackend(Backend):
         donated = () if consumed is None or consumed.whole else (static,)
 
         def pieces(state: Any) -> Any:
-            if consumed is None:
-                return state
-            stops = consumed.stops
+            stops = consumed.stops if consumed else ()
             cut = lambda array: Pieces.of(array, stops) if array.shape == stops[-1:] else array  # noqa: E731
             return tree.tree_map(cut, state, is_leaf=is_pieces)
 
