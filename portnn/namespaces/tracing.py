@@ -5,7 +5,6 @@ leave behind the list of operations that they asked for (Griewank and Walther, E
 6.1, call it a tape). What holds for every call with arrays of these shapes stands in the program; arrays that a call
 brings are its inputs; numbers such as a learning rate are named, not noted. Operations on arrays that are known
 already, such as the hash of each column, are done at once; one operation on the same operands is recorded once.
-
 """
 
 from collections.abc import Callable, Sequence
