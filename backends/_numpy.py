@@ -16,8 +16,6 @@ from portnn.types import Array
 # Elements of one block of an element-wise kernel: adam's four operands and its temporaries stay in a core's
 # second-level cache (8 vectors of 64 KiB in float32).
 BLOCK = 16384
-
-
 DIALECT = NumPyDialect()
 
 

@@ -240,6 +240,7 @@ FAULTS = [
     Fault("values that are looked at once", f"{DATA}/arrays.py", "np.generic) or not backend.owns(array):", "np.generic) or not is_owned(array):", "tests/test_state.py"),
     Fault("replay: one kernel's tables for all", f"{SAME}/source.py", 'self._cells, f"{k}_")', 'self._cells, "w")', REPLAY),
     Fault("replay: a view of what a call brings", f"{SAME}/source.py", "if not (stretched and self._stands(operand)):", "if not stretched:", f"tests/test_dialects.py {REPLAY}"),
+    Fault("replay: a view that takes a piece's name", f"{SAME}/source.py", '{name}_in_{line.line}"', '{name}_{line.line}"', "tests/test_dialects.py -k pieces"),
     Fault("replay: a program that warns", f"{SAME}/dialects.py", '        context.run(partial(np.seterr, all="ignore"))\n', "", "tests/test_dialects.py tests/test_replay.py"),
     Fault("replay: any order in memory", f"{SAME}/dialects.py", '"not {0}.flags.c_contiguous"', '"False"', REPLAY),
     Fault("replay: PyTorch's products anywhere", f"{SAME}/dialects.py", 'on_lines = frozenset({"matmul"})', "on_lines = frozenset()", "tests/test_dialects.py -k torch"),

@@ -75,6 +75,10 @@ FAULTS = {
         changed(asarray=shared),
         r"xp.asarray\(..., copy=True\): expected a copy",
     ),
+    "a copy of the adapter's own that is none": (
+        {"copy": lambda adapter: lambda array: array},
+        "copy: expected a copy",
+    ),
     "a function that is missing": (changed(expm1=lambda xp: None), "expm1: TypeError"),
     "an array on no device": (
         {"device": lambda adapter: "elsewhere"},

@@ -145,6 +145,24 @@ def test_products_are_the_same_wherever_they_end(before, dtype, recording):
     assert place[0] == ("piece" if aligned or recording == "numpy" else "slot")
 
 
+def test_pieces_of_a_vector_and_views_of_it_are_told_apart(recording):
+    """Of whatever size the first piece is, also where that is the number of the line which stretches the vector."""
+    backend = get_backend(recording)
+    dialect = dialect_of(backend)
+    for first in range(1, 9):
+        arrays = tuple(backend.asarray(RNG.standard_normal(shape)) for shape in ((first,), (9,), (1, first + 9)))
+
+        def stretched(xp, state):
+            a, b, row = state
+            return xp.exp(row + xp.concat([a, b]))
+
+        program = Recording(dialect, stretched, (backend.xp,), (arrays,), None)
+        with backend.scope():
+            expected = backend.to_numpy(stretched(backend.xp, arrays))
+        got = backend.to_numpy(program.bind(arrays, None, dialect.memory(program.size))())
+        assert got.tobytes() == expected.tobytes()
+
+
 def test_every_operation_is_compared():
     said = " ".join(CASES)
     assert not [name for name in ELEMENTWISE if name not in said]

@@ -23,8 +23,8 @@ class Entry:
         """Take the first layer and its buffers."""
         self._backend, self._layer, self._dtype = backend, layer, dtype
         self._weights = {key: value.astype(np.float64) for key, value in weights.items()}
-        self._coded = bool(layer.code_limits(1))
-        self._passes = type(layer).enter is Layer.enter and not self._coded
+        self._coded = bool(layer.codes) or type(layer).code_limits is not Layer.code_limits
+        self._passes = type(layer).enter is Layer.enter
         # Where the data are, if float64 is there too; else on the host. IEEE arithmetic, one operation at a time,
         # gives the same bits in either place.
         self._host = get_backend("numpy")
@@ -36,10 +36,8 @@ class Entry:
         ``check`` refuses what is not finite; whole numbers out of range are refused wherever looking waits for no
         device.
         """
-        if self._passes and not check:
-            return self._backend.asarray(x, self._dtype)
         if self._coded and (check or isinstance(x, np.ndarray)):
-            self._check_codes(name, to_host(self._backend, x), self._layer.code_limits(x.shape[-1]))
+            self._check_codes(name, to_host(self._backend, x), self._layer.code_limits(int(x.shape[-1])))
         if self._layer.codes:
             return self._backend.asarray(x, "int32")
         entered = self._numbers(x)

@@ -100,10 +100,12 @@ def _round_trips(backend: Backend) -> Iterator[str]:
 
 def _copies(backend: Backend) -> Iterator[str]:
     source = np.arange(5, dtype=np.float32)
-    copy = backend.xp.asarray(backend.asarray(source), copy=True)
+    copies = {"xp.asarray(..., copy=True)": backend.xp.asarray(backend.asarray(source), copy=True)}
+    copies["copy"] = backend.copy(backend.asarray(source))
     source[:] = -1.0
-    if not np.array_equal(backend.to_numpy(copy), np.arange(5)):
-        yield "xp.asarray(..., copy=True): expected a copy; it changes with what it was made of"
+    for name, copy in copies.items():
+        if not np.array_equal(backend.to_numpy(copy), np.arange(5)):
+            yield f"{name}: expected a copy; it changes with what it was made of"
 
 
 def _integers(backend: Backend) -> Iterator[str]:

@@ -51,4 +51,4 @@ def moved(backend: Backend, dtype: str, value: Any) -> Any:
     """Return a copy of a NumPy array on the backend; numbers as they are."""
     if not isinstance(value, np.ndarray):
         return value
-    return backend.xp.asarray(backend.asarray(value, dtype if value.dtype.kind == "f" else None), copy=True)
+    return backend.copy(backend.asarray(value, dtype if value.dtype.kind == "f" else None))

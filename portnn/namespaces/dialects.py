@@ -1,7 +1,7 @@
 """How a library writes the lines of a recorded program: each operation with its result in memory that is given.
 
-One text or function a library, for what differs; what is common stands in source.py. A dialect's
-calls have the bits of the calls that the library's namespace makes for the same operation.
+One text or function a library, for what differs; what is common stands in source.py. A dialect's calls have the bits
+of the calls that the library's namespace makes for the same operation.
 """
 
 from collections.abc import Callable, Mapping, Sequence

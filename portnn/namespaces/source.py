@@ -91,8 +91,9 @@ class Code:
         stretched = line.operation in ELEMENTWISE and size == prod(shape) and operand.shape != shape
         if not (stretched and self._stands(operand)):
             return name
-        self.once.append(f"{name}_{line.line} = {name}.reshape({shape})")
-        return f"{name}_{line.line}"
+        view = f"{name}_in_{line.line}"
+        self.once.append(f"{view} = {name}.reshape({shape})")
+        return view
 
     def _call(self, line: Traced, a: list[str], out: str) -> str:
         match line.operation:
