@@ -131,6 +131,7 @@ FAULTS = [
           "return self.backend.asarray(array, self.dtype)", "tests/test_network.py tests/test_state.py"),
     Fault("a divergence that leaves NaN behind", "portnn/training.py", "            if found := run.problem():\n                _go_back(run, backup, before)\n",
           "            if found := run.problem():\n", "tests/test_state.py"),
+    Fault("a handler of Ctrl-C that stays", "portnn/interrupts.py", "    finally:\n        signal(SIGINT, previous)", "    finally:\n        pass", "tests/test_state.py"),
     Fault("a last step that nobody looks at", "portnn/training.py", 'return "" if finite else', 'return "" if True else', "tests/test_state.py"),
     Fault("a fingerprint without buffers", f"{CORE}/runtime.py", "in ((core.parameters, state.parameters), (core.buffers, state.buffers)):",
           "in ((core.parameters, state.parameters),):", "tests/test_evaluation.py"),

@@ -113,6 +113,19 @@ def test_an_interrupt_in_a_step_comes_before_or_after_it(backend, monkeypatch, w
     np.testing.assert_allclose(host_array(one.predict(X)), host_array(other.predict(X)), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_DFL, lambda number, frame: None])
+def test_who_handles_ctrl_c_is_the_same_afterwards(handler):
+    wide = NeuralNetwork(3, 15_000, 2, seed=0)
+    previous = signal.signal(signal.SIGINT, handler)
+    try:
+        for train in (lambda: wide.step(X, Y), lambda: wide.fit(X, Y)):
+            train()
+            assert wide._runtime.consumes
+            assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_while_the_last_epoch_is_measured_is_raised(monkeypatch):
     one, evaluate = net(), Runtime.evaluate
