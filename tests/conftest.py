@@ -2,6 +2,7 @@
 
 import os
 import signal
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def spare(backend: str, why: str) -> None:
 @pytest.fixture(autouse=True)
 def _no_backend_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PORTNN_BACKEND", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _the_same_draws(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test draws depends on its name, not on which tests ran before it in its process."""
+    if hasattr(request.module, "RNG"):
+        seed = zlib.crc32(request.node.name.encode())
+        monkeypatch.setattr(request.module, "RNG", np.random.default_rng(seed))
 
 
 @pytest.fixture

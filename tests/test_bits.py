@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import registered
 from conftest import ROOT, spare
+from numpy._core._multiarray_umath import __cpu_features__
 
 from portnn import SGD, Dropout, NeuralNetwork, get_backend
 from portnn.core.arithmetic import ARITHMETICS
@@ -222,33 +223,60 @@ print(net.fingerprint(), net.predict(x).sum())
 net = NeuralNetwork(1, Standardize(), 5, 1, Unstandardize(), arithmetic="reproducible", seed=0)
 net.fit(x[:, :1], x[:, 1:2], batch_size=100, sample_weight=x[:, 2] ** 2)
 print(net.fingerprint())
+from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
+print(*(name for name in __cpu_dispatch__ if __cpu_features__[name]))
+try:
+    import threadpoolctl
+    print(*(f"{each['internal_api']} {each['architecture']}" for each in threadpoolctl.threadpool_info()[:1]))
+except ImportError:
+    print("unknown")
 """
-AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"
-MACHINES = {
-    "Haswell, one thread": {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "1"},
-    "SkylakeX, NumPy without AVX-512": {"OPENBLAS_CORETYPE": "SkylakeX", "NPY_DISABLE_CPU_FEATURES": AVX512},
-    "Prescott, NumPy without AVX2": {
-        "OPENBLAS_CORETYPE": "Prescott",
-        "NPY_DISABLE_CPU_FEATURES": f"AVX2 FMA3 {AVX512}",
-    },
+KERNELS = {
+    "Haswell": ("AVX2", "FMA3"),
+    "SkylakeX": ("AVX512F", "AVX512CD", "AVX512_SKX"),
+    "Nehalem": ("SSE42",),
+    "NEOVERSEN1": ("ASIMD",),
+    "ARMV8": ("ASIMD",),
 }
-"""What stands in for other machines: kernels of OpenBLAS and of NumPy that this one would not choose."""
+"""Kernels of OpenBLAS, and the features of a processor that they need, by NumPy's names."""
 
 
-def on_machine(settings):
+def run_script(**settings):
+    """Return what SCRIPT prints in a process of its own, and what that says of NumPy's kernels and its BLAS."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "PYTHONWARNINGS": "ignore", **settings}
     command = [sys.executable, "-c", SCRIPT]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    *prints, kernels, blas = done.stdout.splitlines()
+    return prints, set(kernels.split()), blas
 
 
-here = cache(lambda: on_machine({}))
+here = cache(run_script)
 
 
-@pytest.mark.parametrize("name", MACHINES)
-def test_no_kernel_of_blas_or_numpy_changes_a_bit(name):
-    assert on_machine(MACHINES[name]) == here()
+@pytest.mark.parametrize("name", KERNELS)
+def test_no_kernel_of_openblas_changes_a_bit(name):
+    pytest.importorskip("threadpoolctl")
+    if missing := [feature for feature in KERNELS[name] if not __cpu_features__.get(feature)]:
+        pytest.skip(f"{name}: this processor has no {', '.join(missing)}")
+    prints, _, blas = run_script(OPENBLAS_CORETYPE=name)
+    if blas != f"openblas {name}":
+        pytest.skip(f"{name}: a kernel of OpenBLAS's wheels; asked for it, NumPy's BLAS is {blas}")
+    assert prints == here()[0]
+
+
+def test_no_kernel_of_numpy_changes_a_bit():
+    """All those that NumPy takes where the processor allows are off: the baseline of its build is left."""
+    _, chosen, _ = here()
+    if not chosen:
+        pytest.skip("this processor has no kernels beside NumPy's baseline")
+    prints, left, _ = run_script(NPY_DISABLE_CPU_FEATURES=" ".join(chosen))
+    assert not left
+    assert prints == here()[0]
+
+
+def test_no_number_of_threads_changes_a_bit():
+    assert run_script(OPENBLAS_NUM_THREADS="1")[0] == here()[0]
 
 
 # ---- copies, files

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from conftest import spare
-from faulty import Faulty, fewer_bits
+from faulty import Faulty, fewer_bits, sum_in_order
 
 from portnn import (
     ArgumentError,
@@ -88,19 +88,26 @@ def test_built_in_networks_are_near_exact_numbers(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_equal_rows_are_no_librarys_fault(other, dtype):
-    """NumPy's sum of 1,024 equal numbers is 2.5 times the bound off in float32: said of it, and of no other."""
+def test_equal_rows_are_no_librarys_fault(other, dtype, monkeypatch):
+    """1,024 equal float32 numbers, added in order, are 2 to 5 times the bound off: said of who adds so, and no other.
+
+    How far a library's own sum is off, NumPy's too, depends on the processor.
+    """
     if dtype == "float64":
         spare(other, "float32 is enough")
+    adapter = get_backend("numpy")
+    monkeypatch.setattr(adapter, "xp", Faulty(adapter.xp, sum=sum_in_order))
     report = compare(classifier(dtype), *equal_rows(), backends=[other], steps=1, batch_size=1024)
     assert report.holds, str(report)
     suspects = [piece for piece in report.pieces if piece.share > 1]
     assert all(piece.conspires and piece.share_of_worst_case <= 1 for piece in suspects)
     if dtype == "float32":
-        assert ("3 Dense", "db") in {(p.place, p.what) for p in suspects if p.backend == "numpy:cpu"}
+        mine = {(piece.place, piece.what): piece.share for piece in suspects if piece.backend == "numpy:cpu"}
+        assert min(mine["1 Dense", "db"], mine["3 Dense", "db"]) > 1.5  # not by a hair
         first, *_ = report.verdict().splitlines()
         assert "numpy:cpu: every bound holds" in first
-        assert "; data whose rounding errors conspire in 3 Dense, dW; 3 Dense, db" in first
+        conspiring = first.partition("; data whose rounding errors conspire in ")[2].split("; ")
+        assert {"3 Dense, db", "1 Dense, db"} <= set(conspiring)
 
 
 @pytest.mark.parametrize("bits", [10, 7])
@@ -129,14 +136,14 @@ def test_numpy_is_judged_as_all_others(monkeypatch):
 
 
 def test_what_is_beyond_the_worst_case_never_conspires(monkeypatch):
-    """Even if it holds on drawn numbers: a sum that is wrong for equal numbers alone."""
+    """Even if it holds on drawn numbers: a sum that is wrong for nearly equal numbers alone."""
     pytest.importorskip("array_api_strict")
     adapter = get_backend(OTHER)
     xp = adapter.xp
 
     def total(x, **options):
-        host = np.asarray(x)
-        return xp.sum(x, **options) * (1.001 if host.ndim == 2 and np.all(host == host[:1]) else 1.0)
+        host = np.asarray(x)  # Products of equal rows may differ in their last bits.
+        return xp.sum(x, **options) * (1.001 if host.ndim == 2 and np.allclose(host, host[:1], 1e-3, 0.0) else 1.0)
 
     monkeypatch.setattr(adapter, "xp", Faulty(xp, sum=total))
     report = compare(classifier(), *equal_rows(64), backends=[OTHER], steps=1, batch_size=64)
