@@ -74,8 +74,13 @@ class JAXBackend(Backend):
         if self.owns(obj) and obj.device == self._device and obj.dtype == (dtype or obj.dtype):  # type: ignore[attr-defined]
             return obj
         with self.scope():
-            source = obj if self.owns(obj) else host_array(obj, dtype)
-            return self.xp.asarray(source, dtype=dtype)
+            if self.owns(obj):
+                return self.xp.asarray(obj, dtype=dtype)
+            # xp.asarray compiles for each shape. device_put takes NumPy's memory for its own, and reads it later.
+            return self._jax.device_put(np.array(host_array(obj, dtype)), self._device)
+
+    def copy(self, array: Array) -> Array:
+        return self._jax.device_put(array, self._device, may_alias=False)
 
     def to_numpy(self, array: Array) -> np.ndarray:
         return np.asarray(array)
@@ -104,23 +109,21 @@ class JAXBackend(Backend):
         return partial(by_stretches, parts or stretches)
 
     def additions(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        compiled: Callable[..., Any] = self._jax.jit(function)
-        return compiled
+        return self._jax.jit(function)  # type: ignore[no-any-return]
 
     def compile(
         self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
     ) -> Callable[..., Any]:
-        """Compile for each set of shapes; the first call with one takes tenths of a second.
-
-        A state that is given back is kept in pieces from one call to the next: no vector is cut and joined again.
-        """
+        """Compile for each set of shapes. A state that is given back stays in pieces: none is cut and joined again."""
         tree = self._jax.tree_util
         donated = () if consumed is None or consumed.whole else (static,)
+        stops = consumed.stops if consumed else ()
 
-        def pieces(state: Any) -> Any:
-            stops = consumed.stops if consumed else ()
-            cut = lambda array: Pieces.of(array, stops) if array.shape == stops[-1:] else array  # noqa: E731
-            return tree.tree_map(cut, state, is_leaf=is_pieces)
+        def pieces(state: Any, cut: Callable[[Array], Pieces] = lambda array: Pieces.of(array, stops)) -> Any:
+            def of(array: Any) -> Any:
+                return cut(array) if array.shape == stops[-1:] and not is_pieces(array) else array
+
+            return tree.tree_map(of, state, is_leaf=is_pieces)
 
         def inside(*arguments: Any) -> Any:
             whole = tree.tree_map(joined, arguments[static:], is_leaf=is_pieces)
@@ -131,8 +134,9 @@ class JAXBackend(Backend):
 
         def run(*arguments: Any) -> Any:
             fixed, state, rest = arguments[:static], arguments[static], arguments[static + 1 :]
-            if consumed is not None:
-                state = self.called(pieces, 0, state)
+            if consumed is not None:  # cut on the host: XLA would compile each cut
+                cut = lambda array: Pieces(map(self.asarray, Pieces.of(self.to_numpy(array), stops).pieces))  # noqa: E731
+                state = self.called(partial(pieces, cut=cut), 0, state)
             return self.called(compiled, static, *fixed, state, *rest)
 
         return run

@@ -1,7 +1,11 @@
 """portnn check: do the backends give NumPy's numbers?"""
 
+import hashlib
+import os
+import platform
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +93,7 @@ def check(
     reports: dict[str, Report | BitsReport] = {}
     beside: list[Drift] = []
     kinds = DTYPES[1:] if bits else DTYPES if dtype in (None, "both") else (dtype,)
+    keep_compiled()
     for title, network, x, y in _networks(model, data, target, header, kinds):
         click.echo(title)  # before the work: what runs can be seen as it goes
         if bits:
@@ -106,6 +111,23 @@ def check(
     click.echo(_well(bits) if holds else f"{_ill(bits)}: " + ", ".join(t for t, r in reports.items() if not r.holds))
     if not holds:
         sys.exit(1)
+
+
+def keep_compiled() -> None:
+    """Let JAX find in the user's cache folder what it compiled in an earlier check, unless the user says where.
+
+    A folder for each kind of processor: a home folder may be seen by several, and what is compiled for one may be
+    instructions that another lacks.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    features = import_module("numpy._core._multiarray_umath").__cpu_features__
+    has = " ".join(sorted(name for name, there in features.items() if there))
+    kind = f"{platform.machine()}-{hashlib.sha256(has.encode()).hexdigest()[:12]}"
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(home / "portnn" / "jax" / kind)
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
 
 def _well(bits: bool) -> str:

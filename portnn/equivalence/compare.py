@@ -10,19 +10,21 @@ again on drawn numbers of its shapes and magnitudes: constant columns make error
 in none. What is off there too (TF32, bfloat16) is broken.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from portnn.backend import get_backend
 from portnn.core.runtime import Counters, Runtime, Snapshot
 from portnn.equivalence.drift import follow
 from portnn.equivalence.report import Piece, Report, environment
 from portnn.equivalence.runs import batches, mapped, moved, others
-from portnn.equivalence.truth import Judge, Name, Start, Truth, drawn, updated, walk
+from portnn.equivalence.truth import Judge, Name, Start, Truth, drawn, pieces, updated, walk
 from portnn.errors import DTypeError
 from portnn.network import NeuralNetwork
 from portnn.options import positive
+from portnn.types import Batch
 
 
 def compare(
@@ -56,7 +58,7 @@ def compare(
     judge = Judge(reference, against, min(batch_size, dataset.rows))
     judged = [home, *rivals]
     report = Report(environment(judged), list(map(repr, judged)), reference.dtype, judge.name)
-    runs, steppers = ([reference.to(backend) for backend in judged] for _ in range(2))
+    runs = [_Judged(reference.to(backend)) for backend in judged]
     shown = tqdm(total=steps * len(runs), unit="step", disable=None if progress is None else not progress, leave=False)
     with shown as bar:
         for number, batch in enumerate(batches(reference, dataset, steps, batch_size), start=1):
@@ -66,66 +68,74 @@ def compare(
                 start = Start(before.state, batch, record)
                 truths = judge.truths(start)
                 again = drawn(start, number)
-            for run, stepper in zip(runs, steppers, strict=True):
+            for run in runs:
                 bar.set_description(repr(run.backend), refresh=False)
-                pieces = _judged(run, stepper, start, before.counters, record, truths, number)
-                if any(piece.is_suspect for piece in pieces):
+                found = run.judged(start, before.counters, record, truths, number)
+                if any(piece.is_suspect for piece in found):
                     with home.scope():
                         other = judge.truths(again)
                     sound = {
                         (p.place, p.what)
-                        for p in _judged(run, stepper, again, before.counters, record, other, number)
+                        for p in run.judged(again, before.counters, record, other, number)
                         if p.share <= 1.0
                     }
-                    pieces = [replace(p, conspires=p.is_suspect and (p.place, p.what) in sound) for p in pieces]
-                report.pieces += pieces
+                    found = [replace(p, conspires=p.is_suspect and (p.place, p.what) in sound) for p in found]
+                report.pieces += found
                 bar.update()
             with home.scope():
                 reference.step(batch)
             for run in runs[1:]:
-                with run.backend.scope():
-                    _step(run, batch, report)
-                follow(report, reference, run)
-            runs[0].restore(reference.snapshot())
-    report.fingerprints.update({repr(run.backend): run.fingerprint() for run in runs})
+                run.step(batch, report)
+                follow(report, reference, run.runtime)
+            runs[0].runtime.restore(reference.snapshot())
+    report.fingerprints.update({repr(run.backend): run.runtime.fingerprint() for run in runs})
     return report
 
 
-def _judged(
-    run: Runtime,
-    stepper: Runtime,
-    start: Start,
-    counters: Counters,
-    like: dict[Name, Any],
-    truths: dict[Name, Truth],
-    number: int,
-) -> list[Piece]:
-    """Take the pieces of a step and the whole step on a backend, and measure each; ``like``: NumPy's, for dtypes."""
-    backend = run.backend
-    with backend.scope():
-        move = partial(moved, backend, run.dtype)
-        got = walk(run, backend.xp, run.updated, start, move)
-        stepper.restore(Snapshot(mapped(move, start.state), counters))
-        refused = None
-        try:
-            stepper.step(tuple(map(move, start.batch)))
-            got |= updated(run, "whole step", backend.xp, stepper.state)
-        except DTypeError as error:  # promoted: the piece where it began is in the report
-            refused = error
-        pieces = []
-        for (place, what), value in got.items():
-            expected = like["update" if place == "whole step" else place, what]
-            host = backend.to_numpy(value)
-            pieces.append(Piece.measured(repr(backend), number, place, what, expected, host, truths[place, what]))
-    if refused is not None and all(piece.share <= 1.0 for piece in pieces):
-        raise refused
-    return pieces
+class _Judged:
+    """A backend's own training beside NumPy's, and what it makes of each of NumPy's steps."""
 
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime, self.backend = runtime, runtime.backend
+        # A library that compiles other than operation by operation is judged by what it compiles, all pieces at once.
+        take: Callable[..., Any] = partial(pieces, runtime)
+        run = partial(self.backend.called, take, 2) if self.backend.one_by_one else self.backend.compile(take, 2)
+        self._pieces = partial(run, self.backend.xp, runtime.updated)
 
-def _step(run: Runtime, batch: Any, report: Report) -> None:
-    """Take the step of a backend's own run; one that is refused was seen in the report."""
-    try:
-        run.step(tuple(map(partial(moved, run.backend, run.dtype), batch)))
-    except DTypeError:
-        if report.holds:
-            raise
+    def judged(
+        self, start: Start, counters: Counters, like: Mapping[Name, Any], truths: Mapping[Name, Truth], number: int
+    ) -> list[Piece]:
+        """Take the pieces of a step and the whole step, and measure each; ``like``: NumPy's, for dtypes."""
+        backend, run = self.backend, self.runtime
+        with backend.scope():
+            move = partial(moved, backend, run.dtype)
+            own = run.snapshot()
+            run.restore(Snapshot(mapped(move, start.state), counters))
+            inputs = {name: move(array) for name, array in (start.inputs or {}).items()}
+            batch = tuple(map(move, start.batch))
+            taken = self._pieces(mapped(move, start.state), batch, run.key, run.dials, inputs)
+            got = {name: backend.to_numpy(array) for name, array in taken.items()}
+            refused = None
+            try:
+                run.step(batch)
+                got |= updated(run, "whole step", get_backend("numpy").xp, mapped(backend.to_numpy, run.state))
+            except DTypeError as error:  # promoted: the piece where it began is in the report
+                refused = error
+            run.restore(own)
+            measured = []
+            for (place, what), value in got.items():
+                expected = like["update" if place == "whole step" else place, what]
+                truth = truths[place, what]
+                measured.append(Piece.measured(repr(backend), number, place, what, expected, value, truth))
+        if refused is not None and all(piece.share <= 1.0 for piece in measured):
+            raise refused
+        return measured
+
+    def step(self, batch: Batch, report: Report) -> None:
+        """Take the step of the backend's own training; one that is refused was seen in the report."""
+        with self.backend.scope():
+            try:
+                self.runtime.step(tuple(map(partial(moved, self.backend, self.runtime.dtype), batch)))
+            except DTypeError:
+                if report.holds:
+                    raise

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import zip_longest
 
 import numpy as np
 
@@ -68,7 +69,8 @@ def built_in(dtype: str) -> Iterator[tuple[str, NeuralNetwork]]:
         "a table with two columns of codes",
         network(5, Tabular((60, 5)), 8, 3, output="softmax", loss="cross_entropy"),
     )
-    for name, loss in LOSSES.items():
-        yield f"loss {name}", network(20, 5, output=loss.pair or "tanh", loss=name)
-    for name in OPTIMIZERS:
-        yield f"optimizer {name}", network(20, 5, output="tanh", optimizer=name)
+    # One network for a loss and an optimizer: libraries that compile take each network seconds.
+    for loss, optimizer in zip_longest(LOSSES, OPTIMIZERS):
+        loss, optimizer = loss or "mse", optimizer or "sgd"
+        output = LOSSES[loss].pair or "tanh"
+        yield f"loss {loss}, optimizer {optimizer}", network(20, 5, output=output, loss=loss, optimizer=optimizer)

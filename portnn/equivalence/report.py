@@ -60,9 +60,9 @@ class Piece:
         if got.dtype != like.dtype or got.shape != like.shape:
             return cls(backend, step, place, what, np.inf, np.inf, np.inf)
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            value = truth.value.astype(np.float64)
+            value = truth.value
             same = (value.astype(like.dtype) == got) | (np.isnan(value) & np.isnan(got))
-            exact = np.asarray(abs(truth.value - got.astype(truth.value.dtype))).astype(np.float64)
+            exact = np.abs((got.astype(np.float64) - value) - truth.rest)  # the first difference is exact, or large
             distance = np.where(same & ~np.isfinite(exact), 0.0, exact)
             size = np.maximum(np.maximum(np.abs(value), np.abs(got)), np.finfo(like.dtype).smallest_normal)
             ulps = distance / np.spacing(size.astype(like.dtype)).astype(np.float64)

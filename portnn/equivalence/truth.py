@@ -20,6 +20,7 @@ from portnn.equivalence.runs import mapped
 from portnn.errors import BackendUnavailableError
 from portnn.namespaces.arbiter import ArbiterNamespace, context
 from portnn.namespaces.bounds import LAMBDA, Bounded, BoundingNamespace
+from portnn.nn.random import Key
 from portnn.options import choose
 from portnn.types import Array, Batch, Namespace
 
@@ -45,7 +46,9 @@ class Truth:
     """Of one piece: its true value, and the largest errors that a library may make."""
 
     value: np.ndarray
-    """Of exact numbers, or of float64."""
+    """In float64."""
+    rest: np.ndarray
+    """What float64 leaves of an exact value; else 0."""
     probable: np.ndarray
     """Where rounding errors are independent."""
     worst: np.ndarray
@@ -54,21 +57,39 @@ class Truth:
     """How many computations are between: two, where the value is NumPy's own."""
 
 
-def walk(runtime: Runtime, xp: Namespace, update: Update, start: Start, given: Callable[[Any], Any]) -> dict[Name, Any]:
-    """Take the core's own step, seen piece by piece; ``given`` brings what pieces start from to the namespace."""
+def pieces(
+    runtime: Runtime,
+    xp: Namespace,
+    update: Update,
+    state: State,
+    batch: Batch,
+    key: Key,
+    dials: Any,
+    inputs: Mapping[Name, Array] | None = None,
+) -> dict[Name, Array]:
+    """Take the core's own step and return each of its pieces; what starts from a piece starts from ``inputs``, if any.
+
+    Of the runtime, only what its core consists of: the result depends on the arrays and numbers alone.
+    """
     results: dict[Name, Array] = {}
-    layers, inputs = runtime.core.architecture.layers, start.inputs
+    layers = runtime.core.architecture.layers
 
     def look(place: int | str, what: str, array: Any) -> Any:
         if isinstance(array, Mapping):
             return {key: look(place, what + key, value) for key, value in array.items()}
         name = f"{place + 1} {type(layers[place]).__name__}" if isinstance(place, int) else place, what
         results[name] = array
-        return array if inputs is None else given(inputs[name])
+        return array if inputs is None else inputs[name]
 
-    state, batch = mapped(given, start.state), tuple(map(given, start.batch))
-    new, _ = runtime.core.step(xp, update, state, batch, runtime.key, runtime.dials, look)
+    new, _ = runtime.core.step(xp, update, state, batch, key, dials, look)
     return results | updated(runtime, "update", xp, new)
+
+
+def walk(runtime: Runtime, xp: Namespace, update: Update, start: Start, given: Callable[[Any], Any]) -> dict[Name, Any]:
+    """Take a step from a start, piece by piece; ``given`` brings arrays to the namespace."""
+    inputs = None if start.inputs is None else {name: given(array) for name, array in start.inputs.items()}
+    state, batch = mapped(given, start.state), tuple(map(given, start.batch))
+    return pieces(runtime, xp, update, state, batch, runtime.key, runtime.dials, inputs)
 
 
 def updated(runtime: Runtime, place: str, xp: Namespace, state: State) -> dict[Name, Array]:
@@ -108,12 +129,13 @@ class Judge:
     def truths(self, start: Start) -> dict[Name, Truth]:
         """Return the truth about each piece, and about the whole step, in which errors do compound."""
         bounds = [self._bounded(start, factor) for factor in (LAMBDA, math.inf)]
-        values = self._exact(start) if self.exact else {name: bound.value for name, bound in bounds[0].items()}
+        values = self._exact(start) if self.exact else {}
         times = 2 if self._by_numpy else 1
-        return {
-            name: Truth(values[name], probable.error, bounds[1][name].error, times)
-            for name, probable in bounds[0].items()
-        }
+        truths = {}
+        for name, probable in bounds[0].items():
+            value, rest = values.get(name, (probable.value, np.zeros(())))
+            truths[name] = Truth(value, rest, probable.error, bounds[1][name].error, times)
+        return truths
 
     def _pieces(self, xp: Namespace, start: Start, given: Callable[[Any], Any]) -> dict[Name, Any]:
         reference, layout = self._reference, self._reference.core.parameters
@@ -129,10 +151,18 @@ class Judge:
 
         return self._pieces(BoundingNamespace(factor), start, given)
 
-    def _exact(self, start: Start) -> dict[Name, np.ndarray]:
+    def _exact(self, start: Start) -> dict[Name, tuple[np.ndarray, np.ndarray]]:
+        """Return of each piece the nearest float64, and what is left."""
         xp = ArbiterNamespace(self._reference.dtype)
         found = self._pieces(xp, start, lambda array: xp.exact(array) if isinstance(array, np.ndarray) else array)
-        return {name: np.asarray(value, object) for name, value in found.items()}
+        return {name: _in_two(np.asarray(value, object)) for name, value in found.items()}
+
+
+def _in_two(exact: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    with np.errstate(invalid="ignore", over="ignore"):
+        value = exact.astype(np.float64)
+        rest = np.asarray(exact - value.astype(object), object).astype(np.float64)
+    return value, np.where(np.isfinite(rest), rest, 0.0)
 
 
 def drawn(start: Start, seed: int) -> Start:

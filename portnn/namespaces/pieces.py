@@ -1,6 +1,6 @@
 """A vector that lies in memory in pieces, for a library that copies what is cut out of one or joined to one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 class Pieces:
     """A vector in pieces, one for each parameter; whoever takes it for an array gets it whole."""
 
-    def __init__(self, pieces: Sequence[Any]) -> None:
+    def __init__(self, pieces: Iterable[Any]) -> None:
         self.pieces = tuple(pieces)
 
     @classmethod
