@@ -16,7 +16,7 @@ import numpy as np
 
 from portnn.callbacks import Callback, Network, Told
 from portnn.data.dataset import Source
-from portnn.data.files import contradictions, read_model, write_model
+from portnn.data.files import contradictions, little_endian, read_model, write_model
 from portnn.errors import ArgumentError
 from portnn.history import Event
 from portnn.nn import registry
@@ -163,8 +163,8 @@ def _of_data(run: Run, source: Source) -> str:
     for batch in source.batches(backend.xp, _ROWS, None, False):
         for array in batch:
             values = np.ascontiguousarray(array if isinstance(array, float) else backend.to_numpy(array))
-            digest.update(f"{values.dtype.str} {values.shape}".encode())
-            digest.update(values.tobytes())
+            digest.update(f"{values.dtype.newbyteorder('<').str} {values.shape}".encode())
+            digest.update(little_endian(values))
     return digest.hexdigest()
 
 
@@ -172,7 +172,7 @@ def _digest(arrays: Mapping[str, np.ndarray], counters: Mapping[str, int]) -> st
     digest = hashlib.sha256(repr(sorted(counters.items())).encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].shape}".encode())
-        digest.update(arrays[name].tobytes())
+        digest.update(little_endian(arrays[name]))
     return digest.hexdigest()
 
 

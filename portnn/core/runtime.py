@@ -18,6 +18,7 @@ from portnn.core.arithmetic import ARITHMETICS
 from portnn.core.entry import Entry, learnt
 from portnn.core.step import Core, State
 from portnn.data.dataset import Checked, Dataset, Source
+from portnn.data.files import little_endian
 from portnn.data.frames import Names
 from portnn.data.mapped import Mapped
 from portnn.data.stream import CheckedBatches, Stream, Streamed
@@ -418,7 +419,7 @@ class Runtime:
             digest.update(repr([(e.name, e.shape) for e in layout.entries]).encode())
             host = self.backend.to_numpy(vector)
             for e in layout.entries:
-                digest.update(host[e.start : e.stop].astype(host.dtype.newbyteorder("<")).tobytes())
+                digest.update(little_endian(host[e.start : e.stop]))
         return digest.hexdigest()
 
 

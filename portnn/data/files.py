@@ -17,6 +17,11 @@ FORMAT = 3
 _KEY = "portnn"
 
 
+def little_endian(array: np.ndarray) -> bytes:
+    """Return an array's bytes, numbers in little-endian order: a digest of them is the same on any processor."""
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file whole or not at all: a failure leaves the old file as it was.
 
