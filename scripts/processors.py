@@ -174,7 +174,8 @@ def seen(name: str, folder: Path, model: Path, quick: bool) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(first.stdout)
     files = [f"tests/{test}.py" for test in TESTS]
     plugins = [word for plugin in ("portnn.pytest_plugin", "pytest_timeout") for word in ("-p", plugin)]
-    options = ["-q", "-rf", *plugins, "-p", "no:cacheprovider", "-o", "timeout=0", "-k", LEFT_OUT]
+    chosen = [] if quick else ["-m", ""]
+    options = ["-q", "-rf", *chosen, *plugins, "-p", "no:cacheprovider", "-o", "timeout=0", "-k", LEFT_OUT]
     tested = run([python, "-m", "pytest", *options, *files])
     *_, last = (tested.stdout.strip() or tested.stderr.strip() or "no output").splitlines()
     failures = [line for line in tested.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
@@ -210,7 +211,9 @@ HEAD = ["processor", "NumPy", "BLAS", "fast", "reproducible", "written digests",
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PROCESSORS))
-    parser.add_argument("--quick", action="store_true", help="28 steps of each case instead of 224")
+    parser.add_argument(
+        "--quick", action="store_true", help="28 steps of each case instead of 224, and no exhaustive test"
+    )
     parser.add_argument("--keep", type=Path, help="a folder for systems and packages, to find them there again")
     parser.add_argument("--table", action="store_true", help="print the table as Markdown")
     asked = parser.parse_args()

@@ -113,6 +113,7 @@ def trained(name, backend):
 on_numpy = cache(lambda name: trained(name, "numpy"))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", COVERING)
 def test_everything_that_can_be_added_has_the_same_bits(other, name):
     spare(other, "the built-in networks, below, have everything too")
@@ -136,6 +137,7 @@ def test_the_built_in_networks_have_the_same_bits(other, title):
     assert len(set(map(tuple, report.fingerprints.values()))) == 1
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [name for name, *_ in registered.networks()])
 def test_everything_is_close_to_fast_float64(name):
     """Bits may agree on nonsense: after three steps within 2^-30 of what the library's own functions give."""
@@ -263,6 +265,7 @@ def run_script(**settings):
 here = cache(run_script)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", KERNELS)
 def test_no_kernel_of_openblas_changes_a_bit(name):
     pytest.importorskip("threadpoolctl")
@@ -274,6 +277,7 @@ def test_no_kernel_of_openblas_changes_a_bit(name):
     assert prints == here()[0]
 
 
+@pytest.mark.exhaustive
 def test_no_kernel_of_numpy_changes_a_bit():
     """All those that NumPy takes where the processor allows are off: the baseline of its build is left."""
     _, chosen, _ = here()
@@ -284,6 +288,7 @@ def test_no_kernel_of_numpy_changes_a_bit():
     assert prints == here()[0]
 
 
+@pytest.mark.exhaustive
 def test_no_number_of_threads_changes_a_bit():
     assert run_script(OPENBLAS_NUM_THREADS="1")[0] == here()[0]
 

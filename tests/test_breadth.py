@@ -86,6 +86,7 @@ def test_the_covering_networks_have_everything():
     }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("number", range(len(COVERING)), ids=COVERING)
 def test_everything_registered_is_within_its_bounds(other, number):
     """Each layer, activation, loss, optimizer and schedule, from one layout or another, in one dtype or both."""
@@ -223,6 +224,7 @@ settings.register_profile("nightly", deadline=None, max_examples=2000, database=
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(600)
 @given(architectures())
 def test_architectures_drawn_at_random(drawn):

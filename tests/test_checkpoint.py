@@ -259,6 +259,7 @@ print(one.fingerprint())
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("at", [3, -3])
 def test_a_process_killed_as_it_writes(at, tmp_path):

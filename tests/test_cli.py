@@ -89,6 +89,7 @@ def test_train_digits_twice_evaluate_predict(tmp_path):
     assert np.mean(np.array(lines[1:], float) == truth) > 0.98
 
 
+@pytest.mark.exhaustive
 def test_backends_train_alike(backend, iris):
     out = results(portnn_command("train", iris, "--target", "kind", "--backend", backend).stdout)
     assert out["backend"].startswith(backend)
@@ -360,6 +361,23 @@ def test_check_says_what_runs_as_it_goes(monkeypatch):
     monkeypatch.setattr(click, "echo", lambda message="", **_: capture.write(f"{message}\n"))
     portnn_command("check", code=130)
     assert seen[0].startswith("the deck: 3-4-1")
+
+
+def test_check_keeps_what_jax_compiles_for_each_kind_of_processor(monkeypatch, tmp_path):
+    """In the user's cache folder, unless the user says where."""
+    features = sys.modules["numpy._core._multiarray_umath"].__cpu_features__
+    keep_compiled, folders = sys.modules["portnn.cli.check"].keep_compiled, []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for there in (True, False, False):
+        monkeypatch.setitem(features, "a feature", there)
+        monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+        keep_compiled()
+        folders.append(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    assert folders[0] != folders[1] == folders[2]
+    assert all(Path(folder).is_relative_to(tmp_path / "portnn" / "jax") for folder in folders)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
+    keep_compiled()
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "mine"
 
 
 def test_what_could_not_be_written_is_refused_before_the_training(tmp_path, iris):

@@ -193,6 +193,7 @@ def flowers(tmp_path_factory):
     return folder
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "line"), EXAMPLES)
 def test_the_examples_of_each_help_run(name, line, flowers, tmp_path, monkeypatch):
     assert line in portnn_command(*([name] if name else []), "--help").stdout

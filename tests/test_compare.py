@@ -78,6 +78,7 @@ def test_bounds_hold(other, dtype):
     assert set(report.fingerprints) == {"numpy:cpu", name}
 
 
+@pytest.mark.exhaustive
 def test_built_in_networks_hold(other):
     spare(other, "tests/test_breadth.py has everything on it, tests/test_bits.py these")
     for title, net in built_in("float32"):
@@ -120,6 +121,7 @@ def test_a_faulty_library_is_named(fault, strict):
     assert report.broken[0].share > 1
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("k", [784, 4096])
 @pytest.mark.parametrize("bits", [10, 7])
 def test_products_of_fewer_bits_break_the_bound(k, bits, strict):

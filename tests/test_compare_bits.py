@@ -178,6 +178,7 @@ def test_command_line(tmp_path, planted):
     assert "DIFFERS first at step 1: xp.matmul" in result.stdout
 
 
+@pytest.mark.exhaustive
 def test_portnn_train_reproducible(tmp_path):
     prints = []
     for backend in ("numpy", "array_api_strict"):

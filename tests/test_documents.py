@@ -79,6 +79,7 @@ def test_the_table_of_a_gpus_times_is_the_newest_records():
     assert all(proof["exit_code"] == 0 for name, proof in record["proofs"].items() if name != "tests")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("document", [name for name, blocks in PYTHON.items() if blocks])
 def test_python_blocks_run(tmp_path, document, monkeypatch):
     """One after the other, in one folder; those that register parts of their own in processes of their own."""
@@ -136,6 +137,7 @@ def test_the_transcripts_commands_say_what_it_shows(tmp_path, monkeypatch):
     assert (tmp_path / "drift.png").is_file()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("document", "command"), SHELL)
 def test_shell_blocks_run(tmp_path, monkeypatch, document, command):
     """What portnn is told there, it does; the names of MNIST's files stand for small ones of their format."""

@@ -34,6 +34,7 @@ def test_there_are_ten_files():
     assert {Path(name).suffix for name in FILES} == {".toml", ".md", ".py", ".yml"}
 
 
+@pytest.mark.exhaustive
 def test_the_project_passes_as_the_workflow_runs_it(project):
     pytest.importorskip("array_api_strict")
     if find_spec("jax"):

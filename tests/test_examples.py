@@ -34,6 +34,7 @@ ELSEWHERE = {"own_parts.py", "every_backend.py", "infer.py", "mnist.py", "mnist_
 """In tests of their own: below, of the first in test_register.py, of the second in test_documents.py."""
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ELSEWHERE])
 def test_example(name, run, tmp_path):
     assert run(name)

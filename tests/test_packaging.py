@@ -57,6 +57,7 @@ def test_import_is_light(tmp_path):
     assert len(added) <= 30, sorted(added)
 
 
+@pytest.mark.exhaustive
 def test_wheel_contents(tmp_path):
     """Built without isolation: the build needs nothing but setuptools, which the extra `test` brings."""
     pytest.importorskip("setuptools")
@@ -89,6 +90,7 @@ def test_the_version_is_in_one_place(tmp_path):
     assert portnn.__version__ not in (ROOT / "pyproject.toml").read_text()
 
 
+@pytest.mark.exhaustive
 def test_a_source_distribution_has_what_its_tests_need(tmp_path):
     """CI runs them in one."""
     pytest.importorskip("setuptools")

@@ -44,6 +44,7 @@ PLOTS = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", PLOTS)
 def test_a_plot_draws_where_it_is_told_and_once(name, tmp_path):
     """Into ``ax``, else into one new figure; a saved figure of its own does not stay open."""

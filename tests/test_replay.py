@@ -107,6 +107,7 @@ def same_as_itself(make, monkeypatch, rows=ROWS):
 NAMES = [name for name, *_ in registered.covering()]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_has_the_bits_of_itself(name, dtype, recording, monkeypatch):
@@ -128,6 +129,7 @@ def test_built_in_networks_have_the_bits_of_themselves(title, monkeypatch):
     same_as_itself(make, monkeypatch, rows=(7, 7, 4, 4, 7))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("arithmetic", ["fast", "reproducible"])
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_is_recorded(name, arithmetic, recording):
@@ -159,6 +161,7 @@ def test_vectors_of_several_blocks_and_stretches(recording, monkeypatch):
     same_as_itself(lambda: (classifier(300, 300, **options), X, LABELS), monkeypatch, rows=(7, 7, 7))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("activation", ["gelu", "softplus", "tanh"])
 def test_large_elementary_functions_of_reproducible_arithmetic(activation, monkeypatch):
     """They run in blocks of their own, with tables; the weights are cut in planned memory."""

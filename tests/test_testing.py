@@ -51,6 +51,7 @@ def test_a_missing_backend_is_an_error():
         assert_backends_agree(NeuralNetwork(5, 5, seed=0), X, Y, backends=["cupy"])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradients(activation):
     net = NeuralNetwork(5, 20, Dropout(0.3), 8, 5, activation=activation, seed=0)

@@ -18,6 +18,7 @@ from portnn import (
 from portnn.equivalence import truth
 from portnn.equivalence.conformance import FUNCTIONS
 from portnn.equivalence.networks import built_in, sample
+from portnn.equivalence.report import Piece
 from portnn.namespaces.arbiter import ArbiterNamespace
 from portnn.namespaces.bounds import Bounded, BoundingNamespace
 
@@ -70,6 +71,7 @@ def test_exact_numbers_have_fifty_digits():
 BUILT_IN = {"float32": ("the", "activations selu", "an emb"), "float64": ("activations ident", "batch", "a table")}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("dtype", BUILT_IN)
 def test_built_in_networks_are_near_exact_numbers(dtype):
     """Every library, NumPy too, whose own results are the truth nowhere."""
@@ -82,6 +84,18 @@ def test_built_in_networks_are_near_exact_numbers(dtype):
             assert report.judged_by == "numbers of 50 digits"
             assert {p.backend for p in report.pieces} == set(report.backends)
             assert max(p.share for p in report.pieces if p.backend == "numpy:cpu") > 0.1
+
+
+def test_a_distance_from_an_exact_number_is_less_than_an_ulp():
+    """One third in float64 is a third of an ulp off; the nearest float64 is not the truth."""
+    mpmath = pytest.importorskip("mpmath")
+    with mpmath.workdps(50):
+        value, rest = truth._in_two(np.array([mpmath.mpf(1) / 3, mpmath.inf, mpmath.nan], object))
+    got, ulp = np.array([1 / 3, np.inf, np.nan]), np.spacing(1 / 3)
+    limit = np.array([ulp / 2, 0.0, 0.0])
+    piece = Piece.measured("numpy:cpu", 1, "loss", "loss", got, got, truth.Truth(value, rest, limit, 2 * limit))
+    assert (piece.ulps, piece.share, piece.share_of_worst_case) == pytest.approx((1 / 3, 2 / 3, 1 / 3), rel=1e-12)
+    assert list(rest[1:]) == [0.0, 0.0]
 
 
 # ---- what conspires, and what is broken
@@ -110,6 +124,7 @@ def test_equal_rows_are_no_librarys_fault(other, dtype, monkeypatch):
         assert {"3 Dense, db", "1 Dense, db"} <= set(conspiring)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("bits", [10, 7])
 @pytest.mark.parametrize("k", [784, 4096])
 def test_fewer_bits_are_broken_on_equal_rows_too(k, bits, monkeypatch):

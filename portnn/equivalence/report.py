@@ -67,8 +67,8 @@ class Piece:
             size = np.maximum(np.maximum(np.abs(value), np.abs(got)), np.finfo(like.dtype).smallest_normal)
             ulps = distance / np.spacing(size.astype(like.dtype)).astype(np.float64)
             shares = [distance / (truth.times * limit) for limit in (truth.probable, truth.worst)]
-            shares = [np.where(distance == 0, 0.0, share) for share in shares]
-        largest = [float(np.nan_to_num(np.max(v, initial=0.0), nan=np.inf)) for v in (ulps, *shares)]
+            far = [np.where(distance == 0, 0.0, each) for each in (ulps, *shares)]
+        largest = [float(np.nan_to_num(np.max(each, initial=0.0), nan=np.inf)) for each in far]
         return cls(backend, step, place, what, largest[0], largest[1], largest[2])
 
 
