@@ -2,8 +2,9 @@
 
 Every piece (a layer's output and gradients, the loss, the optimizer's update) starts on every backend from the
 reference's own inputs, so that bounds do not compound, and is judged by its true value (truth.py), NumPy's as all
-others. Beside the pieces stands the whole step as the backend runs it (compiled, fused), from the reference's state.
-Trajectories are reported, not bounded.
+others. A library that computes otherwise once it compiles (JAX) takes all pieces as one compiled function. Beside the
+pieces stands the whole step as the backend runs it (compiled, fused), from the reference's state. Trajectories are
+reported, not bounded.
 
 A piece that is further off than independent rounding errors explain, and no further than those that conspire, is taken
 again on drawn numbers of its shapes and magnitudes: constant columns make errors conspire in any library, drawn numbers
@@ -97,7 +98,7 @@ class _Judged:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime, self.backend = runtime, runtime.backend
-        # A library that compiles other than operation by operation is judged by what it compiles, all pieces at once.
+        # One function a network: eagerly, JAX would compile each operation for each shape.
         take: Callable[..., Any] = partial(pieces, runtime)
         run = partial(self.backend.called, take, 2) if self.backend.one_by_one else self.backend.compile(take, 2)
         self._pieces = partial(run, self.backend.xp, runtime.updated)
