@@ -174,7 +174,8 @@ class NeuralNetwork:
         """Train for ``epochs`` passes over the data.
 
         ``x`` is (rows, features), ``y`` (rows, outputs), (rows,) for one output, or integer labels, (rows,), for
-        cross_entropy. Without ``y``, ``x`` is batches, (x, y) or (x, y, weight): a list, a loader, or a function that
+        cross_entropy. Texts are class labels for cross_entropy and binary_cross_entropy; for other losses each must be
+        a number. Without ``y``, ``x`` is batches, (x, y) or (x, y, weight): a list, a loader, or a function that
         makes an iterator; they are taken as they come (portnn/data/stream.py).
 
         ``batch_size=None`` is the full batch. ``validation`` is a share of the rows, held out at random (of each class

@@ -289,6 +289,8 @@ FAULTS = [
     Fault("codes: the gradient of another column", f"{NN}/tabular.py", "zip(starts[1:], self.units", "zip(starts, self.units", "tests/test_registered.py -k Tabular"),
     Fault("codes: standardised like numbers", f"{NN}/tabular.py", "x[:, numbers:]], axis=1)", "x[:, numbers:] * 0.5], axis=1)", CODED),
     # The truth
+    Fault("numbers as texts: their ranks", f"{DATA}/schema.py", "return self.named and not self.loss.labels", "return False and not self.loss.labels", "tests/test_frames.py -k numbers"),
+    Fault("numbers as texts: underscores left out", f"{DATA}/schema.py", 'text.replace("_", "no digit")', "text", "tests/test_frames.py -k numbers"),
     Fault("truth: everything conspires", f"{PROOF}/compare.py", "p.is_suspect and (p.place, p.what) in sound", "p.is_suspect", TRUTH),
     Fault("truth: what is beyond the worst case conspires too", f"{PROOF}/report.py", "return self.share > 1.0 >= self.share_of_worst_case", "return self.share > 1.0", TRUTH),
     Fault("truth: nothing is drawn", f"{PROOF}/truth.py", "(array * 2.0 ** rng.uniform(-1.0, 1.0, array.shape))", "array", TRUTH),

@@ -1,5 +1,7 @@
 """Data frames: columns are taken by name, and what cannot be used is refused by name."""
 
+import decimal
+
 import numpy as np
 import pytest
 
@@ -287,6 +289,49 @@ def test_labels_that_are_texts(kind):
     other.fit(X, [0, 1] * 4)
     with pytest.raises(ArgumentError, match="y: expected whole numbers, as the labels that it was trained on"):
         other.fit(X, y)
+
+
+TEXTS = ["0.5", "-1.25", "10", "9", "1e-2", " 3 ", "+4", "0"]
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber", "sse", "half_sse"])
+@pytest.mark.parametrize("kind", ["list", "tuple", "object", "text", "series", "category", "decimals", "polars"])
+def test_targets_that_are_numbers_as_texts_are_numbers(kind, loss):
+    """Where the loss compares values: neither the ranks of the texts nor classes."""
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    y = {
+        "list": TEXTS,
+        "tuple": tuple(TEXTS),
+        "object": np.array(TEXTS, object),
+        "text": np.array(TEXTS),
+        "series": pandas.Series(TEXTS),
+        "category": pandas.Series(TEXTS, dtype="category"),
+        "decimals": pandas.Series([decimal.Decimal(text.strip()) for text in TEXTS]),
+        "polars": polars.Series(TEXTS),
+    }[kind]
+    one, other = (NeuralNetwork(3, 4, 1, loss=loss, seed=0) for _ in range(2))
+    one.fit(X, y, epochs=2, validation=0.25)
+    other.fit(X, np.array([float(text) for text in TEXTS]), epochs=2, validation=0.25)
+    assert one.fingerprint() == other.fingerprint()
+    assert one.classes is None
+    assert one.evaluate(X, y) == other.evaluate(X, [float(text) for text in TEXTS])
+    assert NeuralNetwork(loss=loss, seed=0).fit(X, y).loss
+
+
+@pytest.mark.parametrize("text", ["yes", "1_0", "0,5", "nan", "inf", ""])
+def test_targets_that_are_no_numbers_are_refused_where_the_loss_compares_values(text):
+    one = NeuralNetwork(3, 4, 1, loss="mse", seed=0)
+    before = one.fingerprint()
+    expected = {"": "y: expected a value in every row", "nan": "y: expected finite", "inf": "y: expected finite"}
+    named = (
+        f'y: expected numbers, which the loss compares; got {text!r} in row 7. Class labels need loss="cross_entropy"'
+    )
+    with pytest.raises(DataError) as caught:
+        one.fit(X, [*TEXTS[:7], text])
+    assert str(caught.value).startswith(expected.get(text, named))
+    assert one.fingerprint() == before
+    with pytest.raises(DTypeError, match="y: integer targets need a named loss"):
+        NeuralNetwork(3, 4, 1, seed=0).fit(X, ["1", "2"] * 4)
 
 
 def test_what_cannot_be_learnt_from_a_frame_is_refused():

@@ -55,7 +55,7 @@ class Schema:
         """
         columns, target_columns = self.columns or names_of(x), self.target_columns or names_of(y)
         classes = self.classes
-        if classes is None and (texts := label_texts(y)) is not None:
+        if classes is None and not self._takes_numbers and (texts := label_texts(y)) is not None:
             if trained:
                 raise ArgumentError("y: expected whole numbers, as the labels that it was trained on; got texts")
             classes = tuple(np.unique(texts).tolist())
@@ -141,12 +141,16 @@ class Schema:
         return result
 
     def _codes(self, y: object, name: str = "y") -> object:
-        """Return targets that are texts as int32 codes, their places among the classes; all else as it is."""
-        texts = label_texts(y, name) if self.classes else None
+        """Return targets that are texts as int32 codes of classes, or as the numbers they are; others unchanged."""
+        texts = label_texts(y, name) if self.classes or self._takes_numbers else None
         if texts is None:
             return y
-        assert self.classes is not None
-        return class_codes(texts, list(self.classes), name)
+        return class_codes(texts, list(self.classes), name) if self.classes else _numbers(texts, name)
+
+    @property
+    def _takes_numbers(self) -> bool:
+        """Whether targets are numbers whatever they look like: the user named a loss that has no use for classes."""
+        return self.named and not self.loss.labels and self.loss.pair is None
 
     def _are_labels(self, shape: tuple[int, ...]) -> bool:
         return self.loss.labels and (len(shape) == 1 or (shape[1:] == (1,) and self.outputs != 1))
@@ -254,6 +258,20 @@ def label_texts(y: Any, name: str = "y") -> np.ndarray | None:
         gaps = int(np.sum(texts == ""))
         raise DataError(f"{name}: expected a value in every row; got {gaps} of {len(texts)} missing")
     return texts
+
+
+def _numbers(texts: np.ndarray, name: str) -> np.ndarray:
+    """Return texts as the numbers that they are, (rows,). Raises DataError for others."""
+    numbers = np.empty(len(texts))
+    for row, text in enumerate(texts.tolist()):
+        try:
+            numbers[row] = float(text.replace("_", "no digit"))  # Python would take 1_0 for 10
+        except ValueError:
+            raise DataError(
+                f"{name}: expected numbers, which the loss compares; got {text!r} in row {row}. Class labels need "
+                f'loss="cross_entropy" with output="softmax", or "binary_cross_entropy" with "sigmoid"'
+            ) from None
+    return numbers
 
 
 def _weights(weight: Any, rows: int, backend: Backend, y: Array) -> np.ndarray | None:
