@@ -100,7 +100,7 @@ FAULTS = [
     Fault("a mean over classes that are not there", "portnn/metrics.py", "np.union1d(labels(outputs), labels(y))", "np.arange(len(scores[score]))", MEASURED),
     Fault("a confusion matrix on its side", "portnn/metrics.py", "truth * classes + found", "found * classes + truth", MEASURED),
     Fault("a split that forgets the classes", f"{NN}/random.py", "            out = rank < take[classes]\n", "            pass\n", "tests/test_random.py"),
-    Fault("balanced weights upside down", f"{DATA}/schema.py", "len(y) / (len(labels) * counts)", "counts * len(labels) / len(y)", "tests/test_evaluation.py"),
+    Fault("balanced weights upside down", f"{DATA}/schema.py", "len(y) / (len(codes) * counts)", "counts * len(codes) / len(y)", "tests/test_evaluation.py"),
     # Rows, weights, splits
     Fault("weights that do not follow the shuffle", f"{DATA}/dataset.py", "scale if self.weight is None else rows(self.weight) * scale",
           "scale if self.weight is None else self.weight[start:stop, ...] * scale", "tests/test_evaluation.py"),
@@ -290,6 +290,7 @@ FAULTS = [
     Fault("codes: standardised like numbers", f"{NN}/tabular.py", "x[:, numbers:]], axis=1)", "x[:, numbers:] * 0.5], axis=1)", CODED),
     # The truth
     Fault("numbers as texts: their ranks", f"{DATA}/schema.py", "return self.named and not self.loss.labels", "return False and not self.loss.labels", "tests/test_frames.py -k numbers"),
+    Fault("weights of classes by their places", f"{DATA}/schema.py", "code if names is None else names[code]", "code", "tests/test_frames.py -k weights"),
     Fault("numbers as texts: underscores left out", f"{DATA}/schema.py", 'text.replace("_", "no digit")', "text", "tests/test_frames.py -k numbers"),
     Fault("truth: everything conspires", f"{PROOF}/compare.py", "p.is_suspect and (p.place, p.what) in sound", "p.is_suspect", TRUTH),
     Fault("truth: what is beyond the worst case conspires too", f"{PROOF}/report.py", "return self.share > 1.0 >= self.share_of_worst_case", "return self.share > 1.0", TRUTH),

@@ -291,6 +291,21 @@ def test_labels_that_are_texts(kind):
         other.fit(X, y)
 
 
+def test_weights_of_classes_go_by_the_labels():
+    """Of texts too: never by their places."""
+    weight = {"yes": 3.0, "no": 0.5}
+    one, other = (NeuralNetwork(3, 4, 2, output="softmax", loss="cross_entropy", seed=0) for _ in range(2))
+    one.fit(X, KINDS, sample_weight=weight)
+    other.fit(X, KINDS, sample_weight=[weight[kind] for kind in KINDS])
+    assert one.fingerprint() == other.fingerprint()
+    assert one.evaluate(X, KINDS, sample_weight=weight) == other.evaluate(
+        X, KINDS, sample_weight=[weight[k] for k in KINDS]
+    )
+    for wrong in ({0: 0.5, 1: 3.0}, {"yes": 3.0}):
+        with pytest.raises(DataError, match="sample_weight: expected a weight for each class; got none for no"):
+            one.fit(X, KINDS, sample_weight=wrong)
+
+
 TEXTS = ["0.5", "-1.25", "10", "9", "1e-2", " 3 ", "+4", "0"]
 
 

@@ -194,7 +194,8 @@ class Schema:
         inputs = self.inputs(backend, x, f"{name}x", stream)
         rows = int(inputs.shape[0])
         targets = self.targets(backend, y, rows, check, f"{name}y")
-        return Checked(inputs, targets, _weights(sample_weight, rows, backend, targets), self.columns, name)
+        weights = _weights(sample_weight, rows, backend, targets, self.classes)
+        return Checked(inputs, targets, weights, self.columns, name)
 
     def streamed(self, backend: Backend, batches: Batches, name: str = "") -> CheckedBatches:
         """Return batches, each of which is checked as it comes."""
@@ -274,12 +275,12 @@ def _numbers(texts: np.ndarray, name: str) -> np.ndarray:
     return numbers
 
 
-def _weights(weight: Any, rows: int, backend: Backend, y: Array) -> np.ndarray | None:
+def _weights(weight: Any, rows: int, backend: Backend, y: Array, classes: tuple[str, ...] | None) -> np.ndarray | None:
     """Return sample weights as (rows,) in float64: as they came, or each row that of its class."""
     if weight is None:
         return None
     if isinstance(weight, str | Mapping):
-        weight = _of_classes(weight, to_host(backend, y))
+        weight = _of_classes(weight, to_host(backend, y), classes)
     values = host_array(weight, argument="sample_weight")
     if kind(values) not in ("bool", "int", "float"):
         raise DTypeError(f"sample_weight: expected real numbers; got dtype {values.dtype}")
@@ -291,17 +292,23 @@ def _weights(weight: Any, rows: int, backend: Backend, y: Array) -> np.ndarray |
     return values
 
 
-def _of_classes(weight: str | Mapping[Any, Any], y: np.ndarray) -> np.ndarray:
-    """Return each row's weight by its label: as a mapping says, or "balanced", rows / (classes * rows of the class)."""
+def _of_classes(weight: str | Mapping[Any, Any], y: np.ndarray, names: tuple[str, ...] | None) -> np.ndarray:
+    """Return each row's weight by its label: as a mapping says, or "balanced", rows / (classes * rows of the class).
+
+    ``names``: the labels, where they are texts, of which y has the places.
+    """
+    if names is not None and y.shape[1:] == (1,) and np.isin(y, range(len(names))).all():  # of one sigmoid
+        y = y[:, 0].astype(np.int32)
     if y.ndim != 1:
         raise ArgumentError("sample_weight: weights of classes need class labels; got targets that are values")
-    labels, classes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    codes, classes, counts = np.unique(y, return_inverse=True, return_counts=True)
     if not isinstance(weight, Mapping):
         choose("sample_weight", weight, {"balanced": None})
-        return np.asarray((len(y) / (len(labels) * counts))[classes])
-    if missing := [label for label in labels.tolist() if label not in weight]:
+        return np.asarray((len(y) / (len(codes) * counts))[classes])
+    labels = [code if names is None else names[code] for code in codes.tolist()]
+    if missing := [label for label in labels if label not in weight]:
         raise DataError(f"sample_weight: expected a weight for each class; got none for {missing[0]}")
-    return np.asarray([weight[label] for label in labels.tolist()])[classes]
+    return np.asarray([weight[label] for label in labels])[classes]
 
 
 def _check_probabilities(backend: Backend, name: str, y: Array, distributions: bool) -> None:
