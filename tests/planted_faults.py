@@ -300,7 +300,7 @@ FAULTS = [
     Fault("truth: an arbiter of sixteen digits", f"{SAME}/arbiter.py", "made.dps = DIGITS", "made.dps = 16", TRUTH),
     Fault("truth: the nearest float64 for an exact number", f"{PROOF}/report.py", " - truth.rest)", ")", TRUTH),
     Fault("compare: the training beside goes on from NumPy's step", f"{PROOF}/compare.py", "            run.restore(own)\n", "", "tests/test_compare.py"),
-    Fault("JAX: NumPy's memory taken for its own", "backends/_jax.py", "np.array(host_array(obj, dtype))", "host_array(obj, dtype)", "tests/test_conformance.py -k jax"),
+    Fault("JAX: NumPy's memory taken for its own", "backends/_jax.py", "np.array(host_array(obj, dtype))", "host_array(obj, dtype)", "tests/test_adapters.py -k jax"),
     Fault("check: one folder of compiled code for every processor", "portnn/cli/check.py", "sha256(has.encode())", "sha256()", "tests/test_cli.py -k jax"),
     Fault("processors: files in another order of bytes", "portnn/data/files.py", 'astype(array.dtype.newbyteorder("<"), copy=False)', 'astype(array.dtype.newbyteorder(">"), copy=False)', "tests/test_bits.py -k digests"),
     Fault("processors: a difference that is not named", "scripts/processors.py", '("reproducible", "saved", "trained on")', '("reproducible", "saved")', "tests/test_processors.py"),

@@ -152,3 +152,13 @@ def test_losses_are_read_at_once(backend, monkeypatch):
         assert read([]) == []
         values = [adapter.asarray(np.float32(v)) for v in (0.1, 2.5)]
         assert read(values) == [float(np.float32(0.1)), 2.5]
+
+
+def test_jax_does_not_read_numpys_memory_later():
+    """It would take what begins on a cache line as it is, and compute when the caller may have written there again."""
+    pytest.importorskip("jax")
+    memory = np.ones(1024 + 8)
+    x = memory[(-memory.ctypes.data % 64) // 8 :][:1024]
+    taken = get_backend("jax").asarray(x)
+    x[:] = 0.0
+    assert np.asarray(taken).sum() == 1024
