@@ -35,7 +35,7 @@ LEFT_OUT = "not kernel and not threads and not columns_are_chosen"
 PURE = """array-api-compat array-api-strict click execnet hypothesis iniconfig mpmath narwhals packaging pluggy pygments
     pytest pytest-timeout sortedcontainers threadpoolctl tqdm""".split()
 COMPILED = ["numpy", "safetensors"]
-TOOLS = {"qemu": "qemu-user-static", "mmdebstrap": "mmdebstrap"}
+TOOLS = ["qemu-user-static", "mmdebstrap"]
 LIBRARIES = "libgfortran5,libstdc++6,libgcc-s1"
 """What wheels expect of a system."""
 
@@ -51,7 +51,7 @@ class Processor(NamedTuple):
     qemu: str
     """QEMU's name of the instruction set."""
     model: str
-    """QEMU's name of the processor, with the features that it warns about taken out; empty: its default."""
+    """QEMU's name of the processor; empty: its default."""
     architecture: str
     """Debian's name."""
     suite: str
@@ -59,16 +59,10 @@ class Processor(NamedTuple):
     """The platform of the wheels; without them Python packages that are compiled are Debian's."""
 
 
+HASWELL = "Haswell-noTSX,-pcid,-x2apic,-tsc-deadline,-invpcid"  # QEMU warns of what it lacks
 PROCESSORS = {
     "nehalem": Processor("x86-64 without AVX (Nehalem)", "x86_64", "Nehalem", "amd64", "bookworm", "x86_64"),
-    "haswell": Processor(
-        "x86-64 with AVX2 (Haswell)",
-        "x86_64",
-        "Haswell-noTSX,-pcid,-x2apic,-tsc-deadline,-invpcid",
-        "amd64",
-        "bookworm",
-        "x86_64",
-    ),
+    "haswell": Processor("x86-64 with AVX2 (Haswell)", "x86_64", HASWELL, "amd64", "bookworm", "x86_64"),
     "x86-64": Processor("x86-64 (all that QEMU has)", "x86_64", "max", "amd64", "bookworm", "x86_64"),
     "aarch64": Processor("aarch64 (Neoverse N1)", "aarch64", "neoverse-n1", "arm64", "bookworm", "aarch64"),
     "riscv64": Processor("riscv64", "riscv64", "", "riscv64", "trixie"),
@@ -91,9 +85,9 @@ def install_tools() -> None:
     if all(map(shutil.which, needed)):
         return
     if shutil.which("apt-get") is None:
-        raise MissingError(f"{', '.join(TOOLS.values())}: not installed, and there is no apt-get to install them")
-    for command in (["update", "-qq"], ["install", "-y", "-qq", *TOOLS.values()]):
-        done(" ".join(TOOLS.values()), ["apt-get", *command], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        raise MissingError(f"{', '.join(TOOLS)}: not installed, and there is no apt-get to install them")
+    for command in (["update", "-qq"], ["install", "-y", "-qq", *TOOLS]):
+        done(" ".join(TOOLS), ["apt-get", *command], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
 
 
 def system(processor: Processor, folder: Path) -> Path:
@@ -132,10 +126,10 @@ def packages(processor: Processor, python: Path, folder: Path) -> Path:
         return site
     unpacked = site.with_suffix(".part")
     shutil.rmtree(unpacked, ignore_errors=True)
-    platforms = [f"manylinux_2_{minor}_{processor.wheels}" for minor in (28, 17)] if processor.wheels else []
-    platforms += [f"manylinux2014_{processor.wheels}"] if processor.wheels else []
+    kinds = ("manylinux_2_28", "manylinux_2_17", "manylinux2014") if processor.wheels else ()
+    platforms = [*(f"{kind}_{processor.wheels}" for kind in kinds), "any"]
     options = ["-q", "--no-deps", "--only-binary=:all:", "--python-version", version, "--target", unpacked]
-    options += [word for platform in (*platforms, "any") for word in ("--platform", platform)]
+    options += [word for platform in platforms for word in ("--platform", platform)]
     names = PURE + (COMPILED if processor.wheels else [])
     done(f"wheels for {processor.title}", [sys.executable, "-m", "pip", "install", *options, *names])
     return unpacked.rename(site)
@@ -211,9 +205,7 @@ HEAD = ["processor", "NumPy", "BLAS", "fast", "reproducible", "written digests",
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PROCESSORS))
-    parser.add_argument(
-        "--quick", action="store_true", help="28 steps of each case instead of 224, and no exhaustive test"
-    )
+    parser.add_argument("--quick", action="store_true", help="28 steps of each case, and no exhaustive test")
     parser.add_argument("--keep", type=Path, help="a folder for systems and packages, to find them there again")
     parser.add_argument("--table", action="store_true", help="print the table as Markdown")
     asked = parser.parse_args()
@@ -225,17 +217,15 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         model = folder / "here.safetensors"
         script = [sys.executable, ROOT / "scripts" / "processor.py"]
+        ready = False
         try:
             install_tools()
-        except MissingError as missing:
-            print(missing)
-            return 2
-        try:
+            ready = True
             done("this machine", [*script, "--saved", model])
             here = json.loads(done("this machine", [*script, model, "--saved", model, "--quick"]))
         except MissingError as error:
-            print(f"DIFFERENT on {error}")
-            return 1
+            print(f"{'DIFFERENT' if ready else 'could not be had'}: {error}")
+            return 1 if ready else 2
         here["tests"] = "README's second command"
         rows.append(cells(f"this machine ({here['machine']}, not emulated)", here))
         print("  ".join(HEAD), "  ".join(rows[0]), sep="\n", flush=True)
