@@ -42,9 +42,7 @@ class JAXBackend(Backend):
         if loaded("jax") is None and find_spec("jax") is None:
             return False, f"JAX is not installed; {cls.mend}"
         try:
-            import jax
-
-            jax.devices()
+            cls.devices()
         except (ImportError, RuntimeError) as error:
             return False, f"JAX cannot run ({error}); {cls.mend}"
         return True, ""
