@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,6 +37,7 @@ PURE = """array-api-compat array-api-strict click execnet hypothesis iniconfig m
     pytest pytest-timeout sortedcontainers threadpoolctl tqdm""".split()
 COMPILED = ["numpy", "safetensors"]
 TOOLS = ["qemu-user-static", "mmdebstrap"]
+PREPARING = Lock()
 LIBRARIES = "libgfortran5,libstdc++6,libgcc-s1"
 """What wheels expect of a system."""
 
@@ -147,12 +149,17 @@ def emulated(name: str, root: Path) -> tuple[Path, Path]:
     return command, binary
 
 
+def prepared(name: str, folder: Path) -> tuple[Path, Path, Path]:
+    """Return a processor's Python, its packages and its system, each of which others may share."""
+    with PREPARING:
+        root = system(PROCESSORS[name], folder)
+        python, binary = emulated(name, root)
+        return python, packages(PROCESSORS[name], binary, folder), root
+
+
 def seen(name: str, folder: Path, model: Path, quick: bool) -> dict[str, Any]:
     """Return what scripts/processor.py finds on a processor, and how its tests end."""
-    processor = PROCESSORS[name]
-    root = system(processor, folder)
-    python, binary = emulated(name, root)
-    site = packages(processor, binary, folder)
+    python, site, root = prepared(name, folder)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS")}
     environment |= {
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT, site, root / "usr" / "lib" / "python3" / "dist-packages"))),

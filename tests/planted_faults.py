@@ -303,6 +303,7 @@ FAULTS = [
     Fault("JAX: NumPy's memory taken for its own", "backends/_jax.py", "np.array(host_array(obj, dtype))", "host_array(obj, dtype)", "tests/test_adapters.py -k jax"),
     Fault("check: one folder of compiled code for every processor", "portnn/cli/check.py", "sha256(has.encode())", "sha256()", "tests/test_cli.py -k jax"),
     Fault("processors: files in another order of bytes", "portnn/data/files.py", 'astype(array.dtype.newbyteorder("<"), copy=False)', 'astype(array.dtype.newbyteorder(">"), copy=False)', "tests/test_bits.py -k digests"),
+    Fault("processors: two unpack one system", "scripts/processors.py", "    with PREPARING:", "    if True:", "tests/test_processors.py"),
     Fault("processors: a difference that is not named", "scripts/processors.py", '("reproducible", "saved", "trained on")', '("reproducible", "saved")', "tests/test_processors.py"),
     Fault("truth: drawn from other signs", f"{PROOF}/truth.py", "rng.uniform(-1.0, 1.0, array.shape)).astype", "rng.uniform(-1.0, 1.0, array.shape) * rng.choice([-1, 1], array.shape)).astype", TRUTH),
     Fault("truth: the bounds of the worst case alone", f"{PROOF}/truth.py", "for factor in (LAMBDA, math.inf)", "for factor in (math.inf, math.inf)", TRUTH),

@@ -3,6 +3,9 @@
 import importlib.util
 import json
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -79,3 +82,23 @@ def test_what_cannot_be_had_is_said(script, monkeypatch, capsys, tmp_path):
     with pytest.raises(SystemExit):
         printed(processors, monkeypatch, capsys, "vax")
     assert "expected one of nehalem, haswell" in capsys.readouterr().err
+
+
+def test_processors_that_share_a_system_unpack_it_once(script, monkeypatch, tmp_path):
+    """Two at a time, from an empty folder: neither meets what the other has half done."""
+    processors, calls = script("processors"), []
+
+    def done(what, command, **options):
+        folder = Path(command[-1] if command[0] == "mmdebstrap" else command[command.index("--target") + 1])
+        calls.append(folder.name)
+        folder.mkdir()
+        time.sleep(0.05)
+        (folder / "usr" / "bin").mkdir(parents=True)
+        (folder / "usr" / "bin" / "python3.11").touch()
+        return ""
+
+    monkeypatch.setattr(processors, "done", done)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda name: processors.prepared(name, tmp_path), ("nehalem", "haswell")))
+    assert len(calls) == 2  # a system and its packages
+    assert len({python for python, *_ in found}) == 2

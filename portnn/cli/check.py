@@ -78,6 +78,7 @@ def check(
     """Check that each backend is within derived bounds of the true values: on MODEL and DATA, or on built-in networks.
 
     With --bits: NumPy's bits. Without DATA, data are drawn. Exit code 1 where a bound is broken, or a bit differs.
+    What JAX compiles is kept in the user's cache folder, or where JAX_COMPILATION_CACHE_DIR says.
     """
     if bits and against == "exact":
         raise ArgumentError("against: --bits compares bits with NumPy's; expected one of the two")
