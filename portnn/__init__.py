@@ -10,6 +10,7 @@ from portnn import callbacks, metrics, plot
 from portnn.backend import BackendInfo, available_backends, get_backend
 from portnn.checkpoint import Checkpoint
 from portnn.data.files import read_pickled_weights
+from portnn.defaults import fit_options
 from portnn.diagnosis import Diagnosis, diagnose
 from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
@@ -32,7 +33,7 @@ from portnn.nn.layer import Layer, Shapes, Spec
 from portnn.nn.layers import Activation, Dense, Embedding, Flatten, Residual
 from portnn.nn.losses import Loss
 from portnn.nn.noise import Dropout, GaussianNoise
-from portnn.nn.normalization import BatchNorm, LayerNorm, Standardize, Unstandardize
+from portnn.nn.normalization import BatchNorm, LayerNorm, Rescale, Standardize, Unstandardize
 from portnn.nn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 from portnn.nn.registry import register
 from portnn.nn.schedules import Schedule
@@ -74,6 +75,7 @@ __all__ = [
     "RMSprop",
     "RangeTest",
     "Report",
+    "Rescale",
     "Residual",
     "Schedule",
     "SerializationError",
@@ -89,6 +91,7 @@ __all__ = [
     "compare_bits",
     "diagnose",
     "find_learning_rate",
+    "fit_options",
     "get_backend",
     "metrics",
     "plot",

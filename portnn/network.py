@@ -20,10 +20,13 @@ from portnn.core.runtime import PREDICT_ROWS, Runtime
 from portnn.core.step import Core
 from portnn.data import files
 from portnn.data.arrays import described
+from portnn.data.categories import Label
 from portnn.data.dataset import Dataset
+from portnn.data.labels import with_targets
 from portnn.data.mapped import mapping_of
-from portnn.data.schema import Schema
+from portnn.data.schema import Schema, kept_in
 from portnn.data.stream import Batches
+from portnn.data.tables import Names
 from portnn.errors import ArgumentError, DivergenceError, NotFittedError
 from portnn.history import History
 from portnn.interrupts import interrupt_held
@@ -174,9 +177,11 @@ class NeuralNetwork:
         """Train for ``epochs`` passes over the data.
 
         ``x`` is (rows, features), ``y`` (rows, outputs), (rows,) for one output, or integer labels, (rows,), for
-        cross_entropy. Texts are class labels for cross_entropy and binary_cross_entropy; for other losses each must be
-        a number. Without ``y``, ``x`` is batches, (x, y) or (x, y, weight): a list, a loader, or a function that
-        makes an iterator; they are taken as they come (portnn/data/stream.py).
+        cross_entropy. Texts, and what a column of categories or objects holds, are class labels for cross_entropy and
+        binary_cross_entropy (``classes``); for other losses each must be a number. Rows for which a data frame's column
+        of targets has no value are left out, and counted in the log. Without ``y``, ``x`` is batches, (x, y) or (x, y,
+        weight): a list, a loader, or a function that makes an iterator; they are taken as they come
+        (portnn/data/stream.py).
 
         ``batch_size=None`` is the full batch. ``validation`` is a share of the rows, held out at random (of each class
         alike), (x, y), or batches. ``metrics``: names, Metrics (portnn/metrics.py) or functions ``(outputs, y)`` of
@@ -198,6 +203,9 @@ class NeuralNetwork:
         if progress not in (None, True, False, "log"):
             raise ArgumentError(f'progress: expected None, True, False or "log"; got {progress!r}')
         hooks = Callbacks(self, callbacks if checkpoint is None else Checkpoint.last_of(checkpoint, callbacks))
+        x, y, sample_weight = with_targets(x, y, sample_weight)
+        if isinstance(validation, tuple) and len(validation) == 2:
+            validation = with_targets(*validation, name="validation y")[:2]
         x, y, first = _given(x, y)
         schema, runtime = self._settled(*first, plain(validation))
         if first[0] is not x and (schema.encoding, schema.classes) != (self._schema.encoding, self._schema.classes):
@@ -249,7 +257,7 @@ class NeuralNetwork:
             batch = runtime.batch(data.x, data.y)
         loss = self._step(schema, runtime, batch)
         kinds = schema, described(self._backend, x), described(self._backend, y)
-        self._accepted = None if None in kinds else kinds
+        self._accepted = None if None in kinds or schema.classes is not None else kinds
         return loss
 
     def _step(self, schema: Schema, runtime: Runtime, batch: Batch) -> Array:
@@ -306,7 +314,9 @@ class NeuralNetwork:
         return self._home(x, self._outputs(x, batch_size, check=False))
 
     def predict_classes(self, x: object, *, batch_size: int | None = None) -> Any:
-        """Return int32 labels, (rows,), in the caller's kind of array; a NumPy array of texts where they are texts.
+        """Return int32 labels, (rows,), in the caller's kind of array; where ``classes`` has others, these.
+
+        Labels that are texts come in a NumPy array.
 
         The largest output; for one sigmoid output, whether it exceeds 1/2. Raises ArgumentError for a single
         output of another kind, DataError for NaN or infinity.
@@ -318,7 +328,8 @@ class NeuralNetwork:
         with self._backend.scope():
             labels = self._built().classes(outputs)
         if self.classes is not None:
-            return np.array(self.classes)[self._backend.to_numpy(labels)]
+            named = np.array(self.classes)[self._backend.to_numpy(labels)]
+            return named if named.dtype.kind in "UO" else backend_of(x).asarray(named)
         return self._home(x, labels)
 
     def _outputs(self, x: object, batch_size: int | None, check: bool) -> Array:
@@ -345,7 +356,8 @@ class NeuralNetwork:
     ) -> dict[str, float]:
         """Return {"loss": ..., metric: ...} over the data, in inference mode; arguments as for ``fit``."""
         runtime = self._built()
-        x, y, _ = _given(x, y)
+        x, y, _ = _given(*(rows := with_targets(x, y, sample_weight))[:2])
+        sample_weight = rows[2]
         with self._backend.scope():
             dataset = runtime.dataset(self._schema.given(self._backend, x, y, sample_weight))
             return runtime.evaluate(dataset, chosen(metrics, dataset.of_labels))
@@ -378,9 +390,19 @@ class NeuralNetwork:
         return registry.full_name(self._loss) if isinstance(self._loss, Loss) else self._loss
 
     @property
-    def classes(self) -> tuple[str, ...] | None:
-        """Labels of the classes in the order of the outputs, where ``fit`` was given texts; else None."""
+    def classes(self) -> tuple[Label, ...] | None:
+        """Labels of the classes in the order of the outputs, as ``fit`` was given them; None: numbers from 0."""
         return self._schema.classes
+
+    @property
+    def columns(self) -> Names:
+        """Names of x's columns, in the order in which they are taken, where it was trained on a table; else None."""
+        return self._schema.columns
+
+    @property
+    def target_columns(self) -> Names:
+        """Names of y's columns, where they have names; else None."""
+        return self._schema.target_columns
 
     @property
     def seed(self) -> int:
@@ -550,8 +572,8 @@ class NeuralNetwork:
                 backend=backend,
                 device=device,
             )
-            network.metadata = dict(description["metadata"])
-            schema = network._schema.named_as(description["names"])
+            names, network.metadata = kept_in(description)
+            schema = network._schema.named_as(names)
             network._schema, network._runtime = network._sized(schema, architecture, network._backend)
             with network._backend.scope():
                 network._runtime.set_all(arrays, description)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from portnn import available_backends
 from portnn.pytest_plugin import header
@@ -21,6 +22,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")  # examples draw in this process
 # Hundreds of tests make JAX compile the same programs: one takes another's from here, and a later run from this one.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
+
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=15, database=None)
+settings.register_profile("nightly", deadline=None, max_examples=2000, database=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

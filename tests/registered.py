@@ -22,9 +22,11 @@ from portnn import (
     Embedding,
     Flatten,
     GaussianNoise,
+    Layer,
     LayerNorm,
     Lion,
     NeuralNetwork,
+    Rescale,
     Residual,
     RMSprop,
     Standardize,
@@ -51,6 +53,7 @@ LAYERS = {
     "GaussianNoise": (GaussianNoise(0.3), (4,)),
     "BatchNorm": (BatchNorm(), (4,)),
     "LayerNorm": (LayerNorm(), (4,)),
+    "Rescale": (Rescale(3.0), (4,)),
     "Standardize": (Standardize(), (4,)),
     "Unstandardize": (Unstandardize(), (4,)),
     "Tabular": (Tabular((3, 2), (2, 3)), (4,)),
@@ -198,12 +201,17 @@ def inputs(layer, features):
     return CODES if layer.codes else X.reshape(ROWS, *features)
 
 
+def is_first(layer):
+    """Return whether a layer must be the first one: it takes codes, or data before they are cast."""
+    return bool(layer.codes) or type(layer).enter is not Layer.enter
+
+
 def with_layer(layer, features, activation="tanh", **options):
     """Return a network that has the layer between others, so that gradients pass through it where it has one."""
     options = {"loss": "mse", "seed": 1, **options}
     if layer.fitted_to == "y":
         return NeuralNetwork(4, 5, activation, Dense(3), layer, **options)
-    before = [] if layer.codes or layer.fitted_to or len(features) > 1 else [Dense(4)]
+    before = [] if is_first(layer) or len(features) > 1 else [Dense(4)]
     return NeuralNetwork(features, *before, layer, Flatten(), Dense(5), activation, 3, **options)
 
 

@@ -32,7 +32,7 @@ LAYERS = [name for name in registered.LAYERS if name != "Unstandardize"]  # it i
 def network(layer: str, activation: str, loss: str, optimizer: str, dtype: str, backend: str) -> NeuralNetwork:
     made, features = registered.LAYERS[layer]
     rest = (Flatten(), Dense(5), activation, 3) if layer != "Dense" else (activation, 3)
-    before = () if made.codes or made.fitted_to else (Dense(features[0]),) if len(features) == 1 else ()
+    before = () if registered.is_first(made) else (Dense(features[0]),) if len(features) == 1 else ()
     return NeuralNetwork(
         features,
         *before,
@@ -60,7 +60,11 @@ def drawn(count: int, backend: str, times: int) -> Iterator[tuple[str, list[Neur
     plain = [
         layer for layer, features in registered.LAYERS.values() if not layer.codes and type(layer).drawn is Layer.drawn
     ]
-    plain = [layer for layer in plain if not layer.fitted_to and not isinstance(layer, Residual | Dense)]
+    plain = [
+        layer
+        for layer in plain
+        if not (registered.is_first(layer) or layer.fitted_to or isinstance(layer, Residual | Dense))
+    ]
     for seed in range(count):
         rng = np.random.default_rng(seed)
 

@@ -1,6 +1,5 @@
 """Data and networks as people have them, on every backend: layouts, sizes, magnitudes, architectures by chance."""
 
-import os
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import registered
 from conftest import spare
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portnn import (
@@ -217,11 +216,6 @@ def architectures(draw):
     y = rng.integers(0, outputs, rows) if loss == "cross_entropy" else rng.random((rows, outputs))
     made = {"loss": loss, "output": LOSSES[loss].pair or "identity", "seed": draw(st.integers(0, 99))}
     return [inputs, Dense(4), *layers, Dense(outputs)], made, rng.standard_normal((rows, inputs)), y
-
-
-settings.register_profile("ci", derandomize=True, deadline=None, max_examples=15, database=None)
-settings.register_profile("nightly", deadline=None, max_examples=2000, database=None)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.mark.exhaustive

@@ -134,7 +134,7 @@ def test_scores_beside_guesses_and_class_by_class(tmp_path):
     found = results(portnn_command("train", table, "--target", "kind", "--save", model).stdout)
     kept, held = portnn.nn.random.split(300, 0.2, 0, kinds == "fraud")
     network = portnn.NeuralNetwork.load(model)
-    truth, taken = (kinds[held] == "fraud").astype(int), np.asarray(network.predict_classes(x[held]))
+    truth, taken = (kinds[held] == "fraud").astype(int), (network.predict_classes(x[held]) == "fraud").astype(int)
     assert found["accuracy"] == f"{np.mean(truth == taken):.4f} on 60 rows not trained on"
     assert found["baseline"] == f"{np.mean(truth == 0):.4f} by guessing fine always"
     hits, of, called = np.sum(truth & taken), truth.sum(), taken.sum()
@@ -493,7 +493,7 @@ def test_other_bad_calls(tmp_path, iris):
     message = portnn_command("train", iris, "--target", "kind", "--loss", "mse", code=2).stderr
     assert "cross_entropy" in message
     portnn_command("train", iris, "--target", "kind", "--task", "regression", code=2)
-    assert "one of the columns" in portnn_command("predict", model, DIGITS, code=2).stderr
+    assert "digits.csv: expected the columns it was" in portnn_command("predict", model, DIGITS, code=2).stderr
     assert model.read_bytes() == whole
     (tmp_path / "other.csv").write_text("length,width,kind\n1,2,tulip\n")
     assert "got 'tulip'" in portnn_command("evaluate", model, tmp_path / "other.csv", code=2).stderr

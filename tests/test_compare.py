@@ -205,13 +205,13 @@ def test_command_line(tmp_path, strict):
     assert result.stdout.splitlines()[-1] == "every bound holds"
     assert len(json.loads((tmp_path / "all.json").read_text())) == len(list(built_in("float32")))
     net = classifier()
-    net.metadata = {"target": "y"}
     net.save(tmp_path / "m.safetensors")
     assert check(tmp_path / "m.safetensors").exit_code == 0
     lines = [",".join([*(f"x{i}" for i in range(12)), "y"])]
     lines += [",".join([*map(str, row), str(label)]) for row, label in zip(X, LABELS, strict=True)]
     (tmp_path / "d.csv").write_text("\n".join(lines))
-    net.metadata["columns"] = [f"x{i}" for i in range(12)]
+    assert "expected --target" in check(tmp_path / "m.safetensors", tmp_path / "d.csv").stderr
+    net._schema = replace(net._schema, columns=tuple(f"x{i}" for i in range(12)), target_columns=("y",))
     net.save(tmp_path / "m.safetensors")
     plain = check(tmp_path / "m.safetensors", tmp_path / "d.csv").stdout
     assert re.search(r"^every bound holds\nnumpy:cpu: .*\narray_api_strict:CPU_DEVICE: ", plain, re.MULTILINE)

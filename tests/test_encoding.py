@@ -162,11 +162,14 @@ def test_only_rows_to_train_on_are_learnt_from(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("\n".join(["word,n,kind", *rows]))
     for seed in range(20):
-        task, found, _ = read_task(path, "kind", seed=seed)
-        word, _ = task.encoding.columns
-        held = 1000 in found.x_test
+        task, found = read_task(path, "kind", seed=seed)
+        layers, loss, output = task.network([4])
+        network = NeuralNetwork(*layers, loss=loss, output=output, seed=0)
+        network.fit(found.x, found.y)
+        word, _ = network._schema.encoding.columns
+        held = 1000 in found.x_test.columns["n"]
         assert ("rare" in word.values) != held
-        assert len(task.encoding.features) == found.x.shape[1] == found.x_test.shape[1]
+        assert network.architecture.features == (len(network._schema.encoding.features),)
         if held:
             return
     raise AssertionError("row 17 was never held out")
@@ -183,9 +186,12 @@ def test_train_predict_and_evaluate_from_the_raw_table(tmp_path):
     new.write_text("port,sex,age,note\nX,f,30,never seen\n,m,,gaps\n")
     assert run("predict", model, new).stdout.split() == ["kind", "yes", "no"]
     new.write_text("port,age\nS,3\n")
-    assert "expected one of the columns port, age; got 'sex'" in run("predict", model, new, code=2).stderr
+    assert "expected the columns it was trained on; got them without 'sex'" in run("predict", model, new, code=2).stderr
     new.write_text("port,sex,age\nS,f,3\nS,f,4\nS,f,old\n")
-    assert "new.csv, line 4, column 'age': expected a number; got 'old'" in run("predict", model, new, code=2).stderr
+    assert (
+        "new.csv, line 4, column 'age': expected a number, as where the model was trained; got old"
+        in run("predict", model, new, code=2).stderr
+    )
     assert "every bound holds" in run("check", model, path, "--backends", "array_api_strict", "--steps", "1").stdout
 
 
@@ -198,7 +204,7 @@ def test_columns_are_chosen(tmp_path):
         (("--columns", "sex,age,kind", "--drop", "sex"), ["age"]),
     ):
         run("train", path, "--target", "kind", "--save", model, "--plot", tmp_path / "p.png", *options)
-        assert NeuralNetwork.load(model).metadata["columns"] == expected
+        assert NeuralNetwork.load(model).columns == tuple(expected)
     assert "expected one of the columns" in run("train", path, "--target", "kind", "--drop", "sx", code=2).stderr
     assert "expected columns beside" in run("train", path, "--target", "kind", "--drop", "sex,age,port", code=2).stderr
 
@@ -215,8 +221,8 @@ def test_names_are_left_out_and_said(tmp_path):
 def test_plain_numbers_stay_as_they_are(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,b,kind\n" + "\n".join(f"{i},{i * i},{i % 2}" for i in range(30)))
-    task, rows, left = read_task(path, "kind")
-    assert (task.encoding, left) == (None, [])
-    assert "encoding" not in task.metadata()
-    np.testing.assert_array_equal(np.sort(np.concatenate([rows.x, rows.x_test])[:, 0]), np.arange(30))
+    task, rows = read_task(path, "kind")
+    assert task.features == 2
+    found = [table.columns["a"] for table in (rows.x, rows.x_test)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(found)), np.arange(30))
     assert read_csv(path).columns["a"].dtype == np.float64

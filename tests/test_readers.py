@@ -39,14 +39,14 @@ def test_gzipped(tmp_path):
 def test_classes_that_are_named_by_digits(tmp_path):
     """001 and 1 are two names; numbers without a zero before them stay numbers; features are numbers in any case."""
     read = table(tmp_path, "x,kind\n1,001\n2,010\n3,001\n4,010\n5,001\n6,010\n")
-    assert read.target("kind").tolist() == ["001", "010"] * 3
+    assert read.labels("kind").tolist() == ["001", "010"] * 3
     assert read.columns["kind"].dtype == np.float64
     read = table(tmp_path, "x,kind\n" + "1,1\n2,10\n" * 3)
-    assert read.target("kind").tolist() == [1.0, 10.0] * 3
+    assert read.labels("kind").tolist() == [1.0, 10.0] * 3
     read = table(tmp_path, "x,kind\n" + "1,1_0\n2,1_1\n" * 3)
-    assert read.target("kind").tolist() == ["1_0", "1_1"] * 3
+    assert read.labels("kind").tolist() == ["1_0", "1_1"] * 3
     read = table(tmp_path, "x,y\n" + "".join(f"{i},{i}.25\n" for i in range(30)))
-    assert read.target("y").tolist() == [i + 0.25 for i in range(30)]
+    assert read.labels("y").tolist() == [i + 0.25 for i in range(30)]
 
 
 @pytest.mark.parametrize(

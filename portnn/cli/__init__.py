@@ -1,5 +1,6 @@
 """The command line: one file per command. Results go to stdout, messages to stderr."""
 
+import logging
 import sys
 from typing import Any
 
@@ -30,6 +31,13 @@ class _Group(click.Group):
             sys.exit(130)
 
 
+class _Messages(logging.Handler):
+    """Prints what the library logs beside the command's own messages."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record))
+
+
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -43,6 +51,10 @@ class _Group(click.Group):
 @click.version_option(__version__, prog_name="portnn")
 def main() -> None:
     """Train and run neural networks on NumPy, CuPy, PyTorch or JAX arrays."""
+    log = logging.getLogger("portnn")
+    if not any(isinstance(handler, _Messages) for handler in log.handlers):
+        log.addHandler(_Messages(logging.INFO))
+        log.setLevel(logging.INFO)
 
 
 for command in (train, predict, evaluate, check, backends, completion):

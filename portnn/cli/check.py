@@ -11,8 +11,7 @@ from typing import Any
 
 import click
 
-from portnn.cli.common import DATA, FILE, OUTPUT, check_outputs, examples, header, model_and_data, model_target, say
-from portnn.data.task import target_values, truth
+from portnn.cli.common import DATA, FILE, OUTPUT, check_outputs, examples, header, model_and_data, say
 from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
 from portnn.equivalence.drift import Drift, drift
@@ -150,7 +149,4 @@ def _networks(
         network = NeuralNetwork.load(model, backend="numpy")
         yield str(model), network, *sample(network)
     else:
-        network, table, x = model_and_data(model, "numpy", data, header)
-        named = model_target(network, target)
-        values, _ = target_values(table, named, len(x))
-        yield f"{model} on {data}", network, x, truth(network.metadata, network.loss, values, named)
+        yield f"{model} on {data}", *model_and_data(model, "numpy", data, header, target)

@@ -17,10 +17,11 @@ import numpy as np
 
 from portnn.data import readers
 from portnn.data.tables import Table
-from portnn.data.task import features
+from portnn.data.task import features, targets, with_target
 from portnn.equivalence.report import PICTURES
 from portnn.errors import ArgumentError
 from portnn.network import NeuralNetwork
+from portnn.nn.losses import find
 from portnn.plot import pyplot
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -139,18 +140,29 @@ def loss_picture(save: Path | None, plot: Path | None) -> Path | None:
     return beside
 
 
-def model_and_data(
-    model: Path, backend: str | None, data: Path, header: bool | None
-) -> tuple[NeuralNetwork, Table, np.ndarray]:
-    """Return a model, a table and the table's features in the model's order."""
-    network = NeuralNetwork.load(model, backend=backend)
-    table = readers.read_table(data, header)
-    return network, table, features(network.metadata, table)
+def target_name(network: NeuralNetwork) -> str | None:
+    """Return the name of the column that a model was trained to predict; None where it has none, or several."""
+    return network.target_columns[0] if network.target_columns and len(network.target_columns) == 1 else None
 
 
 def model_target(network: NeuralNetwork, target: str | None) -> str:
     """Return the target that is asked for, or else the one that the model was trained on."""
-    target = target or network.metadata.get("target")
+    target = target or target_name(network)
     if target is None:
         raise ArgumentError("target: the model does not name one; expected --target")
     return target
+
+
+def of_classes(network: NeuralNetwork) -> bool:
+    """Return whether a model tells classes apart."""
+    return network.classes is not None or find(network.loss).labels
+
+
+def model_and_data(
+    model: Path, backend: str | None, data: Path, header: bool | None, target: str | None
+) -> tuple[NeuralNetwork, Table, Table | np.ndarray]:
+    """Return a model, and a table's features and target as it takes them."""
+    network = NeuralNetwork.load(model, backend=backend)
+    table, cells, name = with_target(readers.read_table(data, header), model_target(network, target))
+    y = targets(cells, name and (target_name(network) or name), of_classes(network))
+    return network, features(table, network.columns, name), y

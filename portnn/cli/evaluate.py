@@ -11,15 +11,13 @@ from portnn.cli.common import (
     examples,
     json_flag,
     model_and_data,
-    model_target,
+    of_classes,
     on_model,
     say,
     show,
 )
 from portnn.cli.scores import score_lines, scores
-from portnn.data.task import target_values, truth
 from portnn.errors import ArgumentError
-from portnn.nn.losses import find
 
 
 @click.command(
@@ -42,13 +40,11 @@ def evaluate(
 ) -> None:
     """Print MODEL's accuracy (or r2) and loss on DATA, what guessing would score, and each class where they are few."""
     check_outputs({"plot": picture}, [model, data, target], ["plot"])
-    network, table, x = model_and_data(model, backend, data, header)
-    named = model_target(network, target)
-    values, _ = target_values(table, named, len(x))
-    metric = "accuracy" if find(network.loss).labels or network.metadata.get("classes") else "r2"
-    if picture is not None and not network.metadata.get("classes"):
+    network, x, y = model_and_data(model, backend, data, header, target)
+    metric = "accuracy" if of_classes(network) else "r2"
+    if picture is not None and metric != "accuracy":
         raise ArgumentError("plot: expected a model of classes to draw its confusion matrix; got one of values")
-    found = scores(network, metric, x, truth(network.metadata, network.loss, values, named))
+    found = scores(network, metric, x, y)
     lines = [f"backend      {network.backend}", *score_lines(found, metric)]
     show({"backend": network.backend, **found}, lines, as_json)
     if picture is not None:

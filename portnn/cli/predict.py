@@ -6,9 +6,12 @@ from pathlib import Path
 
 import click
 
-from portnn.cli.common import OUTPUT, check_outputs, examples, model_and_data, on_model, say
+from portnn.cli.common import OUTPUT, check_outputs, examples, of_classes, on_model, say, target_name
+from portnn.data import readers
+from portnn.data.categories import as_text
 from portnn.data.files import write_atomically
-from portnn.data.task import output_names
+from portnn.data.task import features, output_names
+from portnn.network import NeuralNetwork
 
 
 @click.command(
@@ -30,13 +33,15 @@ def predict(
 ) -> None:
     """Print MODEL's prediction for each row of DATA, as CSV."""
     check_outputs({"output": output}, [model, data], ())
-    network, _, x = model_and_data(model, backend, data, header)
-    classes = network.metadata.get("classes") or []
-    if classes and not outputs:
-        rows = [[str(network.metadata.get("target") or "class")], *([classes[c]] for c in network.predict_classes(x))]
+    network = NeuralNetwork.load(model, backend=backend)
+    target = target_name(network)
+    x = features(readers.read_table(data, header), network.columns, target)
+    if of_classes(network) and not outputs:
+        rows = [[target or "class"], *([as_text(label)] for label in network.predict_classes(x).tolist())]
     else:
         result = network.predict(x)
-        rows = [output_names(network.metadata, result.shape[1]), *([repr(float(v)) for v in row] for row in result)]
+        names = output_names(network.classes, target, result.shape[1])
+        rows = [names, *([repr(float(v)) for v in row] for row in result)]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     if output is None:

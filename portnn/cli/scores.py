@@ -1,10 +1,13 @@
 """How well a network does, as the command line says it: the score, what guessing would score, and each class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from portnn.data.categories import Label, as_text
+from portnn.data.labels import codes_of, labels_of
+from portnn.data.tables import Table
 from portnn.metrics import METRICS, confusion_matrix, per_class
 from portnn.network import NeuralNetwork
 
@@ -16,33 +19,47 @@ Results = dict[str, Any]
 """Plain JSON values by name, as ``--json`` prints them."""
 
 
-def guess(y: np.ndarray, codes: bool) -> dict[str, Any]:
-    """Return what a model without features would say, learnt from targets to train on, as a plain JSON value."""
-    return {"guess": int(np.bincount(y).argmax()) if codes else float(np.mean(y))}
+def majority_baseline(classes: Sequence[Label] | None, y: Table | np.ndarray) -> dict[str, Any]:
+    """Return what a model without features would say, learnt from targets to train on, as a plain JSON value.
+
+    {"guess": the most frequent class, as its place among the classes, or the mean}.
+    """
+    values, codes = _values(classes, y)
+    return {"guess": int(np.bincount(values).argmax()) if codes else float(np.mean(values))}
 
 
-def scores(network: NeuralNetwork, metric: str, x: np.ndarray, y: np.ndarray) -> Results:
-    """Return how well the network does on features and targets, (rows,).
+def _values(classes: Sequence[Label] | None, y: Table | np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return targets as places among the classes, or as numbers, (rows,), and which of the two."""
+    labels = labels_of(y)
+    if labels is not None:
+        return (labels.astype(np.int64) if classes is None else codes_of(labels, classes, "y")), True
+    return y.numbers(list(y.columns))[:, 0] if isinstance(y, Table) else y, False
+
+
+def scores(network: NeuralNetwork, metric: str, x: Table, y: Table | np.ndarray) -> Results:
+    """Return how well the network does on features and targets, labels or numbers.
 
     {metric, "rows", "baseline", "guess", "loss"}, and where classes have names {"classes", "precision", "recall", "f1",
     "confusion_matrix"}, lists in their order; a row of the matrix is a class. A model that was saved without what
     guessing says is compared with guesses from these very targets.
     """
-    outputs = np.asarray(network.predict(x))
-    classes = network.metadata.get("classes") or []
-    codes = bool(classes) or y.dtype.kind == "i"
-    values = y if codes else y.reshape(len(y), -1)
-    known = network.metadata.get("guess", guess(y, codes)["guess"])
-    found: Results = {metric: METRICS[metric](outputs, values), "rows": len(y)}
+    values, codes = _values(network.classes, y)
+    measured = network.evaluate(x, y, metrics=[metric])
+    known = network.metadata.get("guess", majority_baseline(network.classes, y)["guess"])
+    found: Results = {metric: measured[metric], "rows": len(values)}
+    classes = list(map(as_text, network.classes or ()))
     if codes:
-        found |= {"baseline": float(np.mean(y == known)), "guess": classes[known] if classes else known}
+        found |= {"baseline": float(np.mean(values == known)), "guess": classes[known] if classes else known}
     else:
-        found |= {"baseline": METRICS[metric](np.full(values.shape, known), values), "guess": known}
-    found["loss"] = network.evaluate(x, y)["loss"]
-    if classes:
-        each = per_class(outputs, y)
+        always = np.full((len(values), 1), known)
+        found |= {"baseline": METRICS[metric](always, values[:, None]), "guess": known}
+    found["loss"] = measured["loss"]
+    if codes:
+        outputs = np.asarray(network.predict(x))
+        each = per_class(outputs, values)
+        classes = classes or list(map(str, range(max(outputs.shape[1], 2))))
         found |= {"classes": classes, **{score: each[score].tolist() for score in ("precision", "recall", "f1")}}
-        found["confusion_matrix"] = confusion_matrix(outputs, y).tolist()
+        found["confusion_matrix"] = confusion_matrix(outputs, values).tolist()
     return found
 
 

@@ -4,13 +4,11 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from portnn.backend import get_backend
-from portnn.callbacks import EarlyStopping
 from portnn.cli.common import (
     DATA,
     FILE,
@@ -22,12 +20,23 @@ from portnn.cli.common import (
     json_flag,
     loss_picture,
     model_target,
+    of_classes,
     say,
     show,
     terminated_as_interrupted,
 )
-from portnn.cli.scores import guess, score_lines, scores
-from portnn.data.task import Task, read_task
+from portnn.cli.scores import majority_baseline, score_lines, scores
+from portnn.data.labels import classes_of, labels_of
+from portnn.data.task import read_task
+from portnn.defaults import (
+    MAX_EPOCHS_WITH_VALIDATION,
+    MIN_EPOCHS,
+    MIN_STEPS,
+    MIN_VALIDATION_ROWS,
+    PATIENCE,
+    VALIDATION,
+    fit_options,
+)
 from portnn.errors import ArgumentError
 from portnn.history import History
 from portnn.network import NeuralNetwork
@@ -37,10 +46,6 @@ from portnn.nn.losses import LOSSES
 from portnn.nn.optimizers import OPTIMIZERS
 
 HOLDOUT = 0.2
-VALIDATION, ENOUGH, PATIENCE = 0.1, 100, 10
-EPOCHS, STEPS, VALIDATED = 30, 1000, 60
-"""At least so many of either: a few epochs of a small table are too few steps (benchmarks/small_data.py); more where a
-validation ends the training in time."""
 
 
 def _widths(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
@@ -82,7 +87,8 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
-    help=f"Default: {EPOCHS}, with a validation at most {VALIDATED}, or as many as make {STEPS} steps.",
+    help=f"Default: {MIN_EPOCHS}, with a validation at most {MAX_EPOCHS_WITH_VALIDATION}, or as many as make "
+    f"{MIN_STEPS} steps.",
 )
 @click.option("--batch-size", type=click.IntRange(min=0), default=32, show_default=True, help="0: the full batch.")
 @click.option("--task", type=click.Choice(["classification", "regression"]), help="Default: told from the target.")
@@ -97,7 +103,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     "--validation",
     type=click.FloatRange(0, 1, max_open=True),
     help="Share of the rows to train on that is held out, to stop by; 0: none. "
-    f"Default: {VALIDATION}, where that is {ENOUGH} rows.",
+    f"Default: {VALIDATION}, where that is {MIN_VALIDATION_ROWS} rows.",
 )
 @click.option(
     "--patience",
@@ -180,25 +186,21 @@ def train(
     before = None if continued is None else NeuralNetwork.load(continued, backend=home)
     column = target if before is None else model_target(before, target)
     assert column is not None
-    learnt, rows, left = read_task(
+    task_kind = task if before is None else "classification" if of_classes(before) else "regression"
+    learnt, rows = read_task(
         data,
         column,
-        kind=task,
+        kind=task_kind,
         test=test,
         test_target=test_target,
         header=header,
         holdout=HOLDOUT if holdout is None else holdout,
         seed=seed if before is None else before.seed,
-        columns=columns,
+        columns=tuple(columns or ()) or None if before is None else before.columns,
         drop=drop or (),
-        known=None if before is None else Task.known(before.metadata),
-        embed=standardize is not False,
+        known=before is not None,
     )
-    say(f"{learnt.kind}: {learnt.why}")
-    if learnt.encoding:
-        say(f"features: {', '.join(map(str, learnt.encoding.columns))}")
-    if left:
-        say(f"left out, texts that differ in most rows: {', '.join(left)}")
+    say(f"{learnt.kind}: {learnt.why if before is None else 'as the model'}")
     seen = test is not None and os.path.realpath(test) == os.path.realpath(data)
     if seen:
         say(f"test: {test} is the training file; the figures are of rows that were trained on")
@@ -223,28 +225,25 @@ def train(
             network.optimizer = optimizer
         if learning_rate is not None:
             network.learning_rate = learning_rate
-    network.metadata |= learnt.metadata() | guess(rows.y, bool(learnt.classes))
-    if validation is None:
-        validation = VALIDATION if VALIDATION * len(rows.x) >= ENOUGH else 0.0
-    size = batch_size or len(rows.x)
-    steps = -(-round(len(rows.x) * (1 - validation)) // size)
-    epochs = epochs or max(VALIDATED if validation else EPOCHS, -(-STEPS // steps))
-    options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size or None, "checkpoint": checkpoint}
-    if validation:
-        options |= {"validation": validation, "callbacks": [EarlyStopping(patience=patience)]}
-        say(f"validation: {validation:g} of the rows; the epoch of their least loss is kept (--patience {patience})")
+    labels = labels_of(rows.y)
+    classes = network.classes or (None if labels is None or before else classes_of(labels, "y"))
+    network.metadata |= majority_baseline(classes, rows.y)
+    options = fit_options(rows.x.rows, batch_size=batch_size, epochs=epochs, validation=validation, patience=patience)
+    if share := options.get("validation"):
+        say(f"validation: {share:g} of the rows; the epoch of their least loss is kept (--patience {patience})")
     started = time.perf_counter()
     done = False
     try:
         with terminated_as_interrupted() as terminated:
-            network.fit(rows.x, rows.y, progress=progress, **options)
+            network.fit(rows.x, rows.y, checkpoint=checkpoint, progress=progress, **options)
         done = True
     except KeyboardInterrupt:
         say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); the network is kept")
     seconds, history = time.perf_counter() - started, network.history
-    results = {"backend": network.backend, **scores(network, learnt.metric, rows.x_test, rows.y_test)}
+    metric = "accuracy" if learnt.classes else "r2"
+    results = {"backend": network.backend, **scores(network, metric, rows.x_test, rows.y_test)}
     lines = [f"backend      {network.backend}"]
-    lines += score_lines(results, learnt.metric, " trained on" if seen else " not trained on")
+    lines += score_lines(results, metric, " trained on" if seen else " not trained on")
     lines.append(f"time         {seconds:.2f} s for {len(history.loss)} epochs")
     results |= {"trained_on_test": seen, "seconds": seconds, "epochs": len(history.loss), "finished": done}
     if best := best_epoch(history):

@@ -14,7 +14,7 @@ from portnn.nn import activations, random, registry
 from portnn.nn.initializers import resolve
 from portnn.nn.layer import Features, Layer, Spec, SpecLike
 from portnn.nn.layers import Activation, Dense, Residual
-from portnn.nn.normalization import BatchNorm, Standardize, Unstandardize
+from portnn.nn.normalization import BatchNorm, Rescale, Standardize, Unstandardize
 from portnn.nn.tabular import Tabular
 from portnn.options import plain, positive
 from portnn.types import Array, Namespace
@@ -156,12 +156,12 @@ class Architecture:
                 layers[i] = replace(layer, bias=False)
         if not any(isinstance(layer, Dense) for layer in layers):
             raise ArgumentError(f"layers: expected at least an input and an output width; got {tuple(items)!r}")
-        if any(isinstance(layer, Standardize) for layer in layers[1:]):
-            raise ArgumentError("layers: Standardize must be the first layer")
+        if misplaced := next((layer for layer in layers[1:] if isinstance(layer, Standardize | Rescale)), None):
+            raise ArgumentError(f"layers: {type(misplaced).__name__} must be the first layer")
         if late := next((layer for layer in layers[1:] if layer.codes), None):
             raise ArgumentError(f"layers: {type(late).__name__} takes whole numbers: it must be the first layer")
-        misplaced = any(isinstance(layer, Unstandardize) for layer in layers[:-1])
-        if misplaced or (isinstance(layers[-1], Unstandardize) and output != "identity"):
+        early = any(isinstance(layer, Unstandardize) for layer in layers[:-1])
+        if early or (isinstance(layers[-1], Unstandardize) and output != "identity"):
             raise ArgumentError(f'layers: Unstandardize must be the last, before output="identity"; got {output!r}')
         return cls(tuple(layers), output, features)
 

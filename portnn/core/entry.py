@@ -9,8 +9,8 @@ from portnn.backend import Backend, get_backend
 from portnn.core.step import Core
 from portnn.data.arrays import check_finite, to_host
 from portnn.data.dataset import ROWS, Checked, column_statistics
-from portnn.data.frames import Names
 from portnn.data.stream import CheckedBatches
+from portnn.data.tables import Names
 from portnn.errors import DataError
 from portnn.nn.layer import Layer
 from portnn.types import Array

@@ -19,9 +19,9 @@ from portnn.core.entry import Entry, learnt
 from portnn.core.step import Core, State
 from portnn.data.dataset import Checked, Dataset, Source
 from portnn.data.files import little_endian
-from portnn.data.frames import Names
 from portnn.data.mapped import Mapped
 from portnn.data.stream import CheckedBatches, Stream, Streamed
+from portnn.data.tables import Names
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.metrics import Metric
 from portnn.nn import random, registry

@@ -6,7 +6,8 @@ from typing import Any, cast
 import numpy as np
 
 from portnn.backend import Backend, host_array, is_owned
-from portnn.data.frames import Names, frame_array, is_frame, series_array
+from portnn.data.frames import frame_array, is_frame, series_array
+from portnn.data.tables import Names
 from portnn.errors import DataError, DTypeError
 from portnn.types import Array
 

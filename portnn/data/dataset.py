@@ -8,8 +8,8 @@ import numpy as np
 
 from portnn.backend import Backend
 from portnn.data.arrays import to_host
-from portnn.data.frames import Names
 from portnn.data.mapped import Mapped
+from portnn.data.tables import Names
 from portnn.errors import DataError
 from portnn.types import Array, Batch, Namespace
 
@@ -68,6 +68,8 @@ class Checked:
             stop = min(start + ROWS, self.rows)
             # In one order in memory: NumPy adds columns of another in another order.
             rows = np.ascontiguousarray(array[start:stop])
+            if rows.dtype.itemsize > 8:  # NumPy's long double: other bits on other processors
+                rows = rows.astype(np.float64)
             yield Block(rows.reshape(stop - start, -1), weight[start:stop], start)
 
     def row_weights(self, mean: bool) -> np.ndarray | None:

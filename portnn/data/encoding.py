@@ -6,6 +6,7 @@ for none. A text of many values becomes a code, for a layer that gives each a ve
 Dates become days since 1970.
 """
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,15 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from portnn.data.tables import Table, number
+from portnn.data.categories import MISSING, Categories, number, truth
+from portnn.data.tables import Table
 from portnn.errors import DataError
 
-MISSING = frozenset(("", "?", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>"))
-"""Cells, in small letters, that say that there is no value."""
+_log = logging.getLogger("portnn")
 MANY, FEW, CODES = 40, 10, 1000
 """Values of a text column that have a feature; of more, the most frequent ones, or as many CODES. Beyond a FEW, none
 has one where they differ in most rows."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?")
+_ZONE = re.compile(r"(.*\d\d:\d\d.*?) ?(?:Z|([+-])(\d\d):?(\d\d))")
+"""A time and its zone."""
 _DAY = np.timedelta64(1, "D")
 
 
@@ -35,11 +38,11 @@ class Column:
 
     name: str
     kind: str
-    """number, date or text."""
+    """number, bool, date, instant (a date with a time zone) or text."""
     gaps: bool
     """Whether a feature says where it had none."""
     fill: float = 0.0
-    """Median of a number or a date."""
+    """Median of a number, a bool or a date."""
     values: tuple[str, ...] = ()
     """Of a text, the most frequent first."""
     shares: tuple[float, ...] = ()
@@ -48,12 +51,13 @@ class Column:
     """Whether a text becomes a code: its place among the values, from 1, or 0 for any other."""
 
     @classmethod
-    def learnt(cls, name: str, cells: np.ndarray, place: Place, embed: bool = False) -> "Column":
-        """Learn from cells, (rows,): numbers (NaN: missing), texts or datetime64; to ``embed`` texts of many values.
+    def learnt(cls, name: str, cells: np.ndarray, place: Place, embed: bool = False, zoned: bool = False) -> "Column":
+        """Learn from cells, (rows,): numbers (NaN: missing), bools, texts or datetime64 (``zoned``: of a time zone).
 
-        Raises DataError.
+        To ``embed``: texts of many values become codes. Raises DataError.
         """
-        kind, values, missing = _read(cells, None, place)
+        kind = _kind(cells, zoned)
+        values, missing = _read(cells, kind, zoned, place, learning=True)
         gaps = bool(missing.any())
         if missing.all():
             return cls(name, "text", gaps)
@@ -81,78 +85,114 @@ class Column:
             return [*gap, self.name]
         return [*([f"{self.name}={v}" for v in self.values] if self.kind == "text" else [self.name]), *gap]
 
-    def encoded(self, cells: np.ndarray, place: Place) -> np.ndarray:
+    def encoded(self, cells: np.ndarray, place: Place, zoned: bool = False) -> np.ndarray:
         """Return the features, (rows, features), of cells as ``learnt`` takes them."""
-        _, values, missing = _read(cells, self.kind, place)
+        values, missing = _read(cells, self.kind, zoned, place)
         last = [missing.astype(np.float64)] if self.gaps else []
         if self.kind != "text":
             return np.stack([np.where(missing, self.fill, values), *last], axis=1)
         if not self.values:
             return np.stack(last, axis=1)
-        values = np.where(missing, self.values[0], values)
+        codes = Categories(self.values).codes(values)
+        if not missing.all() and (codes[~missing] < 0).all():
+            _log.warning(
+                "%s: none of its values was there where the model was trained: each counts as the average row",
+                place(int(np.argmin(missing))),
+            )
+        codes[missing] = 0
         if self.coded:
-            codes = {value: float(code) for code, value in enumerate(self.values, start=1)}
-            return np.stack([*last, np.array([codes.get(value, 0.0) for value in values.tolist()])], axis=1)
-        hot = (values[:, None] == np.array(self.values)[None]).astype(np.float64)
-        hot[~hot.any(axis=1)] = self.shares
+            return np.stack([*last, codes + 1.0], axis=1)
+        hot = (codes[:, None] == np.arange(len(self.values))).astype(np.float64)
+        hot[codes < 0] = self.shares
         return np.concatenate([hot, *(each[:, None] for each in last)], axis=1)
 
     def __str__(self) -> str:
         if len(self.features) == self.gaps:
             return f"{self.name} (whether it is there)"
         texts = f"{len(self.values)} texts" + (", each a vector" if self.coded else "")
-        said = {"number": [], "date": ["days"], "text": [texts]}[self.kind]
+        said = {"number": [], "bool": ["bool"], "date": ["days"], "instant": ["days, UTC"], "text": [texts]}[self.kind]
         if self.gaps:
             said.append(f"gaps: {self.values[0] if self.kind == 'text' else f'{self.fill:g}'}")
         return f"{self.name} ({', '.join(said)})" if said else self.name
 
 
-def _read(cells: np.ndarray, kind: str | None, place: Place) -> tuple[str, np.ndarray, np.ndarray]:
-    """Return the kind of a column (as asked for, or as most of its cells are), its values, and where there is none."""
+def _kind(cells: np.ndarray, zoned: bool) -> str:
+    """Return the kind of a column: that of its dtype, or of texts what each, or most of them, can be read as."""
     if cells.dtype.kind == "M":
-        missing = np.isnat(cells)
-        values = (cells - np.datetime64(0, "D")) / _DAY
-        found = "date"
+        return "instant" if zoned else "date"
+    if cells.dtype.kind in "biuf":
+        return "bool" if cells.dtype.kind == "b" else "number"
+    texts = [text for text in map(_stripped, cells.tolist()) if text.lower() not in MISSING]
+    if texts and all(truth(text) is not None for text in texts):
+        return "bool"
+    numbers = sum(number(text) is not None for text in texts)
+    dates = sum(bool(_DATE.fullmatch(_without_zone(text))) for text in texts)
+    if 2 * max(numbers, dates) <= len(texts):
+        return "text"
+    if numbers >= dates:
+        return "number"
+    return "instant" if 2 * sum(map(bool, map(_ZONE.fullmatch, texts))) > dates else "date"
+
+
+_NAMES = {
+    "number": "a number",
+    "bool": "True or False",
+    "date": "a date",
+    "instant": "a time with a time zone",
+    "text": "a text",
+}
+
+
+def _read(
+    cells: np.ndarray, kind: str, zoned: bool, place: Place, learning: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a column's values, read as of a kind, and where there is none. Raises DataError for a cell of another."""
+    if cells.dtype.kind == "M":
+        values, missing = (cells - np.datetime64(0, "D")) / _DAY, np.isnat(cells)
+        wrong = ~missing & (kind != ("instant" if zoned else "date"))
     elif cells.dtype.kind in "biuf":
+        missing = np.isnan(cells) if cells.dtype.kind == "f" else np.zeros(len(cells), bool)
+        if kind == "text":
+            return cells, missing
         values = cells.astype(np.float64)
-        missing, found = np.isnan(values), "number"
+        fits = np.isin(values, (0.0, 1.0)) if kind == "bool" else np.full(len(cells), kind == "number")
+        wrong = ~missing & ~fits
     else:
-        found, values, missing = _text(cells, kind, place)
-    if kind is not None and found != kind and not missing.all():
-        if kind == "text" and found == "number":  # digits that were names where the network was trained
-            return kind, np.array([_name(value) for value in values.tolist()]), missing
-        row = int(np.argmin(missing))
-        raise DataError(f"{place(row)}: expected a {kind}, as where the model was trained; got {cells[row]!s}")
-    if found != "text" and np.isinf(values).any():
+        texts = np.array(list(map(_stripped, cells.tolist())))
+        missing = np.isin(np.char.lower(texts), list(MISSING))
+        if kind == "text":
+            return texts, missing
+        read = {"number": number, "bool": _bool, "date": _days, "instant": _utc_days}[kind]
+        found = [None if gone else read(text) for text, gone in zip(texts.tolist(), missing.tolist(), strict=True)]
+        values = np.array([np.nan if value is None else value for value in found], np.float64)
+        wrong = ~missing & np.array([value is None for value in found])
+    if wrong.any():
+        row = int(wrong.argmax())
+        cell = cells[row]
+        ends = (
+            f"got {str(cell)!r}, where most rows have one"
+            if learning
+            else f"as where the model was trained; got {cell}"
+        )
+        raise DataError(f"{place(row)}: expected {_NAMES[kind]}{'; ' if learning else ', '}{ends}")
+    if np.isinf(values).any():
         row = int(np.isinf(values).argmax())
         raise DataError(f"{place(row)}: expected a finite number; got {values[row]}")
-    return kind or found, values, missing
+    return values, missing
 
 
-def _name(value: float) -> str:
-    return str(int(value)) if value == value and value == int(value) else repr(value)
+def _stripped(cell: Any) -> str:
+    return str(cell).strip()
 
 
-def _text(cells: np.ndarray, kind: str | None, place: Place) -> tuple[str, np.ndarray, np.ndarray]:
-    texts = [str(cell).strip() for cell in cells.tolist()]
-    missing = np.array([text.lower() in MISSING for text in texts])
-    there = [text for text, gone in zip(texts, missing, strict=True) if not gone]
-    numbers, dates = sum(number(text) is not None for text in there), sum(map(bool, map(_DATE.fullmatch, there)))
-    if kind == "text" or 2 * max(numbers, dates) <= len(there):
-        return "text", np.array(texts), missing
-    found = "number" if numbers >= dates else "date"
-    read = _number if found == "number" else _days
-    values = np.full(len(texts), np.nan)
-    for row, (text, gone) in enumerate(zip(texts, missing, strict=True)):
-        value = None if gone else read(text)
-        if value is None and not gone:
-            raise DataError(f"{place(row)}: expected a {found}; got {text!r}, where most rows have one")
-        values[row] = np.nan if value is None else value
-    return found, values, missing
+def _without_zone(text: str) -> str:
+    found = _ZONE.fullmatch(text)
+    return found[1] if found else text
 
 
-def _number(text: str) -> float | None:
-    return number(text)
+def _bool(text: str) -> float | None:
+    found = truth(text) if number(text) not in (0.0, 1.0) else number(text)
+    return None if found is None else float(found)
 
 
 def _days(text: str) -> float | None:
@@ -162,6 +202,15 @@ def _days(text: str) -> float | None:
         return float((np.datetime64(text.replace(" ", "T"), "ms") - np.datetime64(0, "ms")) / _DAY)
     except ValueError:  # the 31st of February
         return None
+
+
+def _utc_days(text: str) -> float | None:
+    found = _ZONE.fullmatch(text)
+    days = _days(found[1]) if found else None
+    if found is None or days is None or found[2] is None:
+        return days
+    milliseconds = int(f"{found[2]}1") * (int(found[3]) * 60 + int(found[4])) * 60_000
+    return float((np.timedelta64(round(days * 86_400_000), "ms") - np.timedelta64(milliseconds, "ms")) / _DAY)
 
 
 def is_plain(table: Table, names: Sequence[str]) -> bool:
@@ -185,7 +234,10 @@ class Encoding:
         cls, table: Table, names: Sequence[str], rows: np.ndarray, embed: bool = False
     ) -> "tuple[Encoding, list[str]]":
         """Learn from some rows of a table; return also the names of columns that say nothing and are left out."""
-        columns = [Column.learnt(name, table.columns[name][rows], _places(table, name, rows), embed) for name in names]
+        columns = [
+            Column.learnt(name, table.columns[name][rows], _places(table, name, rows), embed, name in table.zoned)
+            for name in names
+        ]
         kept = tuple(column for column in columns if column.speaks)
         if not kept:
             raise DataError(f"{table.source}: expected columns to learn from; got texts that differ in most rows")
@@ -207,7 +259,9 @@ class Encoding:
         parts, codes = [], []
         for column in self.columns:
             name = table.column(column.name)
-            part = column.encoded(table.columns[name], _places(table, name))
+            # Digits alone may be texts where the model was trained.
+            cells = table.texts(name) if column.kind == "text" else table.columns[name]
+            part = column.encoded(cells, _places(table, name), name in table.zoned)
             parts.append(part[:, : part.shape[1] - column.coded])
             codes.append(part[:, part.shape[1] - column.coded :])
         return np.concatenate(parts + codes, axis=1)

@@ -1,63 +1,103 @@
 """Data frames of pandas, polars, pyarrow and what else narwhals reads: named columns to one array, or to a table."""
 
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
-from portnn.data.tables import Table
+from portnn.data.categories import as_text, truth
+from portnn.data.tables import Names, Table
 from portnn.errors import DataError, DTypeError
-
-Names: TypeAlias = tuple[str, ...] | None
-"""Names of columns; None where there are none, or not all of them are texts."""
 
 
 def is_frame(obj: object) -> bool:
-    """Return whether ``obj`` is a data frame that holds its columns (a lazy one has still to collect them)."""
+    """Return whether ``obj`` is a table, or a data frame that holds its columns (a lazy one has still to collect)."""
     kind = type(obj)
-    return hasattr(kind, "columns") and not hasattr(kind, "collect") and not isinstance(obj, np.ndarray)
+    frame = hasattr(kind, "columns") and not hasattr(kind, "collect") and not isinstance(obj, np.ndarray)
+    return frame or isinstance(obj, Table)
+
+
+def is_column(obj: object) -> bool:
+    """Return whether ``obj`` is one column of a data frame, alone or as a frame."""
+    return len(_labels(obj)) == 1 if is_frame(obj) else hasattr(obj, "to_numpy")
 
 
 def names_of(obj: object) -> Names:
-    """Return the names of a data frame's columns."""
-    names = tuple(_labels(obj)) if is_frame(obj) else ()
-    return names if names and all(isinstance(name, str) for name in names) else None
+    """Return the names of a frame's columns, or of a single column that has one; as texts, whatever they are."""
+    if is_frame(obj):
+        return tuple(map(_name, _labels(obj)))
+    name = getattr(obj, "name", None) if hasattr(obj, "to_numpy") else None
+    return None if name is None or _name(name) == "" else (_name(name),)
+
+
+def _name(label: Any) -> str:
+    return as_text(label).strip()
 
 
 def _labels(frame: Any) -> list[Any]:
     return list(frame.column_names if hasattr(frame, "column_names") else frame.columns)  # pyarrow; pandas, polars
 
 
-def _ordered(argument: str, frame: Any, expected: Names) -> list[Any]:
-    """Return the labels of the columns, in the order of ``expected`` where both have names. Raises DataError."""
+def _is_unnamed(frame: Any, labels: Sequence[Any]) -> bool:
+    """Return whether the names are but places: those that pandas, or a reader, gives where there are none."""
+    if isinstance(frame, Table):
+        return not frame.header
+    return all(type(label) is int and label == i for i, label in enumerate(labels))
+
+
+def arranged(argument: str, frame: Any, expected: Names, needed: Iterable[str] | None = None) -> dict[str, Any]:
+    """Return {name: label in the frame} of the columns that are needed, in the order of ``expected``.
+
+    ``needed``: by default all that are expected; the others may be missing. Without expected ones, or where the frame
+    has no names of its own but as many columns, they are taken as they stand. Raises DataError for columns that are
+    missing, not known, or there twice.
+    """
     labels = _labels(frame)
-    if len(set(labels)) < len(labels):
-        raise DataError(f"{argument}: expected different columns; got {max(labels, key=labels.count)!r} twice")
-    if expected is None or names_of(frame) is None:
-        return labels
-    missing = [name for name in expected if name not in labels]
-    unknown = [name for name in labels if name not in expected]
+    names = [_name(label) for label in labels]
+    argument = frame.source if isinstance(frame, Table) else argument
+    if len(set(names)) < len(names):
+        raise DataError(f"{argument}: expected different columns; got {max(names, key=names.count)!r} twice")
+    label_of = dict(zip(names, labels, strict=True))
+    if expected is None:
+        return label_of
+    wanted = list(expected if needed is None else needed)
+    missing = [name for name in wanted if name not in label_of]
+    unknown = [name for name in names if name not in expected]
+    if (missing or unknown) and _is_unnamed(frame, labels) and len(labels) == len(expected):
+        label_of, missing, unknown = dict(zip(expected, labels, strict=True)), [], []
     if missing or unknown:
         found = [f"without {', '.join(map(repr, missing[:6]))}"] if missing else []
         found += [f"with {', '.join(map(repr, unknown[:6]))} beside them"] if unknown else []
         raise DataError(f"{argument}: expected the columns it was trained on; got them {' and '.join(found)}")
-    return list(expected)
+    return {name: label_of[name] for name in wanted}
 
 
-def frame_array(argument: str, frame: Any, expected: Names) -> np.ndarray:
-    """Return a data frame as (rows, columns), in the order of the names ``expected`` where both have names.
+def frame_array(argument: str, frame: Any, expected: Names = None) -> np.ndarray:
+    """Return a frame of numbers as (rows, columns), in the order of the names ``expected``, if given.
 
-    Raises DataError for columns that are missing, not known or there twice, and for gaps; DTypeError for columns that
-    are not numbers.
+    Raises DataError for columns that are missing, not known or there twice, and for gaps; DTypeError, or DataError in
+    a file, for columns that are not numbers.
     """
-    labels = _ordered(argument, frame, expected)
-    columns = [series_array(f"{argument}, column {label!r}", frame[label]) for label in labels]
+    labels = arranged(argument, frame, expected)
+    if isinstance(frame, Table):
+        return frame.numbers(list(labels.values()))
+    columns = [series_array(f"{argument}, column {name!r}", frame[label]) for name, label in labels.items()]
     return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0))
 
 
-def frame_table(argument: str, frame: Any, expected: Names = None) -> Table:
-    """Return a data frame's columns as they are: numbers (NaN where there is none), texts ("") or datetime64 (NaT)."""
-    labels = _ordered(argument, frame, expected)
-    return Table(argument, {str(label): _cells(frame[label]) for label in labels}, header=True)
+def frame_table(argument: str, frame: Any, expected: Names = None, needed: Iterable[str] | None = None) -> Table:
+    """Return a frame's columns as they are: numbers (NaN: no value), bools, texts ("") or datetime64 (NaT)."""
+    labels = arranged(argument, frame, expected, needed)
+    if isinstance(frame, Table):
+        columns = {name: frame.columns[label] for name, label in labels.items()}
+        name_of = {label: name for name, label in labels.items()}
+        fields = tuple(name_of.get(field, "") for field in frame.fields)
+        return Table(frame.source, columns, frame.header, frame.cells, fields, frame.index, frame.zoned)
+    zoned = frozenset(name for name, label in labels.items() if _zone(frame[label]))
+    unnamed = _is_unnamed(frame, _labels(frame))
+    columns = {name: column_cells(frame[label]) for name, label in labels.items()}
+    return Table(argument, columns, header=not unnamed, zoned=zoned)
 
 
 def _series(series: Any) -> Any:
@@ -66,11 +106,21 @@ def _series(series: Any) -> Any:
     return nw.from_native(series, series_only=True)
 
 
+def rows_of(data: Any, rows: np.ndarray) -> Any:
+    """Return some of the rows of a data frame or of one of its columns."""
+    import narwhals as nw
+
+    return nw.from_native(data, allow_series=True)[rows.tolist()].to_native()
+
+
 def series_array(argument: str, series: Any) -> np.ndarray:
     """Return one column as (rows,) real numbers. Gaps of a nullable column have no number: DataError."""
     column = _series(series)
     kind = column.dtype
     if not (kind.is_numeric() or str(kind) == "Boolean"):
+        cells = column_cells(series)  # objects, or texts, may be numbers or bools
+        if cells.dtype.kind in "bf" and not np.isnan(cells).any():
+            return cells
         raise DTypeError(f"{argument}: expected real numbers; got dtype {getattr(series, 'dtype', kind)}")
     if gaps := column.null_count():
         values = np.asarray(column.to_numpy())
@@ -87,27 +137,54 @@ def _nullable(series: Any) -> bool:
     return not isinstance(getattr(series, "dtype", None), np.dtype)
 
 
-def series_texts(series: Any) -> np.ndarray | None:
-    """Return a column of texts or categories as an array of texts, "" where there is none; None for any other."""
-    column = _series(series)
+def objects_of(data: Any) -> list[Any] | None:
+    """Return the values of one column of texts, categories or objects, alone or in a frame; None for any other."""
+    if isinstance(data, Table):
+        (cells, *others) = data.columns.values()
+        return None if others or cells.dtype.kind not in "UO" else list(cells.tolist())
+    if is_frame(data):
+        labels = _labels(data)
+        return objects_of(data[labels[0]]) if len(labels) == 1 else None
+    if not hasattr(data, "to_numpy"):
+        return None
+    column = _series(data)
     if column.dtype.is_numeric() or column.dtype.is_temporal() or str(column.dtype) == "Boolean":
         return None
-    return _texts(column)
+    return _values(column)
 
 
-def _texts(column: Any) -> np.ndarray:
-    return np.array(["" if value is None or value != value else str(value) for value in column.to_list()])
+def _zone(series: Any) -> bool:
+    return bool(getattr(_series(series).dtype, "time_zone", None))
 
 
-def _cells(series: Any) -> np.ndarray:
+def column_cells(series: Any) -> np.ndarray:
+    """Return one column as it is: numbers, bools, datetime64 in UTC, or texts."""
     import narwhals as nw
 
     column = _series(series)
     kind = column.dtype
-    if kind.is_numeric() or kind == nw.Boolean:
+    if kind.is_numeric():
         return np.asarray(column.cast(nw.Float64).to_numpy(), np.float64)
     if kind.is_temporal() and kind in (nw.Date, nw.Datetime):
         if getattr(kind, "time_zone", None):
             column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         return np.asarray(column.to_numpy()).astype("datetime64[ms]")
-    return _texts(column)
+    values = _values(column)
+    if all(value is None or (isinstance(value, _NUMBER) and not isinstance(value, bool)) for value in values):
+        return np.array([np.nan if value is None else float(value) for value in values])
+    return typed_cells(["" if value is None else as_text(value) for value in values])
+
+
+_NUMBER = int | float | np.integer | np.floating | Decimal
+
+
+def _values(column: Any) -> list[Any]:
+    """Return a column's values as Python has them, None where there is none."""
+    pairs = zip(column.to_list(), column.is_null().to_list(), strict=True)
+    return [None if missing or value != value else value for value, missing in pairs]
+
+
+def typed_cells(texts: Sequence[str]) -> np.ndarray:
+    """Return cells of text as bools where each spells one, else as texts."""
+    found = [truth(text) for text in texts]
+    return np.array(texts) if None in found else np.array(found, bool)

@@ -15,12 +15,17 @@ from typing import IO
 
 import numpy as np
 
-from portnn.data.tables import Table, number
+from portnn.data.categories import number
+from portnn.data.frames import typed_cells
+from portnn.data.header import is_header
+from portnn.data.tables import Table
 from portnn.errors import DataError, SerializationError
 
 _COMMA = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
 """A number with a decimal comma."""
 _POINT = re.compile(r"\s*[+-]?(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
+SAMPLE = 1000
+"""Rows from which it is told whether the first one names the columns."""
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -38,9 +43,10 @@ def _text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
 def read_csv(path: str | os.PathLike[str], header: bool | None = None) -> Table:
     """Read a CSV file (.gz too), separated by comma, semicolon or tab, as its first line tells.
 
-    ``header=None``: the first row is one if none of its cells is a number.
+    ``header=None``: told from the first row and those below it (portnn/data/header.py).
 
-    A column of numbers becomes float64; a column that holds anything else stays text. In a file that is separated by
+    A column of numbers becomes float64, one of true and false bools; a column that holds anything else stays text,
+    without blanks around it. In a file that is separated by
     semicolons or tabs ``1,5`` is 1.5; a file that has both 1,5 and 1.5 is refused: it may mean thousands.
     """
     with _text(path) as file:
@@ -51,6 +57,7 @@ def read_csv(path: str | os.PathLike[str], header: bool | None = None) -> Table:
         with _text(path) as file:
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
             for row in filter(None, reader):
+                row = [cell.strip() for cell in row]
                 if delimiter != ",":
                     _note_marks(marks, row, f"{path}, line {reader.line_num}")
                     row = [cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell for cell in row]
@@ -58,15 +65,15 @@ def read_csv(path: str | os.PathLike[str], header: bool | None = None) -> Table:
 
     first = next(rows(), (0, []))[1]
     if header is None:
-        header = bool(first) and all(number(cell) is None for cell in first)
-    names = [cell.strip() for cell in first] if header else [str(i) for i in range(len(first))]
+        header = bool(first) and is_header(str(path), first, [row for _, row in islice(rows(), 1, SAMPLE)])
+    names = first if header else [str(i) for i in range(len(first))]
     if len(set(names)) < len(names):
         raise DataError(f"{path}: expected different column names; got {max(names, key=names.count)!r} twice")
     body = partial(_body, rows, bool(header))
     if next(body(), None) is None:
         raise DataError(f"{path}: expected rows of data; got an empty file")
     columns = _numbers(path, delimiter, next(body())[0] - 1, names) or _columns(path, body(), names)
-    return Table(str(path), columns, bool(header), body)
+    return Table(str(path), columns, bool(header), body, tuple(names))
 
 
 def _delimiter(line: str) -> str:
@@ -114,9 +121,8 @@ def _columns(
         cells.append(row)
     columns = {}
     for name, column in zip(names, zip(*cells, strict=True), strict=True):
-        text = np.array(column)
         whole = all(number(cell) is not None for cell in column)
-        columns[name] = text.astype(np.float64) if whole else text
+        columns[name] = np.array(column).astype(np.float64) if whole else typed_cells(column)
     return columns
 
 

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, host_array
+from portnn.backend import Backend, get_backend, host_array
 from portnn.data.arrays import check_finite, kind, real, to_host
+from portnn.data.categories import Label, as_text, number
 from portnn.data.dataset import Checked
 from portnn.data.encoding import Encoding, is_plain
-from portnn.data.frames import Names, frame_table, is_frame, names_of, series_texts
+from portnn.data.frames import frame_table, is_column, is_frame, names_of
+from portnn.data.labels import as_numbers, classes_of, codes_of, labels_of
 from portnn.data.mapped import Mapped, mapping_of
 from portnn.data.stream import Batches, CheckedBatches
-from portnn.data.tables import class_codes
+from portnn.data.tables import Names
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.nn import random
 from portnn.nn.losses import Loss
@@ -37,13 +39,15 @@ class Schema:
     outputs: int | None = None
     """Columns of y; None likewise."""
     columns: Names = None
-    """Names of x's columns, of the first data frame that it was trained on: they are taken in this order."""
+    """Names of x's columns, of the first table that it was trained on: they are taken in this order."""
     target_columns: Names = None
     """The same of y."""
     encoding: Encoding | None = None
-    """How the columns of a data frame become features, where they are not all numbers."""
-    classes: tuple[str, ...] | None = None
-    """Labels of the classes, where they are texts."""
+    """How the columns of a table become features, where they are not all numbers."""
+    classes: tuple[Label, ...] | None = None
+    """Labels of the classes, where they are more than their numbers from 0."""
+    scales_bytes: bool = False
+    """Whether uint8 is divided by 255: the command line did so, for models that do not say it in a layer."""
     embeds: bool = False
     """Whether the first layer has vectors for codes, of as many texts as a data frame has."""
 
@@ -55,10 +59,11 @@ class Schema:
         """
         columns, target_columns = self.columns or names_of(x), self.target_columns or names_of(y)
         classes = self.classes
-        if classes is None and not self._takes_numbers and (texts := label_texts(y)) is not None:
-            if trained:
+        if classes is None and not self._takes_numbers and (labels := labels_of(y)) is not None:
+            if not trained:
+                classes = classes_of(labels, "y")
+            elif any(isinstance(label, str) for label in labels):
                 raise ArgumentError("y: expected whole numbers, as the labels that it was trained on; got texts")
-            classes = tuple(np.unique(texts).tolist())
         schema = self
         if (columns, target_columns, classes) != (self.columns, self.target_columns, self.classes):
             schema = replace(self, columns=columns, target_columns=target_columns, classes=classes)
@@ -68,12 +73,12 @@ class Schema:
         if is_plain(table, list(table.columns)):
             return schema
         # The split that ``sets`` will make.
-        texts = label_texts(y)
-        given = host_array(y) if texts is None else texts
-        labels = given.reshape(-1) if self.loss.labels and schema._are_labels(given.shape) else None
+        targets = host_array(schema._codes(y))
+        labels = targets.reshape(-1) if self.loss.labels and schema._are_labels(targets.shape) else None
         split = isinstance(share, float) and 0.0 < share < 1.0 and table.rows > 1
         kept = random.split(table.rows, share, seed, labels)[0] if split else np.arange(table.rows)
         encoding, left = Encoding.learnt(table, list(table.columns), kept, self.embeds)
+        _log.info("features: %s", ", ".join(map(str, encoding.columns)))
         if left:
             _log.warning("x: left out, texts that differ in most rows: %s", ", ".join(left))
         return replace(schema, encoding=encoding)
@@ -81,16 +86,21 @@ class Schema:
     def names(self) -> dict[str, Any]:
         """Return what is known of columns and classes, as plain JSON values."""
         known = {"columns": self.columns, "target_columns": self.target_columns, "classes": self.classes}
-        return {**known, "encoding": self.encoding and self.encoding.describe()}
+        bytes_too = {"scales_bytes": True} if self.scales_bytes else {}
+        return {**known, **bytes_too, "encoding": self.encoding and self.encoding.describe()}
 
     def named_as(self, names: Mapping[str, Any]) -> "Schema":
         """Return the schema with what ``names`` returned."""
         encoding: Any = names.get("encoding")
-        rest: dict[str, Any] = {key: value and tuple(value) for key, value in names.items() if key != "encoding"}
+        rest: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in names.items() if key != "encoding"
+        }
         return replace(self, encoding=encoding and Encoding.from_description(encoding), **rest)
 
     def width(self, backend: Backend, y: object) -> int:
         """Return how many outputs the targets ask for, where no width was given."""
+        if self.classes is not None and self.loss.labels:
+            return len(self.classes)
         array = real(backend, "y", self._codes(y))
         if array.ndim == 2 and (array.shape[1] > 1 or not self.loss.labels):
             return int(array.shape[1])
@@ -101,8 +111,11 @@ class Schema:
     def inputs(self, backend: Backend, x: object, name: str = "x", stream: bool = False) -> Array:
         """Return x, (rows, \\*features), of any dtype, on the backend or the host; to ``stream`` a map, as Mapped."""
         if self.encoding is not None and is_frame(x):
-            x = self.encoding.encoded(frame_table(name, x, self.columns))
+            needed = [column.name for column in self.encoding.columns]
+            x = self.encoding.encoded(frame_table(name, x, self.columns, needed))
         array: Any = (_mapped(x) if stream else None) or real(backend, name, x, self.columns)
+        if self.scales_bytes and "uint8" in str(array.dtype):
+            array = to_host(backend, array) / np.float32(255)
         shape = tuple(array.shape)
         if len(shape) < 2:
             raise ShapeError(
@@ -131,6 +144,11 @@ class Schema:
                 f'{name}: integer targets need a named loss: loss="cross_entropy" with output="softmax" for class '
                 f'labels, loss="mse" for numbers; got dtype {array.dtype} and no loss'
             )
+        if self.classes is not None and len(self.classes) != (width if self.loss.labels else 2):
+            raise DataError(
+                f"{name}: expected a label for each of {width if self.loss.labels else 2} classes; got "
+                f"{len(self.classes)} different ones: {', '.join(map(as_text, self.classes[:12]))}"
+            )
         if not self._are_labels(shape) and shape not in ((rows, width), (rows,) if width == 1 else ()):
             raise ShapeError(f"{name}: expected shape ({rows}, {width}); got {shape}")
         result = self.taken(backend, array, check, name)
@@ -140,12 +158,21 @@ class Schema:
                 _check_probabilities(backend, name, result, self.loss.labels)
         return result
 
-    def _codes(self, y: object, name: str = "y") -> object:
-        """Return targets that are texts as int32 codes of classes, or as the numbers they are; others unchanged."""
-        texts = label_texts(y, name) if self.classes or self._takes_numbers else None
-        if texts is None:
+    def _codes(self, y: Any, name: str = "y") -> Any:
+        """Return targets that are labels as int32 codes of classes, or as the numbers they are; others unchanged."""
+        labels = labels_of(y, name)
+        if labels is None and (self.classes is not None or (self.loss.labels and is_column(y))):
+            array = real(get_backend("numpy"), name, y, self.target_columns)
+            if array.ndim == 1 or (array.shape[1:] == (1,) and (is_column(y) or self._are_labels(array.shape))):
+                labels = array.reshape(-1)
+        if labels is None:
             return y
-        return class_codes(texts, list(self.classes), name) if self.classes else _numbers(texts, name)
+        if self.classes is not None:
+            return codes_of(labels, self.classes, name)
+        if self._takes_numbers:
+            return as_numbers(labels, name)
+        whole = all(type(label) in (bool, int) or label == np.round(label) for label in set(labels.tolist()))
+        return labels.astype(np.int64) if whole else y
 
     @property
     def _takes_numbers(self) -> bool:
@@ -242,40 +269,37 @@ class Schema:
         return whole.take(backend, kept, ""), whole.take(backend, held, "validation ")
 
 
+def kept_in(description: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what ``Schema.names`` returned, and the metadata, of a model file.
+
+    The command line once kept columns, encoding and classes among the metadata, and numbers of classes as texts.
+    """
+    names, metadata = dict(description["names"]), dict(description["metadata"])
+    if not {"columns", "target", "classes", "task"} <= metadata.keys():
+        return names, metadata
+    target, classes = metadata.pop("target"), metadata.pop("classes")
+    numbers = [number(text) for text in classes]
+    if all(n is not None and as_text(n) == text for n, text in zip(numbers, classes, strict=True)):
+        classes = [int(text) if text.lstrip("-").isdigit() else float(text) for text in classes]
+    del metadata["task"]
+    names |= {
+        "columns": metadata.pop("columns"),
+        "target_columns": None if target is None else [target],
+        "classes": classes or None,
+        "encoding": metadata.pop("encoding", None),
+        "scales_bytes": True,
+    }
+    return names, metadata
+
+
 def _mapped(x: Any) -> Mapped | None:
     """Return the rows of an array that shows a memory map."""
     return Mapped(x) if mapping_of(x) is not None and kind(x) in ("bool", "int", "float") else None
 
 
-def label_texts(y: Any, name: str = "y") -> np.ndarray | None:
-    """Return labels that are texts, (rows,): of an array, a list or a column; None for any others. Gaps: DataError."""
-    if hasattr(y, "to_numpy") and not is_frame(y):
-        texts = series_texts(y)
-    else:
-        array = isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "UO"
-        listed = array or isinstance(y, list | tuple)
-        texts = np.array(y, str) if listed and len(y) and all(isinstance(label, str) for label in y) else None
-    if texts is not None and not texts.astype(bool).all():
-        gaps = int(np.sum(texts == ""))
-        raise DataError(f"{name}: expected a value in every row; got {gaps} of {len(texts)} missing")
-    return texts
-
-
-def _numbers(texts: np.ndarray, name: str) -> np.ndarray:
-    """Return texts as the numbers that they are, (rows,). Raises DataError for others."""
-    numbers = np.empty(len(texts))
-    for row, text in enumerate(texts.tolist()):
-        try:
-            numbers[row] = float(text.replace("_", "no digit"))  # Python would take 1_0 for 10
-        except ValueError:
-            raise DataError(
-                f"{name}: expected numbers, which the loss compares; got {text!r} in row {row}. Class labels need "
-                f'loss="cross_entropy" with output="softmax", or "binary_cross_entropy" with "sigmoid"'
-            ) from None
-    return numbers
-
-
-def _weights(weight: Any, rows: int, backend: Backend, y: Array, classes: tuple[str, ...] | None) -> np.ndarray | None:
+def _weights(
+    weight: Any, rows: int, backend: Backend, y: Array, classes: tuple[Label, ...] | None
+) -> np.ndarray | None:
     """Return sample weights as (rows,) in float64: as they came, or each row that of its class."""
     if weight is None:
         return None
@@ -292,10 +316,10 @@ def _weights(weight: Any, rows: int, backend: Backend, y: Array, classes: tuple[
     return values
 
 
-def _of_classes(weight: str | Mapping[Any, Any], y: np.ndarray, names: tuple[str, ...] | None) -> np.ndarray:
+def _of_classes(weight: str | Mapping[Any, Any], y: np.ndarray, names: tuple[Label, ...] | None) -> np.ndarray:
     """Return each row's weight by its label: as a mapping says, or "balanced", rows / (classes * rows of the class).
 
-    ``names``: the labels, where they are texts, of which y has the places.
+    ``names``: the labels of which y has the places, where they are more than these.
     """
     if names is not None and y.shape[1:] == (1,) and np.isin(y, range(len(names))).all():  # of one sigmoid
         y = y[:, 0].astype(np.int32)

@@ -11,7 +11,7 @@ from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.layers import Activation, Dense, Embedding, Flatten, Residual
 from portnn.nn.losses import LOSSES, find
 from portnn.nn.noise import Dropout, GaussianNoise
-from portnn.nn.normalization import BatchNorm, LayerNorm, Standardize, Unstandardize
+from portnn.nn.normalization import BatchNorm, LayerNorm, Rescale, Standardize, Unstandardize
 from portnn.nn.optimizers import OPTIMIZERS, SGD, AdamW
 from portnn.nn.tabular import Tabular
 
@@ -53,9 +53,10 @@ def built_in(dtype: str) -> Iterator[tuple[str, NeuralNetwork]]:
         yield f"activations {', '.join(part)}", network(20, *layers, 5)
     block = Residual((BatchNorm(), "relu", 16))
     yield (
-        "batch and layer normalisation, noise, a residual block, adamw with clipping and averaging",
+        "rescaled, batch and layer normalisation, noise, a residual block, adamw with clipping and averaging",
         network(
             20,
+            Rescale(2.0),
             GaussianNoise(0.1),
             Dense(16),
             block,

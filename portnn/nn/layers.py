@@ -12,7 +12,7 @@ from portnn.nn import activations, registry
 from portnn.nn.initializers import automatic, check
 from portnn.nn.layer import Features, Layer, Shapes, Spec
 from portnn.nn.noise import Dropout, GaussianNoise
-from portnn.nn.normalization import BatchNorm, LayerNorm, Standardize, Unstandardize
+from portnn.nn.normalization import BatchNorm, LayerNorm, Rescale, Standardize, Unstandardize
 from portnn.nn.tabular import Tabular
 from portnn.options import positive
 from portnn.types import Array, Forward, Mode, Namespace, Weights
@@ -215,6 +215,7 @@ LAYERS: dict[str, type[Layer]] = {
         GaussianNoise,
         BatchNorm,
         LayerNorm,
+        Rescale,
         Standardize,
         Unstandardize,
         Tabular,

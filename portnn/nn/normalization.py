@@ -38,6 +38,28 @@ class Standardize(Layer):
 
 
 @dataclass(frozen=True)
+class Rescale(Layer):
+    """Division by a constant: y = x / divisor. It must be the first layer.
+
+    It is done in float64 as the data come in, whatever their dtype: bytes of images, by 255, come to lie in [0, 1].
+    """
+
+    divisor: float = 255.0
+
+    def __post_init__(self) -> None:
+        between("divisor", self.divisor, math.ulp(0.0))
+
+    def shapes(self, features: Features) -> Shapes:
+        return Shapes(features)
+
+    def enter(self, xp: Namespace, weights: Weights, x: Array) -> Array:
+        return x / self.divisor
+
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+        return x, lambda dy: (dy, {})
+
+
+@dataclass(frozen=True)
 class Unstandardize(Layer):
     """The way back, for a regression's outputs: y = x std + mean.
 

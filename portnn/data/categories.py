@@ -1,0 +1,74 @@
+"""Categories: a value is the same category in whatever form it comes, as text, as number or as bool."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Label: TypeAlias = str | bool | int | float
+"""What a category or a class is called."""
+
+MISSING = frozenset(("", "?", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>"))
+"""Texts, in small letters, that say that there is no value."""
+_TRUTH = {"true": True, "false": False}
+
+
+def number(text: str) -> float | None:
+    """Return the number that a text holds, or None: ``1_0``, which Python takes for ten, is text."""
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None
+
+
+def truth(text: str) -> bool | None:
+    """Return the bool that a text spells, in small or capital letters, or None."""
+    return _TRUTH.get(text.strip().lower())
+
+
+def as_text(value: Any) -> str:
+    """Return the text that stands for a value: "1" for 1 and 1.0, "True" for True, a text for itself."""
+    if isinstance(value, tuple):  # a column of several levels
+        return f"({', '.join(map(as_text, value))})"
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and value == value and abs(value) != np.inf and value == int(value):
+        return str(int(value))
+    return str(value)
+
+
+class Categories:
+    """Values in a fixed order, and which of them cells are.
+
+    A text is the value that is spelled so; a number is the one of that number (1.1 is "1.10"), a bool the one of that
+    truth ("True", "true" or, among bools alone, 1).
+    """
+
+    def __init__(self, values: Sequence[Label]) -> None:
+        texts = [as_text(value) for value in values]
+        self._exact = {text: code for code, text in enumerate(texts)}
+        bools = {truth(text): code for code, text in enumerate(texts)}
+        self._bools = bools if len(bools) == len(texts) and None not in bools else {}
+        numbers = [None if truth(text) is not None else number(text) for text in texts]
+        # Of two that are one number ("1.1", "1.10") a number says not which.
+        self._numbers = {n: code for code, n in enumerate(numbers) if n is not None and numbers.count(n) == 1}
+        self._are_numbers = not any(isinstance(value, str) for value in values)
+
+    def codes(self, cells: np.ndarray) -> np.ndarray:
+        """Return the place of each cell's value, (rows,) int64; -1 for a value that is not among them."""
+        if cells.dtype == object:
+            code = {value: self._code(value) for value in set(cells.tolist())}
+            return np.array([code[value] for value in cells.tolist()], np.int64)
+        distinct, places = np.unique(cells, return_inverse=True)
+        return np.array([self._code(value) for value in distinct.tolist()], np.int64)[places.reshape(-1)]
+
+    def _code(self, value: Any) -> int:
+        text = as_text(value)
+        code = self._exact.get(text)
+        if code is None and self._bools:
+            is_true = {"1": True, "0": False}.get(text, truth(text))
+            code = None if is_true is None else self._bools.get(is_true)
+        if code is None and (self._are_numbers or not isinstance(value, str)):
+            amount = number(text)
+            code = None if amount is None else self._numbers.get(amount)
+        return -1 if code is None else code

@@ -1,0 +1,66 @@
+"""Whether a CSV's first row names its columns: told from the rows below it, and said where it might be read otherwise.
+
+Names are texts, as a rule; but pandas names columns 0, 1, 2, and years may name them too.
+"""
+
+import logging
+from collections.abc import Sequence
+from itertools import pairwise
+
+from portnn.data.categories import MISSING, number
+
+_log = logging.getLogger("portnn")
+_YEARS = range(1900, 2101)
+
+
+def is_header(source: str, first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Return whether a first row names the columns: ``below``, some of the rows after it.
+
+    It does where none of its cells is a number; where a text stands over numbers; and where its numbers count up (0,
+    1, 2, or years), unlike those below them. The last two are logged, and so is what looks so and is taken for data.
+    """
+    amounts = [number(cell) for cell in first]
+    if all(amount is None for amount in amounts):
+        return True
+    columns = [[row[i] for row in below if i < len(row)] for i in range(len(first))]
+    texts = [i for i, amount in enumerate(amounts) if amount is None and first[i].lower() not in MISSING]
+    over_numbers = any(_is_numbers(columns[i]) for i in texts)
+    numbers = {i: amount for i, amount in enumerate(amounts) if amount is not None}
+    if not over_numbers and not _counts_up(list(numbers.values())):
+        return False
+    unlike = sum(_is_unlike(amount, columns[i]) for i, amount in numbers.items())
+    counted = list(numbers.values()) == list(range(len(first))) and len(first) > 2
+    others = any(_counts_up([number(cell) for cell in row]) for row in below) and not texts
+    new = all(first[i] not in columns[i] for i in texts)
+    named = over_numbers or (not others and new and (counted or 2 * unlike >= len(numbers)))
+    shown = ", ".join(first[:6]) + (", ..." if len(first) > 6 else "")
+    if named:
+        _log.warning("%s: its first row, %s, is read as a header; --no-header (header=False): as data", source, shown)
+    elif counted or unlike:
+        _log.warning("%s: its first row, %s, is read as data; --header (header=True): as a header", source, shown)
+    return named
+
+
+def _is_numbers(column: Sequence[str]) -> bool:
+    cells = [cell for cell in column if cell.lower() not in MISSING]
+    return bool(cells) and all(number(cell) is not None for cell in cells)
+
+
+def _counts_up(amounts: Sequence[float | None]) -> bool:
+    """Return whether numbers rise by one step, or are years that rise; a single one: 0 or a year."""
+    whole = [int(amount) for amount in amounts if amount is not None and amount == amount and abs(amount) < 2**53]
+    if not whole or len(whole) < len(amounts) or any(amount != int(amount) for amount in amounts if amount):
+        return False
+    if len(whole) == 1:
+        return whole[0] == 0 or whole[0] in _YEARS
+    steps = {after - before for before, after in pairwise(whole)}
+    years = all(amount in _YEARS for amount in whole)
+    return min(steps) > 0 and (years or steps == {1} or (len(steps) == 1 and len(whole) > 2))
+
+
+def _is_unlike(amount: float, column: Sequence[str]) -> bool:
+    """Return whether a whole number is none of a column's: beyond them, or they are no whole numbers."""
+    amounts = [found for found in map(number, column) if found is not None]
+    if 2 * len(amounts) <= len(column) or any(found != found or found % 1 for found in amounts):
+        return True
+    return not min(amounts) <= amount <= max(amounts)

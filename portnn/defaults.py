@@ -1,0 +1,33 @@
+"""What ``portnn train`` asks of a fit where nobody says otherwise, for whoever wants the same in Python."""
+
+from typing import Any
+
+from portnn.callbacks import EarlyStopping
+
+VALIDATION, MIN_VALIDATION_ROWS, PATIENCE = 0.1, 100, 10
+MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS_WITH_VALIDATION = 30, 1000, 60
+"""A few epochs of a small table are too few steps (benchmarks/small_data.py)."""
+
+
+def fit_options(
+    rows: int,
+    *,
+    batch_size: int | None = 32,
+    epochs: int | None = None,
+    validation: float | None = None,
+    patience: int = PATIENCE,
+) -> dict[str, Any]:
+    """Return arguments for ``NeuralNetwork.fit`` that suit a table of so many rows to train on.
+
+    ``validation=None``: a tenth of the rows where that is 100 rows, else none; with one, the training ends after
+    ``patience`` epochs without a smaller loss, with the best epoch's parameters. ``epochs=None``: at least 30 epochs
+    and 1,000 steps, with a validation at least 60 epochs. ``net.fit(x, y, **fit_options(len(x)))``.
+    """
+    if validation is None:
+        validation = VALIDATION if VALIDATION * rows >= MIN_VALIDATION_ROWS else 0.0
+    steps = -(-round(rows * (1 - validation)) // (batch_size or rows))
+    least = MAX_EPOCHS_WITH_VALIDATION if validation else MIN_EPOCHS
+    options: dict[str, Any] = {"epochs": epochs or max(least, -(-MIN_STEPS // steps)), "batch_size": batch_size or None}
+    if validation:
+        options |= {"validation": validation, "callbacks": [EarlyStopping(patience=patience)]}
+    return options
