@@ -1,7 +1,6 @@
 """Data frames of pandas, polars, pyarrow and what else narwhals reads: named columns to one array, or to a table."""
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -169,13 +168,13 @@ def column_cells(series: Any) -> np.ndarray:
         if getattr(kind, "time_zone", None):
             column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         return np.asarray(column.to_numpy()).astype("datetime64[ms]")
+    from decimal import Decimal
+
     values = _values(column)
-    if all(value is None or (isinstance(value, _NUMBER) and not isinstance(value, bool)) for value in values):
+    numbers = int | float | np.integer | np.floating | Decimal
+    if all(value is None or (isinstance(value, numbers) and not isinstance(value, bool)) for value in values):
         return np.array([np.nan if value is None else float(value) for value in values])
     return typed_cells(["" if value is None else as_text(value) for value in values])
-
-
-_NUMBER = int | float | np.integer | np.floating | Decimal
 
 
 def _values(column: Any) -> list[Any]:
