@@ -107,8 +107,8 @@ class Plateau(Callback):
 class EarlyStopping(Plateau):
     """Ends the training when ``monitor`` has not got better for ``patience`` epochs.
 
-    At the end, also of a training that no one ended, the parameters and buffers of the best epoch are put back, unless
-    ``restore_best`` is False. Raises ArgumentError where nothing of that name is measured.
+    At the end, also of a training that no one ended, and on Ctrl-C, the parameters and buffers of the best epoch are
+    put back, unless ``restore_best`` is False. Raises ArgumentError where nothing of that name is measured.
     """
 
     monitor: str = "validation_loss"
@@ -126,6 +126,9 @@ class EarlyStopping(Plateau):
     def end(self, network: Network) -> None:
         if self._weights:
             self.run.runtime.assign(self._weights)
+
+    def interrupted(self, network: Network) -> None:
+        self.end(network)
 
 
 @dataclass
@@ -211,11 +214,11 @@ class Callbacks:
         self._call("end")
 
     def interrupted(self) -> None:
-        """Tell of Ctrl-C."""
-        self._call("interrupted")
+        """Tell of Ctrl-C, the last one first: a checkpoint is written before the best epoch's weights are put back."""
+        self._call("interrupted", backwards=True)
 
-    def _call(self, name: str, *arguments: Any) -> None:
-        for callback in self.every:
+    def _call(self, name: str, *arguments: Any, backwards: bool = False) -> None:
+        for callback in reversed(self.every) if backwards else self.every:
             if isinstance(callback, Callback):
                 getattr(callback, name)(self._network, *arguments)
 

@@ -185,13 +185,13 @@ class NeuralNetwork:
 
         ``batch_size=None`` is the full batch. ``validation`` is a share of the rows, held out at random (of each class
         alike), (x, y), or batches. ``metrics``: names, Metrics (portnn/metrics.py) or functions ``(outputs, y)`` of
-        arrays on the host, measured after each epoch. ``sample_weight``: (rows,), or for class labels {label: weight}
-        or "balanced", with which all classes count alike; the rows trained on and those held out are each weighted
-        among themselves, in metrics too; the weights of batches count as they are. ``callbacks``: functions
-        ``(network, event)`` that are told of each epoch, or Callbacks (portnn/callbacks.py); one that returns True ends
-        the training. ``checkpoint``: a file that is written after each epoch (or as ``Checkpoint(path, steps=n)``
-        says), from which the same call goes on where it is there: it ends as if it had never been broken off
-        (portnn/checkpoint.py).
+        arrays on the host, measured after each epoch: of y as it came, and of what the outputs predict (for the loss
+        poisson exp of them). ``sample_weight``: (rows,), or for class labels {label: weight} or "balanced", with which
+        all classes count alike; the rows trained on and those held out are each weighted among themselves, in metrics
+        too; the weights of batches count as they are. ``callbacks``: functions ``(network, event)`` that are told of
+        each epoch, or Callbacks (portnn/callbacks.py); one that returns True ends the training. ``checkpoint``: a file
+        that is written after each epoch (or as ``Checkpoint(path, steps=n)`` says), from which the same call goes on
+        where it is there: it ends as if it had never been broken off (portnn/checkpoint.py).
         ``progress=None`` shows a bar on work of over a second, on a terminal or in a notebook; "log" prints a line an
         epoch. The columns of a data frame are remembered by name: later ones are taken in their order.
 
@@ -310,7 +310,10 @@ class NeuralNetwork:
         return self._built().forward(self._inputs(x))
 
     def predict(self, x: object, *, batch_size: int | None = None) -> Any:
-        """Return the outputs, (rows, outputs), in the caller's kind of array; NaN in a row gives NaN in its output."""
+        """Return the outputs, (rows, outputs), in the caller's kind of array; NaN in a row gives NaN in its output.
+
+        For the loss poisson they are logarithms of the counts that they predict.
+        """
         return self._home(x, self._outputs(x, batch_size, check=False))
 
     def predict_classes(self, x: object, *, batch_size: int | None = None) -> Any:

@@ -197,6 +197,41 @@ def test_csv_logger(tmp_path):
     assert path.read_text().splitlines()[1].startswith("5,")
 
 
+def test_ctrl_c_puts_the_best_epoch_back_after_the_checkpoint_was_written(interruptible, tmp_path):
+    """What early stopping promises holds for a training that is broken off; the checkpoint goes on where it was."""
+    epochs, seen = 8, []
+
+    class Note(Callback):
+        def epoch(self, network, event):
+            seen.append((event.metrics["validation_loss"], network.fingerprint()))
+
+        def step(self, network, event):
+            if event.step == stop:
+                signal.raise_signal(signal.SIGINT)
+
+    def fit(network, path):
+        early = EarlyStopping(patience=20)
+        rate = {"optimizer": SGD(0.9)}
+        made = network(**rate)
+        try:
+            made.fit(
+                X, Y, epochs=epochs, batch_size=8, validation=(X[:5], Y[:5]), callbacks=[early, Note()], checkpoint=path
+            )
+        except KeyboardInterrupt:
+            return made, True
+        return made, False
+
+    stop = 23
+    broken, interrupted = fit(net, tmp_path / "run")
+    assert interrupted
+    best = min(seen)[1]
+    assert broken.fingerprint() == best != seen[-1][1]
+    stop = 10**9
+    resumed, _ = fit(net, tmp_path / "run")
+    whole, _ = fit(net, tmp_path / "whole")
+    assert resumed.fingerprint() == whole.fingerprint()
+
+
 def test_the_history_is_on_the_network_and_in_arrays(interruptible):
     one = net()
     assert one.history.loss == []

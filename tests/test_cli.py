@@ -5,6 +5,7 @@ import gzip
 import io
 import os
 import pickle
+import re
 import shutil
 import signal
 import struct
@@ -169,6 +170,28 @@ def test_ctrl_c_keeps_what_was_learnt(tmp_path, iris, monkeypatch):
     network = portnn.NeuralNetwork.load(model)
     assert network.step_count == 8
     assert network.fingerprint() == results(result.stdout)["fingerprint"]
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_said_to_be_kept_is_saved(tmp_path, iris, monkeypatch, number):
+    """A training with a validation that is broken off: the best epoch, as was said at its beginning."""
+    step = Runtime.step
+
+    def interrupted(runtime, batch):
+        if runtime.counters.step == 11:
+            signal.raise_signal(number)
+        return step(runtime, batch)
+
+    model = tmp_path / "m.safetensors"
+    train = ("train", iris, "--target", "kind", "--validation", "0.3", "--learning-rate", "0.9", "--save", model)
+    with monkeypatch.context() as patch:
+        patch.setattr(Runtime, "step", interrupted)
+        result = portnn_command(*train, code=143 if number == signal.SIGTERM else 130)
+    (best,) = re.findall(r"interrupted after \d epochs .*; epoch (\d), of the least loss of the", result.stderr)
+    shorter = tmp_path / "shorter.safetensors"
+    portnn_command(*train[:-1], shorter, "--epochs", best, "--plot", tmp_path / "l.png")
+    assert portnn.NeuralNetwork.load(model).fingerprint() == portnn.NeuralNetwork.load(shorter).fingerprint()
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -125,6 +125,9 @@ def test_a_model_is_trained_further_on_its_own_columns_and_classes(tmp_path):
     go_on = ("train", more, "--continue", model, "--epochs", "2")
     found = results(*go_on, "--learning-rate", "0.02", "--save", better)
     assert model.read_bytes() == before
+    text = portnn_command(*go_on).stdout
+    assert re.search(r"on 12 rows, which the model may have been trained on before$", text, re.MULTILINE)
+    assert found["trained_on_test"] is None
     net = portnn.NeuralNetwork.load(model)
     assert net.classes == ("ant", "bee", "cat")
     _, rows = portnn.data.task.read_task(more, "kind", kind="classification", seed=7, columns=net.columns, known=True)

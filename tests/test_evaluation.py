@@ -1,9 +1,15 @@
 """What evaluate and the history measure: all rows, in inference mode, in the order in which it happened."""
 
+import csv
+import io
+import json
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from portnn import ArgumentError, DataError, Dropout, NeuralNetwork, Standardize
+from portnn import ArgumentError, DataError, Dropout, NeuralNetwork, Standardize, Unstandardize
+from portnn.cli import main
 from portnn.core import runtime
 from portnn.nn import random
 
@@ -137,3 +143,66 @@ def test_validation_has_its_share_of_each_class():
     net = NeuralNetwork(4, 6, 2, output="softmax", loss="cross_entropy", seed=0)
     net.fit(X, labels, validation=0.4, metrics=[lambda outputs, y: seen.append(np.bincount(y).tolist()) or 0.0])
     assert seen == [[11, 3], [7, 2]]
+
+
+def test_metrics_see_what_the_dtype_would_round(backend, tmp_path):
+    """In float32 there are steps of 128 at 1.7e9: targets are measured as they came, outputs on the targets' scale."""
+    x, noise = RNG.standard_normal((64, 4)), 20 * RNG.standard_normal((64, 1))
+    net = NeuralNetwork(4, Standardize(), 1, Unstandardize(), seed=0, backend=backend)
+    net.fit(x, 1.7e9 + 1e4 * x[:, :1])
+    y = np.asarray(net.to("numpy", dtype="float64").predict(x)) + noise
+    rmse = np.sqrt(np.mean(noise**2))
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for data in ((x, y), (x, y[:, 0]), (mapped, y), ([(x[:40], y[:40]), (x[40:], y[40:])], None)):
+        assert net.evaluate(*data, metrics=["rmse"])["rmse"] == pytest.approx(rmse, rel=1e-3)
+    whole = np.round(y).astype(np.int64)
+    loss = NeuralNetwork(4, 1, loss="mse", seed=0, backend=backend)
+    loss.set_parameters({"W1": np.zeros((4, 1))})
+    assert loss.evaluate(x, whole, metrics=["mae"])["mae"] == pytest.approx(whole.mean(), rel=1e-12)
+    history = net.fit(x, y, validation=(x, y), metrics=["rmse"], epochs=2)
+    exact = np.asarray(net.to("numpy", dtype="float64").predict(x))
+    for name in ("rmse", "validation_rmse"):
+        assert history.metrics[name][-1] == pytest.approx(np.sqrt(np.mean((exact - y) ** 2)), rel=1e-3)
+
+
+def test_metrics_of_counts_compare_counts(backend, tmp_path):
+    """The outputs of the loss poisson are logarithms: metrics, and predictions on the command line, are of exp."""
+    x = RNG.standard_normal((200, 2)).round(3)
+    y = RNG.poisson(np.exp(1 + x @ [0.8, -0.5]))
+    net = NeuralNetwork(2, Standardize(), 1, loss="poisson", seed=0, backend=backend, learning_rate=0.05)
+    net.fit(x, y, epochs=20)
+    counts = np.exp(np.asarray(net.to("numpy").predict(x), np.float64)[:, 0])
+    r2 = 1 - np.sum((y - counts) ** 2) / np.sum((y - y.mean()) ** 2)
+    assert r2 > 0.5
+
+    def largest(outputs, y):
+        return np.max(outputs)
+
+    found = net.evaluate(x, y, metrics=["r2", "mae", largest])
+    assert found["r2"] == pytest.approx(r2, rel=1e-5)
+    assert found["mae"] == pytest.approx(np.abs(y - counts).mean(), rel=1e-5)
+    assert found["largest"] == pytest.approx(counts.max(), rel=1e-5)
+
+
+def test_the_command_line_predicts_counts(tmp_path):
+    x = RNG.standard_normal((300, 2)).round(3)
+    y = RNG.poisson(np.exp(3 + x @ [0.8, -0.5]))
+    path, model = tmp_path / "d.csv", tmp_path / "m.safetensors"
+    path.write_text("\n".join(["a,b,count", *(f"{a},{b},{n}" for (a, b), n in zip(x.tolist(), y, strict=True))]))
+
+    def run(*arguments):
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    loss = ("--loss", "poisson", "--task", "regression", "--learning-rate", "0.01")
+    trained = json.loads(run("train", path, "--target", "count", "--save", model, *loss, "--json"))
+    assert trained["r2"] > 0.5
+    counts, logs = (
+        np.array(list(csv.reader(io.StringIO(run("predict", model, path, *options))))[1:], float)[:, 0]
+        for options in ((), ("--outputs",))
+    )
+    np.testing.assert_allclose(counts, np.exp(logs), rtol=1e-12)
+    r2 = 1 - np.sum((y - counts) ** 2) / np.sum((y - y.mean()) ** 2)
+    assert json.loads(run("evaluate", model, path, "--json"))["r2"] == pytest.approx(r2, rel=1e-9)

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import click
+import numpy as np
 
 from portnn.cli.common import OUTPUT, check_outputs, examples, of_classes, on_model, say, target_name
 from portnn.data import readers
@@ -12,6 +13,7 @@ from portnn.data.categories import as_text
 from portnn.data.files import write_atomically
 from portnn.data.task import features, output_names
 from portnn.network import NeuralNetwork
+from portnn.nn.losses import find
 
 
 @click.command(
@@ -21,7 +23,11 @@ from portnn.network import NeuralNetwork
     )
 )
 @on_model
-@click.option("--outputs", is_flag=True, help="Print the network's outputs (probabilities) instead of classes.")
+@click.option(
+    "--outputs",
+    is_flag=True,
+    help="Print the network's outputs (probabilities, logarithms of counts) instead of what they predict.",
+)
 @click.option("--output", type=OUTPUT, help="Write to this file instead of stdout.")
 def predict(
     model: Path,
@@ -39,7 +45,9 @@ def predict(
     if of_classes(network) and not outputs:
         rows = [[target or "class"], *([as_text(label)] for label in network.predict_classes(x).tolist())]
     else:
-        result = network.predict(x)
+        result, link = network.predict(x), find(network.loss).inverse_link
+        if link is not None and not outputs:
+            result = link(np, np.asarray(result, np.float64))
         names = output_names(network.classes, target, result.shape[1])
         rows = [names, *([repr(float(v)) for v in row] for row in result)]
     text = io.StringIO()

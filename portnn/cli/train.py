@@ -238,14 +238,22 @@ def train(
             network.fit(rows.x, rows.y, checkpoint=checkpoint, progress=progress, **options)
         done = True
     except KeyboardInterrupt:
-        say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); the network is kept")
+        best = best_epoch(network.history)
+        kept = "the network" if best is None else f"epoch {best}, of the least loss of the validation,"
+        say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); {kept} is kept")
     seconds, history = time.perf_counter() - started, network.history
     metric = "accuracy" if learnt.classes else "r2"
     results = {"backend": network.backend, **scores(network, metric, rows.x_test, rows.y_test)}
     lines = [f"backend      {network.backend}"]
-    lines += score_lines(results, metric, " trained on" if seen else " not trained on")
+    known = " not trained on" if before is None else ", which the model may have been trained on before"
+    lines += score_lines(results, metric, " trained on" if seen else known)
     lines.append(f"time         {seconds:.2f} s for {len(history.loss)} epochs")
-    results |= {"trained_on_test": seen, "seconds": seconds, "epochs": len(history.loss), "finished": done}
+    results |= {
+        "trained_on_test": True if seen else False if before is None else None,
+        "seconds": seconds,
+        "epochs": len(history.loss),
+        "finished": done,
+    }
     if best := best_epoch(history):
         lines.append(f"best         epoch {best}, by the loss of the validation")
         results["best_epoch"] = best

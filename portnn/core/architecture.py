@@ -166,6 +166,11 @@ class Architecture:
         return cls(tuple(layers), output, features)
 
     @property
+    def unscaled(self) -> bool:
+        """Whether the last layer brings the outputs to the targets' scale, which is learnt from these."""
+        return self.layers[-1].fitted_to == "y"
+
+    @property
     def embeds(self) -> bool:
         """Whether the first layer has still to be told of texts to embed."""
         return isinstance(self.layers[0], Tabular) and not self.layers[0].entries

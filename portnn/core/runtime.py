@@ -17,7 +17,8 @@ from portnn.core.architecture import Layout
 from portnn.core.arithmetic import ARITHMETICS
 from portnn.core.entry import Entry, learnt
 from portnn.core.step import Core, State
-from portnn.data.dataset import Checked, Dataset, Source
+from portnn.data.arrays import to_host
+from portnn.data.dataset import Checked, Dataset, InRows, Source
 from portnn.data.files import little_endian
 from portnn.data.mapped import Mapped
 from portnn.data.stream import CheckedBatches, Stream, Streamed
@@ -28,7 +29,7 @@ from portnn.nn import random, registry
 from portnn.nn.chain import Numbers
 from portnn.nn.optimizers import Optimizer
 from portnn.options import choose
-from portnn.types import Array, Batch, Namespace
+from portnn.types import Array, Batch, Mode, Namespace
 
 PREDICT_ROWS = 8192
 """Rows of one batch at prediction: bounds the memory of the hidden layers."""
@@ -180,14 +181,14 @@ class Runtime:
             return Stream(data, self._arrays)
         return self._arrays(data, self.core.loss.mean)
 
-    def _arrays(self, data: Checked, mean: bool = False) -> Source:
+    def _arrays(self, data: Checked, mean: bool = False) -> InRows:
         check = partial(self.inputs, check=True, name=f"{data.name}x", columns=data.columns)
         weight = data.row_weights(mean)
         y = self._computes.settled(data.y)
         weights = None if weight is None else self.backend.asarray(weight, self.dtype)
         if isinstance(data.x, Mapped):
-            return Streamed(data.x, y, weights, check, self.backend.to_numpy)
-        return Dataset(check(data.x), y, weights)
+            return Streamed(data.x, y, weights, check, self.backend.to_numpy, data.exact_y)
+        return Dataset(check(data.x), y, weights, data.exact_y)
 
     def batch(self, x: Array, y: Array) -> Batch:
         """Return checked x and y as one batch, their values unseen."""
@@ -282,22 +283,43 @@ class Runtime:
             return self.backend.xp.concat(parts)
 
     def evaluate(self, source: Source, metrics: Mapping[str, Metric]) -> dict[str, float]:
-        """Return {"loss": ..., metric: ...}."""
+        """Return {"loss": ..., metric: ...}; metrics see targets as they came, and predictions in float64."""
         losses: list[Array] = []
-        parts: list[tuple[Array, ...]] = []
+        outputs: list[np.ndarray] = []
+        targets: list[np.ndarray] = []
+        weights: list[np.ndarray] = []
         rows = 0
-        for x, y, weight in source.batches(self.backend.xp, PREDICT_ROWS, None, mean=False):
-            loss, output = self._evaluate(self.xp, self.state, (x, y, weight))
-            losses.append(loss)
-            rows += x.shape[0]
-            parts.append((output, y) if isinstance(weight, float) else (output, y, weight[:, 0]))
+        for part in source.sources():
+            for x, y, weight in part.batches(self.backend.xp, PREDICT_ROWS, None, mean=False):
+                loss, output = self._evaluate(self.xp, self.state, (x, y, weight))
+                losses.append(loss)
+                rows += x.shape[0]
+                if metrics:
+                    outputs.append(self.backend.to_numpy(output))
+                    targets += [self.backend.to_numpy(y)] if part.exact_y is None else []
+                    weights += [] if isinstance(weight, float) else [self.backend.to_numpy(weight[:, 0])]
+            if metrics and part.exact_y is not None:
+                exact = np.asarray(to_host(self.backend, part.exact_y), np.float64)
+                targets.append(exact.reshape(part.rows, -1))
         loss = sum(self.backend.read(losses)) / (rows if self.core.loss.mean else 1)
         if not metrics:
             return {"loss": loss}
-        outputs, y, *weights = (
-            np.concatenate([*map(self.backend.to_numpy, each)]) for each in zip(*parts, strict=True)
-        )
-        return {"loss": loss, **{name: metric(outputs, y, *weights) for name, metric in metrics.items()}}
+        predictions, y = self._predictions(np.concatenate(outputs)), np.concatenate(targets)
+        given = [np.concatenate(weights)] if weights else []
+        return {"loss": loss, **{name: metric(predictions, y, *given) for name, metric in metrics.items()}}
+
+    def _predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """Return what ``Core.evaluate`` gave as predictions of the targets, (rows, outputs), on the host.
+
+        Through the last layer in float64, where that brings back the targets' scale, and the loss's inverse link.
+        """
+        layers, buffers = self.core.architecture.layers, self.backend.to_numpy(self.state.buffers).astype(np.float64)
+        if self.core.architecture.unscaled:
+            entries = [entry for entry in self.core.buffers.entries if entry.layer == len(layers) - 1]
+            weights = {entry.key: buffers[entry.start : entry.stop].reshape(entry.shape) for entry in entries}
+            outputs, *_ = layers[-1].forward(np, weights, outputs.astype(np.float64), Mode(training=False))
+        link = self.core.loss.inverse_link
+        return outputs if link is None else link(np, outputs.astype(np.float64))
 
     def classes(self, outputs: Array) -> Array:
         """Return int32 labels, (rows,): the largest of several outputs, or whether a single one exceeds 1/2."""

@@ -77,10 +77,21 @@ class Core:
         return activations.find("output", self.architecture.output)(xp, z)[0]
 
     def evaluate(self, xp: Namespace, state: State, batch: Batch) -> tuple[Array, Array]:
-        """Return (loss, output) in inference mode."""
+        """Return (loss, output) in inference mode; the output before its scale, where the last layer brings that.
+
+        In the targets' unit a float32 may hold few digits of what varies: that layer is done in float64 afterwards.
+        """
         x, y, weight = batch
-        z, *_ = self._run(xp, state, x, Mode(training=False))
+        outputs: list[Array] = []
+
+        def keep(place: int | str, what: str, array: Any) -> Any:
+            outputs.append(array)
+            return array
+
+        z, *_ = self._run(xp, state, x, Mode(training=False), keep)
         loss, _ = self.loss.function(xp, z, y, weight)
+        if self.architecture.unscaled:
+            return loss, outputs[-2]
         return loss, activations.find("output", self.architecture.output)(xp, z)[0]
 
     def gradients(

@@ -42,6 +42,9 @@ class Checked:
     """Names of x's columns."""
     name: str = ""
     """Before the names of arguments in messages: "" or "validation "."""
+    exact_y: Array | None = None
+    """Targets that are values, as they came, of NumPy or on the backend, where the network's dtype has fewer bits;
+    (rows, outputs), or (rows,) for one."""
 
     @property
     def rows(self) -> int:
@@ -57,7 +60,8 @@ class Checked:
             return array[index] if on_host else backend.xp.take(array, backend.asarray(index), axis=0)
 
         weight = None if self.weight is None else self.weight[index]
-        return Checked(taken(self.x), taken(self.y), weight, self.columns, name)
+        exact_y = None if self.exact_y is None else taken(self.exact_y)
+        return Checked(taken(self.x), taken(self.y), weight, self.columns, name, exact_y)
 
     def blocks(self, backend: Backend, what: str) -> Iterator[Block]:
         """Yield "x" or "y" in blocks of rows on the host; the largest weight counts 1."""
@@ -104,6 +108,9 @@ class Source(Protocol):
         ``mean``: whether the weights of a batch are divided by its rows.
         """
 
+    def sources(self) -> "Iterator[InRows]":
+        """Yield the sources that it consists of, whose rows are known."""
+
 
 class InRows:
     """Base of the sources whose rows are known: targets and weights are in memory, x in whatever a subclass has."""
@@ -111,6 +118,16 @@ class InRows:
     y: Array
     weight: Array | None
     """One weight per row, (rows, 1), or None."""
+    exact_y: Array | None
+    """As ``Checked`` has it."""
+
+    def sources(self) -> "Iterator[InRows]":
+        """Yield itself."""
+        yield self
+
+    def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+        """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
+        raise NotImplementedError
 
     @property
     def rows(self) -> int:
@@ -145,6 +162,7 @@ class Dataset(InRows):
     x: Array
     y: Array
     weight: Array | None
+    exact_y: Array | None = None
 
     def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""

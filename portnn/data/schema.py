@@ -128,11 +128,13 @@ class Schema:
             raise DataError(f"{name}: expected at least one row and one feature; got shape {shape}")
         return array
 
-    def targets(self, backend: Backend, y: object, rows: int, check: bool = True, name: str = "y") -> Array:
+    def targets(
+        self, backend: Backend, y: object, rows: int, check: bool = True, name: str = "y"
+    ) -> tuple[Array, Array | None]:
         """Return y as (rows, outputs) of the dtype, or (rows,) int32 labels where the loss takes them, on the backend.
 
-        ``check`` refuses NaN, infinity and labels out of range; labels that are still on the host are checked in any
-        case.
+        Also values as they came where the dtype has fewer bits than they. ``check`` refuses NaN, infinity and labels
+        out of range; labels that are still on the host are checked in any case.
         """
         assert self.outputs is not None
         array = real(backend, name, self._codes(y, name), self.target_columns)
@@ -156,7 +158,8 @@ class Schema:
             check_finite(backend, name, result, self.dtype, self.target_columns)
             if self.loss.pair is not None:
                 _check_probabilities(backend, name, result, self.loss.labels)
-        return result
+        narrow = result.ndim == 1 or self.dtype == "float64" or str(array.dtype).endswith(("float32", "float16"))
+        return result, None if narrow else array
 
     def _codes(self, y: Any, name: str = "y") -> Any:
         """Return targets that are labels as int32 codes of classes, or as the numbers they are; others unchanged."""
@@ -220,9 +223,9 @@ class Schema:
         """Return data whose shapes, kinds and (with ``check``) targets are right; ``name`` begins names in messages."""
         inputs = self.inputs(backend, x, f"{name}x", stream)
         rows = int(inputs.shape[0])
-        targets = self.targets(backend, y, rows, check, f"{name}y")
+        targets, exact = self.targets(backend, y, rows, check, f"{name}y")
         weights = _weights(sample_weight, rows, backend, targets, self.classes)
-        return Checked(inputs, targets, weights, self.columns, name)
+        return Checked(inputs, targets, weights, self.columns, name, exact)
 
     def streamed(self, backend: Backend, batches: Batches, name: str = "") -> CheckedBatches:
         """Return batches, each of which is checked as it comes."""

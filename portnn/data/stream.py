@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from portnn.backend import Backend
-from portnn.data.dataset import Block, Checked, InRows, Source
+from portnn.data.dataset import Block, Checked, InRows
 from portnn.data.frames import is_frame
 from portnn.data.mapped import Mapped
 from portnn.errors import ArgumentError, DataError
@@ -144,6 +144,7 @@ class Streamed(InRows):
     enter: Callable[[np.ndarray], Array]
     """From rows on the host to those that the core takes; refuses what is not finite."""
     to_numpy: Callable[[Array], np.ndarray]
+    exact_y: Array | None = None
 
     def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
@@ -171,7 +172,7 @@ class Stream:
     """A source of batches of a user's own: their rows and their order are those that they come in."""
 
     batches_of: CheckedBatches
-    enter: Callable[[Checked], Source]
+    enter: Callable[[Checked], InRows]
     """From a checked batch to one as the core takes it."""
 
     @property
@@ -187,5 +188,9 @@ class Stream:
 
     def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
         """Yield (x, y, weight) as they come; ``size`` and ``order`` are not for them."""
-        for checked in self.batches_of:
-            yield from self.enter(checked).batches(xp, checked.rows, None, mean)
+        for source in self.sources():
+            yield from source.batches(xp, source.rows, None, mean)
+
+    def sources(self) -> Iterator[InRows]:
+        """Yield each batch."""
+        yield from map(self.enter, self.batches_of)

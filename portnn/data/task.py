@@ -59,7 +59,9 @@ class Task:
         output = LOSSES[loss].pair or "identity"
         if bool(self.classes) != LOSSES[loss].labels and not (self.classes == 2 and output == "sigmoid"):
             wanted = (
-                "cross_entropy (two classes: also binary_cross_entropy)" if self.classes else "sse, half_sse or mse"
+                "cross_entropy (two classes: also binary_cross_entropy)"
+                if self.classes
+                else "mse, mae, huber, sse, half_sse or poisson"
             )
             raise ArgumentError(f"loss: expected {wanted} for this task; got {loss!r}")
         outputs = 1 if output == "sigmoid" else max(self.classes, 1)
@@ -67,8 +69,9 @@ class Task:
         if self.features is not None:
             scaled = [Rescale()] if self.images and not standardize else [Standardize()] * (standardize is not False)
             first = [self.features, *scaled]
-        # A regression's target has a unit and a size of its own, whatever the features are.
-        last = [] if self.classes or standardize is False else [Unstandardize()]
+        # A regression's target has a unit and a size of its own, whatever the features are; logarithms have none.
+        free = standardize is not False and LOSSES[loss].inverse_link is None
+        last = [Unstandardize()] if free and not self.classes else []
         return [*first, *hidden, outputs, *last], loss, output
 
 

@@ -11,7 +11,7 @@ logit gives infinity or NaN; any other works from the network's output.
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -37,6 +37,8 @@ class Loss:
     """Whether integer class labels, (batch,), are accepted beside one value per output."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What ``function`` was given by ``named``."""
+    inverse_link: Callable[[Namespace, Array], Array] | None = None
+    """``inverse_link(xp, outputs)`` gives what the outputs predict, which metrics compare; None: the outputs."""
 
     @classmethod
     def named(cls, name: str, **options: Any) -> "Loss":
@@ -106,8 +108,15 @@ def huber(xp: Namespace, a: Array, y: Array, weight: Any, *, delta: float = 1.0)
     return xp.sum(c * (e - 0.5 * c) * weight), c * weight
 
 
+def _exp(xp: Namespace, a: Array) -> Array:
+    return xp.exp(a)
+
+
 def poisson(xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
-    """Mean over rows and outputs of exp(a) - y a, for counts y of mean exp(a); dL/da = exp(a) - y."""
+    """Mean over rows and outputs of exp(a) - y a, for counts y of mean exp(a); dL/da = exp(a) - y.
+
+    The outputs are logarithms of what they predict: metrics, and ``portnn predict``, take exp(a).
+    """
     weight = weight * (1.0 / a.shape[1])
     e = xp.exp(a)
     return xp.sum((e - y * a) * weight), (e - y) * weight
@@ -152,7 +161,7 @@ def cross_entropy(
 LOSSES: dict[str, Loss] = {
     "mae": Loss(mae),
     "huber": Loss(huber),
-    "poisson": Loss(poisson),
+    "poisson": Loss(poisson, inverse_link=_exp),
     "sse": Loss(sse, mean=False),
     "half_sse": Loss(half_sse, mean=False),
     "mse": Loss(mse),
