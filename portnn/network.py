@@ -491,7 +491,11 @@ class NeuralNetwork:
         return self._built().fingerprint()
 
     def summary(self) -> str:
-        """Return a table of the layers with their output shapes and numbers of parameters, and the memory they take."""
+        """Return a table of the layers with their output shapes and numbers of parameters, and the memory they take.
+
+        Of a network that was trained on a table also its columns, as it reads them (kinds, what gaps become), and what
+        it predicts (classes).
+        """
         rows = [("layer", "output", "parameters"), *self.architecture.table()]
         wide, middle, _ = (max(map(len, column)) + 2 for column in zip(*rows, strict=True))
         lines = [f"{layer:<{wide}}{output:<{middle}}{parameters:>12}" for layer, output, parameters in rows]
@@ -501,7 +505,7 @@ class NeuralNetwork:
             f"loss {self.loss or 'mse'}, {self.optimizer}, backend {self.backend}, {self.dtype}, "
             f"{self.arithmetic} arithmetic, seed {self.seed}"
         )
-        return "\n".join(lines)
+        return "\n".join(lines + self._schema.reading())
 
     def _memory(self) -> str:
         sizes, width = self.architecture.sizes(), 8 if self.dtype == "float64" else 4

@@ -225,6 +225,7 @@ FAULTS = [
     Fault("Ctrl-C that keeps the last epoch, not the best", "portnn/callbacks.py", "        self.end(network)\n", "        pass\n", "tests/test_callbacks.py"),
     Fault("Ctrl-C puts the best epoch into the checkpoint", "portnn/callbacks.py", "reversed(self.every) if backwards else self.every", "self.every", "tests/test_callbacks.py"),
     Fault("rows of before that are said to be new", "portnn/cli/train.py", '" not trained on" if before is None else', '" not trained on" if True else', "tests/test_cli_training.py"),
+    Fault("a summary without how it reads", "portnn/network.py", "lines + self._schema.reading()", "lines", "tests/test_tables.py"),
     Fault("a median of the gaps too", f"{DATA}/encoding.py", "float(np.median(values[~missing]))", "float(np.median(np.nan_to_num(values)))", TABLES),
     Fault("an encoding that peeps at rows to test on", f"{DATA}/task.py", "Data(x.take(kept), take(y, kept),", "Data(x, y,", TABLES),
     Fault("unknown texts that are the most frequent one", f"{DATA}/encoding.py", "hot[codes < 0] = self.shares", "hot[codes < 0, 0] = 1.0", TABLES),

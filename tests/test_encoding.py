@@ -179,7 +179,7 @@ def test_train_predict_and_evaluate_from_the_raw_table(tmp_path):
     path, model = tmp_path / "t.csv", tmp_path / "m.safetensors"
     path.write_text(CSV)
     result = run("train", path, "--target", "kind", "--save", model)
-    assert "features: sex (2 texts), age (gaps: 32.5), port (2 texts, gaps: C)" in result.stderr
+    assert "features: sex (2 texts), age (number, gaps: 32.5), port (2 texts, gaps: C)" in result.stderr
     assert "accuracy     1.0000" in result.stdout  # sex says it all
     assert "accuracy     1.0000 on 60 rows" in run("evaluate", model, path).stdout
     new = tmp_path / "new.csv"

@@ -45,11 +45,11 @@ def classifier(*layers, **options):
 def mixed(tmp_path_factory):
     """A table with texts, gaps, bools, dates and text labels, and the frame that pandas makes of it."""
     path, rng = tmp_path_factory.mktemp("mixed") / "t.csv", np.random.default_rng(1)
-    colours, sizes = rng.choice(["red", "blue", "007"], 60), rng.standard_normal(60).round(3)
+    colours, sizes = rng.choice(["red", "blue", "007"], 120), rng.standard_normal(120).round(3)
     lines = [
         f"{colours[i]},{'' if i % 7 == 0 else sizes[i]},{i % 3 == 0},{datetime.date(2024, 1, 1 + i % 28)},v{i % 50},"
         f"{'yes' if colours[i] == 'red' else 'no'}"
-        for i in range(60)
+        for i in range(120)
     ]
     path.write_text("\n".join(["colour,size,round,day,code,kind", *lines]) + "\n")
     frame = pd.read_csv(path, dtype={"colour": str})
@@ -78,7 +78,7 @@ def test_what_the_command_line_trained_predicts_frames(mixed, tmp_path):
     run("check", model, path, "--backends", "array_api_strict", "--steps", "1")
     again = tmp_path / "again.safetensors"
     run("train", path, "--continue", model, "--epochs", "2", "--save", again, "--plot", tmp_path / "a.png")
-    kept, _ = portnn.nn.random.split(60, 0.2, 0, frame["kind"] == "yes")
+    kept, _ = portnn.nn.random.split(120, 0.2, 0, frame["kind"] == "yes")
     network.fit(frame.iloc[kept].drop(columns="kind"), frame["kind"].iloc[kept], epochs=2)
     assert NeuralNetwork.load(again).fingerprint() == network.fingerprint()
 
@@ -107,7 +107,7 @@ def test_one_training_whoever_asks_for_it(mixed, tmp_path):
     path, frame = mixed
     model = tmp_path / "m.safetensors"
     trained(path, "kind", model, "--epochs", "3", "--checkpoint", tmp_path / "run")
-    kept, _ = portnn.nn.random.split(60, 0.2, 0, frame["kind"] == "yes")
+    kept, _ = portnn.nn.random.split(120, 0.2, 0, frame["kind"] == "yes")
     x, y = frame.iloc[kept].drop(columns="kind"), frame["kind"].iloc[kept]
     network = classifier(Tabular(), 100, 2)
     network.fit(x, y, **portnn.fit_options(len(x), epochs=3))
@@ -118,6 +118,25 @@ def test_one_training_whoever_asks_for_it(mixed, tmp_path):
     assert (options["validation"], options["epochs"], options["callbacks"][0].patience) == (0.1, 60, 10)
     assert portnn.fit_options(100)["epochs"] == 250
     assert "validation" not in portnn.fit_options(100)
+
+
+def test_a_model_says_how_it_reads(mixed, tmp_path):
+    path, frame = mixed
+    network = classifier(Tabular(), 4, 2)
+    network.fit(frame.drop(columns="kind"), frame["kind"])
+    median = f"{frame['size'].median():g}"
+    reads = f"reads colour (3 texts), size (number, gaps: {median}), round (bool), day (days), code (50 texts, each a "
+    assert network.summary().splitlines()[-2:] == [reads + "vector)", "predicts kind (no, yes)"]
+    network.save(tmp_path / "m")
+    said = run("predict", tmp_path / "m", path, "--verbose")
+    assert said.stderr == network.summary() + "\n"
+    assert said.stdout == run("predict", tmp_path / "m", path).stdout
+    network = NeuralNetwork(2, Standardize(), 1, seed=0)
+    assert "reads" not in network.summary()
+    network.fit(frame[["size", "round"]].fillna(0), frame["size"].fillna(0))
+    assert network.summary().splitlines()[-2:] == ["reads size (number), round (number)", "predicts size"]
+    old = NeuralNetwork.load(KEPT / "cli-pixels.model").summary().splitlines()[-3:]
+    assert old[1:] == ["bytes are divided by 255", "predicts classes (3, 4)"]
 
 
 @pytest.mark.parametrize("name", ["cli-mixed", "cli-labels", "cli-regression", "cli-pixels", "python-mixed"])

@@ -29,6 +29,7 @@ from portnn.nn.losses import find
     help="Print the network's outputs (probabilities, logarithms of counts) instead of what they predict.",
 )
 @click.option("--output", type=OUTPUT, help="Write to this file instead of stdout.")
+@click.option("--verbose", is_flag=True, help="Say what the model is, and how it reads the columns.")
 def predict(
     model: Path,
     data: Path,
@@ -36,10 +37,13 @@ def predict(
     header: bool | None,
     outputs: bool,
     output: Path | None,
+    verbose: bool,
 ) -> None:
     """Print MODEL's prediction for each row of DATA, as CSV."""
     check_outputs({"output": output}, [model, data], ())
     network = NeuralNetwork.load(model, backend=backend)
+    if verbose:
+        say(network.summary())
     target = target_name(network)
     x = features(readers.read_table(data, header), network.columns, target)
     if of_classes(network) and not outputs:

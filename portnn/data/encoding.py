@@ -109,11 +109,10 @@ class Column:
     def __str__(self) -> str:
         if len(self.features) == self.gaps:
             return f"{self.name} (whether it is there)"
-        texts = f"{len(self.values)} texts" + (", each a vector" if self.coded else "")
-        said = {"number": [], "bool": ["bool"], "date": ["days"], "instant": ["days, UTC"], "text": [texts]}[self.kind]
-        if self.gaps:
-            said.append(f"gaps: {self.values[0] if self.kind == 'text' else f'{self.fill:g}'}")
-        return f"{self.name} ({', '.join(said)})" if said else self.name
+        said = {"date": "days", "instant": "days, UTC", "text": f"{len(self.values)} texts"}.get(self.kind, self.kind)
+        said += ", each a vector" if self.coded else ""
+        gaps = f", gaps: {self.values[0] if self.kind == 'text' else f'{self.fill:g}'}" if self.gaps else ""
+        return f"{self.name} ({said}{gaps})"
 
 
 def _kind(cells: np.ndarray, zoned: bool) -> str:

@@ -1,7 +1,7 @@
 """What data a network takes: widths, kinds, names of columns. Everything is checked before anything is changed."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,6 +96,17 @@ class Schema:
             key: tuple(value) if isinstance(value, list) else value for key, value in names.items() if key != "encoding"
         }
         return replace(self, encoding=encoding and Encoding.from_description(encoding), **rest)
+
+    def reading(self) -> list[str]:
+        """Return how the network reads a table, and what it predicts, in lines; none where it knows no names."""
+        columns = [f"{name} (number)" for name in self.columns or ()]
+        if self.encoding is not None:
+            columns = list(map(str, self.encoding.columns))
+        lines = [f"reads {_listed(columns)}"] if columns else []
+        lines += ["bytes are divided by 255"] if self.scales_bytes else []
+        target = _listed(self.target_columns or ["classes"] * (self.classes is not None))
+        classes = f" ({_listed([as_text(label) for label in self.classes])})" if self.classes else ""
+        return lines + ([f"predicts {target}{classes}"] if target else [])
 
     def width(self, backend: Backend, y: object) -> int:
         """Return how many outputs the targets ask for, where no width was given."""
@@ -293,6 +304,10 @@ def kept_in(description: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
         "scales_bytes": True,
     }
     return names, metadata
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:40]) + (f", ... {len(names)} in all" if len(names) > 40 else "")
 
 
 def _mapped(x: Any) -> Mapped | None:
