@@ -6,7 +6,7 @@ from pathlib import Path
 if not (Path(__file__).parent / "backends").is_dir():
     __path__.append(str(Path(__file__).parents[1]))
 
-from portnn import callbacks, metrics, plot
+from portnn import callbacks, metrics, plot, schedules
 from portnn.backend import BackendInfo, available_backends, get_backend
 from portnn.checkpoint import Checkpoint
 from portnn.data.files import read_pickled_weights
@@ -28,7 +28,6 @@ from portnn.errors import (
 )
 from portnn.history import History
 from portnn.network import NeuralNetwork
-from portnn.nn import schedules
 from portnn.nn.layer import Layer, Shapes, Spec
 from portnn.nn.layers import Activation, Dense, Embedding, Flatten, Residual
 from portnn.nn.losses import Loss

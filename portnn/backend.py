@@ -283,17 +283,24 @@ def _host_array(obj: object, argument: str) -> np.ndarray:
             mend = ": give batches of (x, y) to fit alone, without y"
         found = type(obj).__name__ + mend
         raise DTypeError(f"{argument}: expected real numbers in an array, a list or a data frame; got {found}")
-    if isinstance(obj, np.ma.MaskedArray) and np.ma.is_masked(obj):
-        masked = int(np.sum(obj.mask))
-        raise DataError(
-            f"{argument}: expected a value in every place; got {masked} of {obj.size} masked: fill them first"
-        )
+    parts = [obj] if isinstance(obj, np.ma.MaskedArray) else _masked_parts(obj)
+    if masked := sum(int(np.sum(np.ma.getmaskarray(part))) for part in parts):
+        size = sum(part.size for part in parts)
+        raise DataError(f"{argument}: expected a value in every place; got {masked} of {size} masked: fill them first")
     try:
         return np.asarray(obj)
     except ValueError as error:  # NumPy's way of saying that a list is ragged
         raise DataError(f"{argument}: expected rows of one length; got a ragged sequence ({error})") from error
     except TypeError as error:
         raise DTypeError(f"{argument}: expected an array; got {type(obj).__name__} ({error})") from error
+
+
+def _masked_parts(obj: object) -> "list[np.ma.MaskedArray]":
+    """Return the masked arrays in lists of lists: NumPy would read what lies under their masks."""
+    if not isinstance(obj, list | tuple):
+        return []
+    parts = [part for part in obj if isinstance(part, np.ma.MaskedArray)]
+    return parts + [part for row in obj if isinstance(row, list | tuple) for part in _masked_parts(row)]
 
 
 def _array_like(obj: object) -> bool:

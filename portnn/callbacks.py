@@ -67,7 +67,8 @@ class Plateau(Callback):
     """Base of what waits for ``monitor`` to get better.
 
     ``monitor``: "loss", or the name of a metric such as "validation_loss"; what changes by no more than ``min_delta``
-    is no better. ``mode``: "min" or "max"; "auto": what the metric says; a loss is to fall.
+    is no better. ``mode``: "min" or "max"; "auto": what the metric says (a function by its attribute
+    ``greater_is_better``, else ArgumentError); a loss is to fall.
     """
 
     monitor: str = "loss"
@@ -89,12 +90,18 @@ class Plateau(Callback):
         if run.validation is not None:
             names += [f"validation_{name}" for name in names]
         choose("monitor", self.monitor, dict.fromkeys(names))
+        metric = run.metrics.get(self.monitor.removeprefix("validation_"))
+        if self.mode == "auto" and metric is not None and metric.rises is None:
+            raise ArgumentError(
+                f'mode: expected "min" or "max" for {self.monitor!r}, which does not say which way is better: '
+                f"mode, or the function's attribute greater_is_better, has to"
+            )
 
     def better(self, event: Event) -> bool:
         """Note an epoch; return whether it is the best so far."""
         value = float({"loss": event.loss, **event.metrics}[self.monitor])
         metric = self.run.metrics.get(self.monitor.removeprefix("validation_"))
-        rising = self.mode == "max" or (self.mode == "auto" and metric is not None and metric.rises)
+        rising = self.mode == "max" or (self.mode == "auto" and metric is not None and bool(metric.rises))
         gain = value - self._best if rising else self._best - value
         if gain > self.min_delta or (math.isnan(self._best) and not math.isnan(value)):
             self._best, self._waited = value, 0

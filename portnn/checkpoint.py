@@ -48,11 +48,24 @@ class Checkpoint(Callback):
             self.step = self._step  # whoever has it is told of steps
 
     @classmethod
-    def last_of(cls, checkpoint: "str | os.PathLike[str] | Checkpoint", callbacks: Sequence[Told]) -> list[Told]:
-        """Return the callbacks with a checkpoint after them, which keeps what they remember."""
-        made = checkpoint if isinstance(checkpoint, cls) else cls(checkpoint)  # type: ignore[arg-type]
-        made._others = callbacks
-        return [*callbacks, made]
+    def last_of(cls, checkpoint: "str | os.PathLike[str] | Checkpoint | None", callbacks: Sequence[Told]) -> list[Told]:
+        """Return the callbacks with their checkpoints last, and that one: these keep what the others remember.
+
+        Raises ArgumentError for what are none.
+        """
+        if not isinstance(callbacks, list | tuple):
+            raise ArgumentError(f"callbacks: expected a list of functions or Callbacks; got {callbacks!r}")
+        made = [callback for callback in callbacks if isinstance(callback, cls)]
+        others = [callback for callback in callbacks if not isinstance(callback, cls)]
+        if isinstance(checkpoint, cls):
+            made.append(checkpoint)
+        elif isinstance(checkpoint, str | os.PathLike):
+            made.append(cls(checkpoint))
+        elif checkpoint is not None:
+            raise ArgumentError(f"checkpoint: expected the name of a file, or a Checkpoint; got {checkpoint!r}")
+        for each in made:
+            each._others = others
+        return [*others, *made]
 
     def begin(self, network: Network, run: Run) -> None:
         super().begin(network, run)

@@ -6,15 +6,17 @@ largest. ``weight`` is one number per row, (rows,). Definitions, ties and degene
 """
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from portnn.errors import ArgumentError
 from portnn.options import choose, plain, positive
 
+_log = logging.getLogger("portnn")
 Weight = np.ndarray | None
 
 
@@ -97,9 +99,14 @@ def _averaged(score: str, outputs: np.ndarray, y: np.ndarray, weight: Weight, av
     average = ("binary" if len(scores["f1"]) == 2 else "macro") if average is None else average
     if average == "micro":  # each row has one class, and is taken for one: all three are the share of hits
         return accuracy(outputs, y, weight)
+    classes = len(scores[score])
     if average == "binary":
+        if classes > 2:
+            raise ArgumentError(f'average: "binary" is for two classes; got {classes}: "macro", "weighted" or "micro"')
         average = 1
     if isinstance(average, int):
+        if not -classes <= average < classes:
+            raise ArgumentError(f"average: expected one of {classes} classes; got {average}")
         return float(scores[score][average])
     there = np.union1d(labels(outputs), labels(y))
     counts = scores["support"][there] if average == "weighted" else np.ones(len(there))
@@ -182,8 +189,8 @@ class Metric:
     function: Callable[..., float]
     values: bool = False
     """Whether it is of values alone: class labels have no use for it."""
-    rises: bool = True
-    """Whether more is better."""
+    rises: bool | None = True
+    """Whether more is better; None: a function does not say it."""
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -224,14 +231,45 @@ METRICS: dict[str, Metric] = {
     "r2": Metric(r2, values=True),
 }
 
-Chosen = str | Metric | Callable[[np.ndarray, np.ndarray], float]
+Chosen = str | Metric | Callable[..., float]
 
 
-def chosen(metrics: Sequence[Chosen], of_labels: bool) -> dict[str, Metric]:
-    """Return metrics by the names that they have in a history: names, Metrics, and functions ``(outputs, y)``.
+class Compared(NamedTuple):
+    """What a network's outputs and targets are."""
 
-    Raises ArgumentError for what is none, and for one of values where the targets are class labels.
+    labels: bool
+    """Whether the targets are class labels."""
+    activation: str
+    """Of the outputs."""
+    fused: str | None
+    """The output activation that the loss is made for; None: it compares values."""
+    outputs: int
+
+    def problem(self, metric: Metric) -> str:
+        """Return why a metric has no use for them; empty: it has."""
+        if metric.values:
+            return "is for targets that are values; got class labels" if self.labels or self.fused else ""
+        if not (self.labels or self.activation in ("sigmoid", "softmax", "log_softmax")):
+            return f'is for classes; got outputs that are values: expected output="sigmoid" or "softmax"; got {self}'
+        if not self.labels and self.activation == "sigmoid" and self.outputs > 1:
+            return f"is for one class a row; got {self.outputs} outputs that are classes each: give a function"
+        if metric.function is log_loss and self.activation not in ("sigmoid", "softmax"):
+            return f'is for probabilities: expected output="sigmoid" or "softmax"; got {self}'
+        return ""
+
+    def __str__(self) -> str:
+        return f'output="{self.activation}"'
+
+
+def chosen(metrics: Sequence[Chosen], compared: Compared) -> dict[str, Metric]:
+    """Return metrics by the names that they have in a history: names, Metrics, and functions.
+
+    A function is ``(outputs, y)``, or ``(outputs, y, weight)`` where its third argument is called weight or
+    sample_weight; the arrays are its own. Its attribute ``greater_is_better`` says which way is better. Raises
+    ArgumentError for what is no metric, and for one that has no use for such outputs and targets.
     """
+    if not isinstance(metrics, Sequence):
+        raise ArgumentError(f"metrics: expected a list of names, Metrics and functions; got {metrics!r}")
     if isinstance(metrics, str):
         raise ArgumentError(f"metrics: expected a list of names; got {metrics!r}")
     found: dict[str, Metric] = {}
@@ -242,16 +280,34 @@ def chosen(metrics: Sequence[Chosen], of_labels: bool) -> dict[str, Metric]:
                 name += f"({', '.join(f'{key}={value}' for key, value in metric.options.items())})"
         elif callable(metric):
             name = getattr(metric, "__name__", type(metric).__name__)
-            metric = Metric(_without_weight(metric))
+            metric = Metric(_Own(metric), rises=getattr(metric, "greater_is_better", None))
         else:
             name, metric = str(metric), choose("metrics", metric, METRICS)
-        if metric.values and of_labels:
-            raise ArgumentError(f"metrics: {name!r} is for targets that are values; got class labels")
+        if not isinstance(metric.function, _Own) and (problem := compared.problem(metric)):
+            raise ArgumentError(f"metrics: {name!r} {problem}")
         if name in found:
             raise ArgumentError(f"metrics: expected different names; got {name!r} twice")
         found[name] = metric
     return found
 
 
-def _without_weight(function: Callable[[np.ndarray, np.ndarray], float]) -> Callable[..., float]:
-    return lambda outputs, y, weight=None: float(function(outputs, y))
+class _Own:
+    """A user's function as a metric: on arrays of its own, which it may write to, weighted where it takes weights."""
+
+    def __init__(self, function: Callable[..., float]) -> None:
+        self._function, self._unweighted = function, False
+        try:
+            names = list(inspect.signature(function).parameters)
+        except (TypeError, ValueError):  # of a compiled function nothing is known
+            names = []
+        self._takes = names[2] if len(names) > 2 and names[2] in ("weight", "sample_weight") else None
+
+    def __call__(self, outputs: np.ndarray, y: np.ndarray, weight: Weight = None) -> float:
+        weights = {}
+        if weight is not None and self._takes:
+            weights = {self._takes: weight.copy()}
+        elif weight is not None and not self._unweighted:
+            self._unweighted = True
+            name = getattr(self._function, "__name__", type(self._function).__name__)
+            _log.warning("metrics: %r is not weighted: it takes no third argument weight or sample_weight", name)
+        return float(self._function(outputs.copy(), y.copy(), **weights))

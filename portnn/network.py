@@ -1,6 +1,7 @@
 """NeuralNetwork: what users hold. It checks what comes in, and hands it to the runtime that holds the state."""
 
 import copy
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -39,6 +40,8 @@ from portnn.nn.optimizers import Optimizer
 from portnn.nn.schedules import Schedule
 from portnn.options import plain, positive, readable, whole
 from portnn.types import Array, Batch
+
+_log = logging.getLogger("portnn")
 
 
 class NeuralNetwork:
@@ -136,13 +139,16 @@ class NeuralNetwork:
         runtime = Runtime.initial(home, core, self._optimizer, schema.dtype, self._seed, self._arithmetic)
         return replace(schema, features=architecture.features, outputs=architecture.outputs), runtime
 
-    def _settled(self, x: object, y: object, share: object = None) -> tuple[Schema, Runtime]:
+    def _settled(self, x: object, y: object, share: object = None, whole: bool = False) -> tuple[Schema, Runtime]:
         """Return what is expected of these data to train on, and the state where they are and as wide as they are.
+
+        ``whole``: they are all that there are, and tell how many classes there are where no width does.
 
         Nothing is changed: what the network becomes is assigned once, by ``_commit``, when the data turned out usable.
         """
         home = self._backend if self._decided else self._able(backend_of(x))
-        schema = self._schema.learning(x, y, share, self._seed, self.step_count > 0)
+        infers = whole and self._runtime is None and not self._widths_given
+        schema = self._schema.learning(x, y, share, self._seed, self.step_count > 0, infers)
         if self._runtime is not None:
             return schema, self._runtime.on(home)
         architecture = self._architecture if self._widths_given else self._parse((1, 100, schema.width(home, y)))
@@ -202,23 +208,24 @@ class NeuralNetwork:
         epochs, size = positive("epochs", epochs), None if batch_size is None else positive("batch_size", batch_size)
         if progress not in (None, True, False, "log"):
             raise ArgumentError(f'progress: expected None, True, False or "log"; got {progress!r}')
-        hooks = Callbacks(self, callbacks if checkpoint is None else Checkpoint.last_of(checkpoint, callbacks))
+        hooks = Callbacks(self, Checkpoint.last_of(checkpoint, callbacks))
         x, y, sample_weight = with_targets(x, y, sample_weight)
         if isinstance(validation, tuple) and len(validation) == 2:
             validation = with_targets(*validation, name="validation y")[:2]
         x, y, first = _given(x, y)
-        schema, runtime = self._settled(*first, plain(validation))
+        schema, runtime = self._settled(*first, plain(validation), whole=first[0] is x)
         if first[0] is not x and (schema.encoding, schema.classes) != (self._schema.encoding, self._schema.classes):
             raise ArgumentError("x: expected numbers in batches; texts are learnt where all of them are given at once")
         with runtime.backend.scope():
             whole, rest = schema.sets(runtime.backend, x, y, sample_weight, validation, self._seed)
             runtime = runtime.adapted_to(whole)
             data, held = runtime.dataset(whole), None if rest is None else runtime.dataset(rest)
-            measured = chosen(metrics, data.of_labels)
+            measured = chosen(metrics, runtime.compared(data.of_labels))
             if not all(runtime.backend.read([runtime.finite()])):
                 raise DivergenceError("network: expected finite parameters to start from; got NaN or infinity")
             run, before = training.Run(runtime, data, held, epochs, size, shuffle, measured), dict(vars(self))
             self._commit(schema, runtime)
+            _say_that_nothing_moves(runtime)
             try:
                 hooks.begin(run)
             except BaseException:
@@ -363,7 +370,7 @@ class NeuralNetwork:
         sample_weight = rows[2]
         with self._backend.scope():
             dataset = runtime.dataset(self._schema.given(self._backend, x, y, sample_weight))
-            return runtime.evaluate(dataset, chosen(metrics, dataset.of_labels))
+            return runtime.evaluate(dataset, chosen(metrics, runtime.compared(dataset.of_labels)))
 
     # ---- what it holds
 
@@ -585,6 +592,18 @@ class NeuralNetwork:
             with network._backend.scope():
                 network._runtime.set_all(arrays, description)
         return network
+
+
+def _say_that_nothing_moves(runtime: Runtime) -> None:
+    """Log that a schedule is at its end, where its rate is 0 from here on."""
+    update = runtime.counters.update
+    if isinstance(runtime.optimizer.learning_rate, Schedule) and not any(
+        map(runtime.optimizer.rate, (update, update + 1))
+    ):
+        _log.warning(
+            "learning_rate: %s has come to its end, with a rate of 0: the fit changes nothing; set net.learning_rate",
+            runtime.optimizer.learning_rate,
+        )
 
 
 def _given(x: object, y: object) -> tuple[object, object, tuple[object, object]]:

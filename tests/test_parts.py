@@ -162,10 +162,16 @@ def test_codes(backend):
             with pytest.raises(DataError, match=r"x: expected whole numbers below 5 .* at \(7, 1\)"):
                 call()
     adapter = get_backend(backend)
-    if backend != "numpy":
+    for bad in (9, 1.5, np.nan):  # of the backend's own too; a step alone does not wait for a device to look
         with adapter.scope():
-            here = adapter.asarray(np.where(codes == 2, 9, codes))
-        assert not np.isfinite(float(host_array(nets[0].gradients(here, y)[0])))
+            here = adapter.asarray(np.where(codes == 2, bad, codes))
+        with pytest.raises(DataError, match="x: expected whole numbers below 5"):
+            nets[0].predict(here)
+        if adapter.device.lower().startswith("cpu"):
+            with pytest.raises(DataError, match="x: expected whole numbers below 5"):
+                nets[0].gradients(here, y)
+        elif bad == 9:
+            assert not np.isfinite(float(host_array(nets[0].gradients(here, y)[0])))
 
 
 def test_images_and_misplaced_layers():

@@ -199,7 +199,7 @@ def test_what_are_no_batches_is_refused():
     assert net.fingerprint() == before
     once = iter(cut(X, Y))
     with pytest.raises(ArgumentError, match="x: expected batches that can be gone through again; got list_iterator"):
-        net.fit(lambda: once)
+        net.fit(lambda: once, epochs=2)
     with pytest.raises(ArgumentError, match="x: expected numbers in batches; texts are learnt where all of them"):
         NeuralNetwork(4, 3, output="softmax", loss="cross_entropy").fit(cut(X, np.array(list("abc"))[LABELS]))
     with pytest.raises(NotFittedError):

@@ -28,15 +28,18 @@ class Entry:
         # Where the data are, if float64 is there too; else on the host. IEEE arithmetic, one operation at a time,
         # gives the same bits in either place.
         self._host = get_backend("numpy")
+        self._on_host = backend.device.lower().startswith("cpu")
         self._wide = backend if "float64" in backend.dtypes() else self._host
 
-    def __call__(self, x: Array, name: str = "x", check: bool = False, columns: Names = None) -> Array:
+    def __call__(
+        self, x: Array, name: str = "x", check: bool = False, columns: Names = None, waits: bool = True
+    ) -> Array:
         """Return x, (rows, \\*features) of the backend or of NumPy, on the backend, as the first layer takes it.
 
-        ``check`` refuses what is not finite; whole numbers out of range are refused wherever looking waits for no
-        device.
+        ``check`` refuses what is not finite. What is no code of the first layer's is refused, but where ``waits`` is
+        False and looking would wait for a device.
         """
-        if self._coded and (check or isinstance(x, np.ndarray)):
+        if self._coded and (check or waits or isinstance(x, np.ndarray) or self._on_host):
             self._check_codes(name, to_host(self._backend, x), self._layer.code_limits(int(x.shape[-1])))
         if self._layer.codes:
             return self._backend.asarray(x, "int32")

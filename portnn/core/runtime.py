@@ -24,7 +24,7 @@ from portnn.data.mapped import Mapped
 from portnn.data.stream import CheckedBatches, Stream, Streamed
 from portnn.data.tables import Names
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
-from portnn.metrics import Metric
+from portnn.metrics import Compared, Metric
 from portnn.nn import random, registry
 from portnn.nn.chain import Numbers
 from portnn.nn.optimizers import Optimizer
@@ -168,9 +168,11 @@ class Runtime:
         copy.assign(learnt(self.core, self.backend, data), "buffers")
         return copy
 
-    def inputs(self, x: Array, check: bool = False, name: str = "x", columns: Names = None) -> Array:
-        """Return x, of the backend or of NumPy, as the core takes it; ``check`` refuses NaN and infinity."""
-        return self._computes.settled(self._entry(x, name, check, columns))
+    def inputs(
+        self, x: Array, check: bool = False, name: str = "x", columns: Names = None, waits: bool = True
+    ) -> Array:
+        """Return x, of the backend or of NumPy, as the core takes it; ``check`` and ``waits`` as ``Entry`` has them."""
+        return self._computes.settled(self._entry(x, name, check, columns, waits))
 
     def dataset(self, data: Checked | CheckedBatches) -> Source:
         """Return checked data as the core takes them, or as it will, where they are mapped and read batch by batch.
@@ -192,7 +194,7 @@ class Runtime:
 
     def batch(self, x: Array, y: Array) -> Batch:
         """Return checked x and y as one batch, their values unseen."""
-        return self.inputs(x), self._computes.settled(y), 1.0 / y.shape[0] if self.core.loss.mean else 1.0
+        return self.inputs(x, waits=False), self._computes.settled(y), 1.0 / y.shape[0] if self.core.loss.mean else 1.0
 
     def _opened(self) -> Entry:
         """Return the entry for the buffers as they are."""
@@ -307,6 +309,11 @@ class Runtime:
         predictions, y = self._predictions(np.concatenate(outputs)), np.concatenate(targets)
         given = [np.concatenate(weights)] if weights else []
         return {"loss": loss, **{name: metric(predictions, y, *given) for name, metric in metrics.items()}}
+
+    def compared(self, of_labels: bool) -> Compared:
+        """Return what metrics are to know of outputs and targets."""
+        architecture = self.core.architecture
+        return Compared(of_labels, architecture.output, self.core.loss.pair, architecture.outputs)
 
     def _predictions(self, outputs: np.ndarray) -> np.ndarray:
         """Return what ``Core.evaluate`` gave as predictions of the targets, (rows, outputs), on the host.

@@ -1,11 +1,12 @@
 """Anything that holds numbers to an array of a library, or of NumPy; what cannot be used is refused by name."""
 
+import copy
 from math import prod
 from typing import Any, cast
 
 import numpy as np
 
-from portnn.backend import Backend, host_array, is_owned
+from portnn.backend import Backend, backend_of, host_array, is_owned
 from portnn.data.frames import frame_array, is_frame, series_array
 from portnn.data.tables import Names
 from portnn.errors import DataError, DTypeError
@@ -59,6 +60,16 @@ def kind(array: Array) -> str:
         if family in name:
             return family
     return name
+
+
+def copied(value: Any) -> Any:
+    """Return an array, or a list, in memory of its own; what cannot be written to, and frames, as they are."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if is_owned(value):
+        backend = backend_of(value)
+        return backend.copy(value)
+    return copy.deepcopy(value) if isinstance(value, list) else value
 
 
 def to_host(backend: Backend, array: Array) -> np.ndarray:

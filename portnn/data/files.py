@@ -62,11 +62,21 @@ def write_model(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], 
     from safetensors.numpy import save
 
     try:
+        _check_keys(description)
         text = json.dumps({"format": FORMAT, **description}, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise SerializationError(f"metadata: expected plain JSON values; {error}") from error
     ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
     write_atomically(path, save(ordered, {_KEY: text}))
+
+
+def _check_keys(value: Any) -> None:
+    """Raise TypeError for a key that JSON would make a text of."""
+    for key in value if isinstance(value, Mapping) else ():
+        if not isinstance(key, str):
+            raise TypeError(f"keys are to be texts; got {key!r}")
+    for part in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
+        _check_keys(part)
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -15,7 +15,12 @@ from portnn.errors import DataError
 
 
 def mapping_of(array: object) -> np.memmap | None:
-    """Return the memory map that an array shows, of whatever shape and slices; None for an array in memory."""
+    """Return the memory map that an array shows, of whatever shape and slices; None for an array in memory.
+
+    None too for a masked array, which is looked at as a whole.
+    """
+    if isinstance(array, np.ma.MaskedArray):
+        return None
     while isinstance(array, np.ndarray):
         if isinstance(array, np.memmap) and array._mmap is not None:  # type: ignore[attr-defined]
             return array

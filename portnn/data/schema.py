@@ -51,11 +51,14 @@ class Schema:
     embeds: bool = False
     """Whether the first layer has vectors for codes, of as many texts as a data frame has."""
 
-    def learning(self, x: object, y: Any, share: Any = None, seed: int = 0, trained: bool = False) -> "Schema":
+    def learning(
+        self, x: object, y: Any, share: Any = None, seed: int = 0, trained: bool = False, infers: bool = False
+    ) -> "Schema":
         """Return the schema with what is learnt from data to train on, where nothing is known yet.
 
         Names of columns; labels that are texts; an encoding of a frame's columns, unless the features are given, from
-        the rows that stay when a ``share`` is held out.
+        the rows that stay when a ``share`` is held out. ``infers``: the number of classes too: they are the values that
+        occur.
         """
         columns, target_columns = self.columns or names_of(x), self.target_columns or names_of(y)
         classes = self.classes
@@ -64,6 +67,8 @@ class Schema:
                 classes = classes_of(labels, "y")
             elif any(isinstance(label, str) for label in labels):
                 raise ArgumentError("y: expected whole numbers, as the labels that it was trained on; got texts")
+        elif classes is None and infers and self.loss.labels:
+            classes = _whole_classes(y)
         schema = self
         if (columns, target_columns, classes) != (self.columns, self.target_columns, self.classes):
             schema = replace(self, columns=columns, target_columns=target_columns, classes=classes)
@@ -264,7 +269,9 @@ class Schema:
         whole, validation = self.given(backend, x, y, sample_weight), plain(validation)
         if validation is None:
             return whole, None
-        if isinstance(validation, tuple) or (isinstance(validation, list) and not isinstance(validation[0], tuple)):
+        if isinstance(validation, tuple) or (
+            isinstance(validation, list) and not (validation and isinstance(validation[0], tuple))
+        ):
             if len(validation) != 2:
                 raise ArgumentError(f"validation: expected (x, y) or a share; got {len(validation)} items")
             return whole, self.given(backend, validation[0], validation[1], name="validation ")
@@ -304,6 +311,15 @@ def kept_in(description: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
         "scales_bytes": True,
     }
     return names, metadata
+
+
+def _whole_classes(y: Any) -> tuple[int, ...] | None:
+    """Return the whole numbers that labels are; None for other targets, and for numbers from 0 without a gap."""
+    array = real(get_backend("numpy"), "y", y)
+    if kind(array) == "float" or array.ndim > 2 or array.shape[1:] not in ((), (1,)):
+        return None
+    distinct = [int(label) for label in np.unique(host_array(array))]
+    return None if distinct == list(range(len(distinct))) else tuple(distinct)
 
 
 def _listed(names: Sequence[str]) -> str:

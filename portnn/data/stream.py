@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from threading import Semaphore, Thread
 from typing import Any
 
 import numpy as np
 
 from portnn.backend import Backend
+from portnn.data.arrays import copied
 from portnn.data.dataset import Block, Checked, InRows
 from portnn.data.frames import is_frame
 from portnn.data.mapped import Mapped
@@ -24,6 +26,8 @@ class Batches:
 
     def __init__(self, given: Any) -> None:
         self.given, self._before = given, None
+        self._begun: Iterator[tuple[Any, Any, Any]] | None = None
+        """The time through them that ``first`` began."""
 
     @staticmethod
     def are(x: Any) -> bool:
@@ -41,8 +45,17 @@ class Batches:
         return cls(x)
 
     def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
-        """Yield (x, y, weight), the weight None where there is none. Raises ArgumentError for anything else."""
+        """Yield (x, y, weight), the weight None where there is none. Raises ArgumentError for anything else.
+
+        What was looked at first is no batch less: a function may go on with an iterator that it had before.
+        """
+        begun, self._begun = self._begun, None
+        return self._through() if begun is None else begun
+
+    def _through(self) -> Iterator[tuple[Any, Any, Any]]:
         lengths, batches = {2, 3}, self.given() if callable(self.given) else self.given
+        if not isinstance(batches, Iterable):
+            raise ArgumentError(f"batches: expected a function that makes an iterator; got {type(batches).__name__}")
         if isinstance(batches, Iterator) and batches is self._before:
             raise _used_up("x", batches)
         self._before = batches
@@ -52,15 +65,22 @@ class Batches:
                 expected = "(x, y) or (x, y, weight)" if i == 0 else f"{max(lengths)} items, as before"
                 raise ArgumentError(f"batch {i}: expected {expected}; got {found}")
             lengths = {len(item)}
-            yield item[0], item[1], item[2] if len(item) == 3 else None
+            # A list's batches stay; what is made one after the other may be made in one memory, and is read ahead.
+            x, y, *weight = item if isinstance(self.given, list | tuple) else map(copied, item)
+            yield x, y, weight[0] if weight else None
         if len(lengths) == 2:
-            raise DataError("x: expected at least one batch each time they are gone through; got none")
+            raise DataError(
+                "x: expected at least one batch each time they are gone through; got none: a function has to make "
+                "a new iterator each time"
+            )
 
     @cached_property
     def first(self) -> tuple[Any, Any]:
         """x and y of the first batch."""
-        x, y, _ = next(iter(self))
-        return x, y
+        begun = self._through()
+        first = next(begun)
+        self._begun = chain([first], begun)
+        return first[:2]
 
     @property
     def count(self) -> int | None:

@@ -1,0 +1,358 @@
+"""What could be wrong without a word: it is refused, said, or right."""
+
+import contextlib
+import importlib
+import re
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import portnn
+from portnn import (
+    SGD,
+    ArgumentError,
+    Checkpoint,
+    DataError,
+    NeuralNetwork,
+    SerializationError,
+    schedules,
+)
+from portnn.callbacks import EarlyStopping, ReduceOnPlateau
+from portnn.metrics import METRICS, Metric
+from portnn.testing import assert_same_on_backends
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.random((20, 3)), RNG.random((20, 2))
+LABELS = RNG.integers(0, 3, 20)
+
+
+def values(**options):
+    return NeuralNetwork(3, 4, 2, loss="mse", seed=0, backend="numpy", **options)
+
+
+def classifier(**options):
+    return NeuralNetwork(3, 4, 3, output="softmax", loss="cross_entropy", seed=0, backend="numpy", **options)
+
+
+# ---- masks
+
+
+def masked_map(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    rows = np.load(tmp_path / "x.npy", mmap_mode="r")
+    return np.ma.MaskedArray(rows, mask=np.arange(60).reshape(20, 3) == 7)
+
+
+@pytest.mark.parametrize("form", ["over a map", "rows", "rows of rows", "batches"])
+def test_masks_are_refused_by_whatever_way_they_come(form, tmp_path):
+    array = np.ma.MaskedArray(X, mask=np.arange(60).reshape(20, 3) == 7)
+    x = {
+        "over a map": masked_map(tmp_path),
+        "rows": list(array),
+        "rows of rows": [[row] for row in array],
+        "batches": array,
+    }[form]
+    net = NeuralNetwork((1, 3), portnn.Flatten(), 4, 2, loss="mse", seed=0) if form == "rows of rows" else values()
+    before = net.fingerprint()
+    calls = [lambda: net.fit(x, Y), lambda: net.predict(x), lambda: net.evaluate(x, Y), lambda: net.step(x, Y)]
+    for call in [lambda: net.fit([(x, Y)])] if form == "batches" else calls:
+        with pytest.raises(DataError, match="x: expected a value in every place; got 1 of"):
+            call()
+    with pytest.raises(DataError, match="y: expected a value in every place; got 2 of"):
+        values().fit(X, [np.ma.MaskedArray(row, mask=[i < 2, False]) for i, row in enumerate(Y)])
+    with pytest.raises(DataError, match="sample_weight: expected a value in every place"):
+        values().fit(X, Y, sample_weight=np.ma.MaskedArray(np.ones(20), mask=np.arange(20) < 1))
+    assert net.fingerprint() == before
+
+
+# ---- metrics
+
+
+def mean_error(outputs, y):
+    return np.abs(outputs - y).mean()
+
+
+@pytest.mark.parametrize("callback", [EarlyStopping, ReduceOnPlateau])
+def test_a_function_says_which_way_is_better(callback):
+    def fit(function, **options):
+        net = values(optimizer=SGD(0.5))
+        stop = callback(f"validation_{function.__name__}", patience=2, **options)
+        net.fit(X, Y, epochs=12, metrics=[function], validation=0.25, callbacks=[stop])
+        return net.fingerprint(), stop.state["_best"]
+
+    with pytest.raises(ArgumentError, match='mode: expected "min" or "max" for \'validation_mean_error\''):
+        fit(mean_error)
+    least = fit(mean_error, mode="min")
+
+    def told(outputs, y):
+        return mean_error(outputs, y)
+
+    told.greater_is_better = False
+    assert fit(told) == least
+    told.greater_is_better = True
+    assert fit(told) == fit(mean_error, mode="max") != least
+
+
+def test_a_metric_may_write_to_its_arrays():
+    def clips(outputs, y):
+        outputs -= y
+        y *= 0.0
+        return np.abs(np.clip(outputs, 0, 1, out=outputs)).mean()
+
+    net = values()
+    alone = net.evaluate(X, Y, metrics=["mae", "r2"])
+    assert {**net.evaluate(X, Y, metrics=[clips, "mae", "r2"]), **alone} == net.evaluate(
+        X, Y, metrics=["mae", "r2", clips]
+    )
+    history = net.fit(X, Y, metrics=[clips, "mae"], validation=(X, Y))
+    assert history.metrics["validation_mae"][-1] == net.evaluate(X, Y, metrics=["mae"])["mae"]
+
+
+def test_functions_are_weighted_where_they_take_weights(caplog):
+    weight = np.arange(20.0)
+
+    def weighted(outputs, y, sample_weight=None):
+        return np.average(np.abs(outputs - y).mean(axis=1), weights=sample_weight)
+
+    def third(outputs, y, power=2):
+        return float(power)
+
+    net = values()
+    found = net.evaluate(X, Y, metrics=["mae", weighted, third, mean_error], sample_weight=weight)
+    assert found["weighted"] == pytest.approx(found["mae"], rel=1e-6)
+    assert found["third"] == 2.0
+    said = [record.message for record in caplog.records if "is not weighted" in record.message]
+    assert [message.split("'")[1] for message in said] == ["third", "mean_error"]
+    caplog.clear()
+    net.fit(X, Y, epochs=4, metrics=[mean_error], sample_weight=weight)
+    assert caplog.text.count("is not weighted") == 1
+    assert net.evaluate(X, Y, metrics=[weighted])["weighted"] == pytest.approx(
+        net.evaluate(X, Y, metrics=["mae"])["mae"]
+    )
+
+
+CLASSES = ["accuracy", "balanced_accuracy", "precision", "recall", "f1", "top_k", "roc_auc", "log_loss"]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_metrics_of_classes_want_classes(name):
+    with pytest.raises(ArgumentError, match=f"metrics: {name!r} is for classes; got outputs that are values"):
+        values().evaluate(X, Y, metrics=[name])
+    several = NeuralNetwork(3, 4, 2, output="sigmoid", loss="binary_cross_entropy", seed=0)
+    with pytest.raises(ArgumentError, match=f"metrics: {name!r} is for one class a row; got 2 outputs"):
+        several.fit(X, np.round(Y), metrics=[name])
+    assert several.evaluate(X, np.round(Y), metrics=[mean_error])["mean_error"] > 0
+    assert name in classifier().evaluate(X, LABELS, metrics=[name])
+    one = NeuralNetwork(3, 4, 1, output="sigmoid", loss="sse", seed=0)  # the deck's
+    assert name in one.evaluate(X, np.round(Y[:, :1]), metrics=[name])
+
+
+@pytest.mark.parametrize("name", ["mae", "rmse", "r2"])
+def test_metrics_of_values_want_values(name):
+    for net, y in (
+        (classifier(), LABELS),
+        (classifier(), np.eye(3)[LABELS]),
+        (NeuralNetwork(3, 1, output="sigmoid", loss="binary_cross_entropy", seed=0), np.round(Y[:, :1])),
+    ):
+        with pytest.raises(ArgumentError, match=f"metrics: {name!r} is for targets that are values; got class labels"):
+            net.evaluate(X, y, metrics=[name])
+
+
+def test_log_loss_wants_probabilities():
+    with pytest.raises(ArgumentError, match="metrics: 'log_loss' is for probabilities"):
+        NeuralNetwork(3, 4, 3, output="log_softmax", loss="mse", seed=0).evaluate(
+            X, np.eye(3)[LABELS], metrics=["log_loss"]
+        )
+
+
+@pytest.mark.parametrize("score", ["precision", "recall", "f1"])
+def test_averages_that_three_classes_do_not_have(score):
+    for average, message in (
+        ("binary", 'average: "binary" is for two classes; got 3'),
+        (3, "expected one of 3 classes"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            classifier().evaluate(X, LABELS, metrics=[Metric.named(score, average=average)])
+    two = np.eye(2)[LABELS % 2]
+    assert METRICS[score](two, LABELS % 2) == Metric.named(score, average="binary")(two, LABELS % 2) == 1.0
+
+
+# ---- batches
+
+
+def cut(x, y):
+    return [(x[i : i + 5], y[i : i + 5]) for i in range(0, 20, 5)]
+
+
+def test_batches_in_one_memory(backend):
+    """A generator that fills the same arrays, or lists, again and again: as if it made new ones."""
+    if backend.startswith("jax"):
+        pytest.skip("jax: its arrays cannot be written to")
+    adapter = portnn.get_backend(backend)
+
+    def one_memory():
+        with adapter.scope():
+            x, y = adapter.asarray(np.zeros((5, 3)), "float32"), adapter.asarray(np.zeros((5, 2)), "float32")
+        for new_x, new_y in cut(X, Y):
+            x[...], y[...] = adapter.asarray(new_x, "float32"), adapter.asarray(new_y, "float32")
+            yield x, y
+
+    def one_list():
+        x, y = [], []
+        for new_x, new_y in cut(X, Y):
+            x[:], y[:] = new_x.tolist(), new_y.tolist()
+            yield x, y
+
+    expected, one, other = (NeuralNetwork(3, 4, 2, loss="mse", seed=0, backend=backend) for _ in range(3))
+    expected.fit(cut(np.float32(X), np.float32(Y)), epochs=3)
+    one.fit(one_memory, epochs=3)
+    other.fit(one_list, epochs=3)
+    assert one.fingerprint() == expected.fingerprint()
+    assert other.fingerprint() == expected.fingerprint()
+
+
+def test_the_look_at_the_first_batch_loses_none():
+    once = iter(cut(X, Y))
+    one, expected = values(), values()
+    history = one.fit(lambda: (batch for batch in once))
+    expected.fit(cut(X, Y))
+    assert one.fingerprint() == expected.fingerprint()
+    assert len(history.loss) == 1
+    once = iter(cut(X, Y))
+    with pytest.raises(DataError, match="a function has to make a new iterator each time"):
+        values().fit(lambda: (batch for batch in once), epochs=2)
+    once = iter(cut(X, Y))
+    assert values().evaluate(lambda: (batch for batch in once)) == values().evaluate(cut(X, Y))
+
+
+# ---- labels
+
+
+def test_the_classes_are_the_values_that_occur():
+    """Where no width is given; else they are 0 to outputs - 1."""
+    for y in (LABELS * 10 + 10, (LABELS * 10 + 10).tolist(), (LABELS * 10 - 10)[:, None], np.int8(LABELS * 2)):
+        net = NeuralNetwork(output="softmax", loss="cross_entropy", seed=0)
+        net.fit(X, y, epochs=2)
+        assert net.classes == tuple(np.unique(y).tolist())
+        assert net.predict(X).shape == (20, 3)
+        assert set(net.predict_classes(X).tolist()) <= set(np.unique(y).tolist())
+        assert net.evaluate(X, y, metrics=["accuracy"])["accuracy"] == np.mean(
+            net.predict_classes(X) == np.asarray(y).reshape(-1)
+        )
+        with pytest.raises(DataError, match="expected the classes"):
+            net.fit(X, np.full(20, 7))
+    plain = NeuralNetwork(output="softmax", loss="cross_entropy", seed=0)
+    plain.fit(X, LABELS)
+    assert plain.classes is None
+    with pytest.raises(DataError, match=r"y: expected labels in 0\.\.2; got 20"):
+        classifier().fit(X, LABELS * 10)
+
+
+# ---- arguments
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        *(("validation", wrong) for wrong in ([], (), (X,), [X], (X, Y, Y), {}, "all", 0, 1.5, True, None.__class__)),
+        *(("metrics", wrong) for wrong in (5, "mae", [5], [None], {"mae": 1}, ["no such"], mean_error)),
+        *(("callbacks", wrong) for wrong in (5, "stop", mean_error, [5], EarlyStopping(), {"a": 1})),
+        *(("checkpoint", wrong) for wrong in (5, ["run"], True)),
+        *(("sample_weight", wrong) for wrong in ("uneven", {"a": 1.0})),
+        *((name, wrong) for name in ("epochs", "batch_size") for wrong in (0, -1, 2.5, "all", [])),
+        ("progress", "yes"),
+    ],
+)
+def test_arguments_that_fit_cannot_take(name, wrong):
+    net = values()
+    before = net.fingerprint()
+    with pytest.raises((ArgumentError, DataError), match=rf"^({name}|y|x|batch\w*|monitor)\b"):
+        net.fit(X, Y, **{name: wrong})
+    assert net.fingerprint() == before
+    assert net.step_count == 0
+
+
+def test_keys_that_a_file_would_make_texts(tmp_path):
+    net = values()
+    for metadata in ({1: "a"}, {"a": {2.5: 1}}, {"a": [{None: 1}]}, {"a": ({True: 1},)}):
+        net.metadata = metadata
+        with pytest.raises(SerializationError, match="metadata: expected plain JSON values; keys are to be texts; got"):
+            net.save(tmp_path / "m")
+        assert not (tmp_path / "m").exists()
+    net.metadata = {"a": {"2": [1]}}
+    net.save(tmp_path / "m")
+    assert NeuralNetwork.load(tmp_path / "m").metadata == net.metadata
+
+
+def test_what_compares_nothing_does_not_pass():
+    for function in (lambda x: (), lambda x: [], lambda x: x[:0]):
+        with pytest.raises(AssertionError, match="expected results to compare"):
+            assert_same_on_backends(function, X)
+
+
+# ---- schedules and checkpoints
+
+
+@pytest.mark.parametrize("schedule", [schedules.Cosine(0.1, 8), schedules.Steps(0.1, 4, 0.0)])
+def test_a_schedule_that_has_ended_is_said(schedule, caplog):
+    net = values(optimizer=SGD(schedule))
+    net.fit(X, Y, epochs=2, batch_size=5)
+    assert not caplog.text
+    before = net.fingerprint()
+    net.fit(X, Y, epochs=3, batch_size=5)
+    assert net.fingerprint() == before
+    assert caplog.text.count("has come to its end, with a rate of 0") == 1
+    net.learning_rate = 0.1
+    caplog.clear()
+    net.fit(X, Y)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("place", ["first", "last", "argument"])
+def test_a_checkpoint_stands_anywhere_among_callbacks(place, tmp_path):
+    """The file is the network; and what was broken off ends as what was not."""
+
+    def fit(epochs_before_it_breaks, path):
+        net = values(optimizer=SGD(0.9))
+        others = [EarlyStopping("loss", patience=3, min_delta=1e-3), ReduceOnPlateau(patience=2)]
+
+        def breaks(network, event):
+            if event.epoch == epochs_before_it_breaks:
+                raise KeyboardInterrupt
+
+        ours, checkpoint = [*others, breaks], Checkpoint(path)
+        callbacks = {"first": [checkpoint, *ours], "last": [*ours, checkpoint], "argument": ours}[place]
+        with contextlib.suppress(KeyboardInterrupt):
+            net.fit(X, Y, epochs=40, callbacks=callbacks, checkpoint=path if place == "argument" else None)
+        return net
+
+    whole = fit(None, tmp_path / "whole")
+    assert NeuralNetwork.load(tmp_path / "whole").fingerprint() == whole.fingerprint()
+    fit(6, tmp_path / "run")
+    resumed = fit(None, tmp_path / "run")
+    assert resumed.fingerprint() == whole.fingerprint()
+    assert len(resumed.history.loss) == len(whole.history.loss)
+
+
+# ---- documents
+
+
+NAMES = sorted(
+    {
+        n
+        for d in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+        for n in re.findall(r"portnn(?:\.[a-zA-Z_]\w*)+", d.read_text())
+    }
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_in_the_documents_can_be_imported(name):
+    parts, found = name.split("."), portnn
+    for i, part in enumerate(parts[1:], start=2):
+        if part in ("py", "backends"):
+            return
+        found = getattr(found, part)
+        if type(found) is type(portnn):
+            assert importlib.import_module(".".join(parts[:i])).__name__
