@@ -25,7 +25,8 @@ class Batches:
     """What a user handed in: a list, a loader, or a function that makes an iterator."""
 
     def __init__(self, given: Any) -> None:
-        self.given, self._before = given, None
+        self.given: Any = given
+        self._before: Any = None
         self._begun: Iterator[tuple[Any, Any, Any]] | None = None
         """The time through them that ``first`` began."""
 
