@@ -66,7 +66,7 @@ class NeuralNetwork:
     initializer : str
         zeros, uniform, normal, glorot, he, or "auto": he before relu, else glorot.
     bias : bool
-        Whether the layers made from ints have biases.
+        Whether the layers made from ints have biases; before BatchNorm, which takes them away, they have none.
     backend, device : str, optional
         "numpy", "cupy", "cupy:1", "torch:cuda:0", "jax", "array_api_strict", "auto". None: the variable
         PORTNN_BACKEND, else that of the first data to train on.
@@ -348,10 +348,11 @@ class NeuralNetwork:
         if mapping_of(x) is None:
             return runtime.forward(self._inputs(x, check), rows)
         mapped = self._schema.inputs(self._backend, x, stream=True)
-        parts = [
-            runtime.forward(self._inputs(mapped[start : min(start + rows, mapped.rows)], check))
-            for start in range(0, mapped.rows, rows)
-        ]
+        with runtime.lock:
+            parts = [
+                runtime.forward(self._inputs(mapped[start : min(start + rows, mapped.rows)], check))
+                for start in range(0, mapped.rows, rows)
+            ]
         with self._backend.scope():
             return self._backend.xp.concat(parts)
 
@@ -553,14 +554,15 @@ class NeuralNetwork:
     def contents(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what ``save`` writes: the state's arrays by name, and all else as plain JSON values."""
         runtime, schema = self._built(), self._schema
-        description = {
-            "architecture": self.architecture.describe(),
-            "loss": losses.name_in_files(self._loss),
-            "names": schema.names(),
-            "metadata": self.metadata,
-            **runtime.describe(),
-        }
-        return runtime.arrays(), description
+        with runtime.lock:  # arrays and counters of one step
+            description = {
+                "architecture": self.architecture.describe(),
+                "loss": losses.name_in_files(self._loss),
+                "names": schema.names(),
+                "metadata": self.metadata,
+                **runtime.describe(),
+            }
+            return runtime.arrays(), description
 
     @classmethod
     def load(

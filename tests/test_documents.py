@@ -196,3 +196,10 @@ def test_the_page_of_options_is_made_from_the_docstrings():
     """python scripts/options.py > docs/options.md"""
     script = runpy.run_path(str(ROOT / "scripts" / "options.py"))
     assert script["page"]() == (ROOT / "docs" / "options.md").read_text()
+
+
+def test_functions_with_a_bound_are_listed():
+    from austere import FUNCTIONS
+
+    listed = (ROOT / "docs" / "test-equivalence.md").read_text().partition("## Functions with a bound")[2]
+    assert all(re.search(rf"\b{name}\b", listed.partition("##")[0]) for name in FUNCTIONS)

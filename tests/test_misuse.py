@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,10 +13,14 @@ import portnn
 from portnn import (
     SGD,
     ArgumentError,
+    BatchNorm,
     Checkpoint,
     DataError,
+    Dense,
+    Layer,
     NeuralNetwork,
     SerializationError,
+    Shapes,
     schedules,
 )
 from portnn.callbacks import EarlyStopping, ReduceOnPlateau
@@ -333,6 +338,86 @@ def test_a_checkpoint_stands_anywhere_among_callbacks(place, tmp_path):
     resumed = fit(None, tmp_path / "run")
     assert resumed.fingerprint() == whole.fingerprint()
     assert len(resumed.history.loss) == len(whole.history.loss)
+
+
+# ---- parts of one's own
+
+
+@dataclass(frozen=True)
+class Sine(Layer):
+    """A layer with a function that no program holds."""
+
+    def shapes(self, features):
+        return Shapes(features)
+
+    def forward(self, xp, weights, x, mode):
+        slope = xp.cos(x)
+        return xp.sin(x), lambda dy: (dy * slope, {})
+
+
+def test_a_function_that_is_not_recorded_is_named_once(caplog):
+    for _ in range(2):
+        net = NeuralNetwork(3, 4, Sine(), 2, loss="mse", seed=0, backend="numpy")
+        net.fit(X, Y, epochs=3, batch_size=5)
+        net.predict(X)
+    said = [record.message for record in caplog.records]
+    assert said == [
+        "xp.sin is not among the functions that a step is recorded with: it is computed call by call, more slowly "
+        "(docs/test-equivalence.md)"
+    ]
+    with pytest.raises(AttributeError, match=r"xp.sin has no bound yet: .*assert_same_on_backends \(docs/test-equi"):
+        portnn.compare(net, X, Y, backends=["array_api_strict"])
+
+
+def test_a_layer_object_keeps_its_bias_before_batch_norm():
+    """An int has none there; what a user made is as it was made."""
+    net = NeuralNetwork(3, Dense(8), BatchNorm(), 2, BatchNorm(), seed=0)
+    assert [layer.bias for layer in net.architecture.layers if isinstance(layer, Dense)] == [True, False]
+    assert "before BatchNorm, which takes them away, they have none" in NeuralNetwork.__doc__
+
+
+def test_threads_see_whole_steps(backend):
+    """Predictions, files and fingerprints, while another thread trains: each of one step's state."""
+    if backend.startswith("jax"):
+        pytest.skip("jax: compiles for seconds; its steps take new arrays")
+    from threading import Thread
+
+    rows = X[:1]
+
+    def made():
+        return NeuralNetwork(3, 4, 2, loss="mse", seed=0, backend=backend, optimizer=SGD(0.01))
+
+    states, net = {}, made()
+    for step in range(61):
+        states[step] = (net.fingerprint(), np.asarray(net.to("numpy").predict(rows)).tobytes())
+        if step < 60:
+            net.step(X, Y)
+    prints, outputs = ({state[i] for state in states.values()} for i in range(2))
+    net, wrong, seen = made(), [], set()
+
+    def look():
+        while not done:
+            found = net.fingerprint()
+            seen.add(found)
+            if found not in prints:
+                wrong.append("fingerprint")
+            arrays, description = net.contents()
+            copy = made()
+            copy._runtime.set_all(arrays, description)
+            if states[description["counters"]["step"]][0] != copy.fingerprint():
+                wrong.append("contents")
+            if np.asarray(net.to("numpy").predict(rows)).tobytes() not in outputs:
+                wrong.append("predict")
+
+    done, thread = [], Thread(target=look)
+    thread.start()
+    try:
+        net.fit(X, Y, epochs=60, batch_size=None, shuffle=False)
+    finally:
+        done.append(True)
+        thread.join()
+    assert not wrong
+    assert net.fingerprint() == states[60][0]
 
 
 # ---- documents

@@ -86,7 +86,7 @@ def test_a_batch_in_parts(count):
 
 
 def test_running_statistics_are_learnt_kept_and_used(backend, tmp_path):
-    net = classifier(Dense(8), BatchNorm(momentum=0.5), "relu", backend=backend)
+    net = classifier(Dense(8, bias=False), BatchNorm(momentum=0.5), "relu", backend=backend)
     assert net.parameters["b1"].shape == (3,)  # the first layer's bias would be taken away again: it has none
     start = net.fingerprint()
     net.gradients(X, LABELS)
@@ -108,7 +108,7 @@ def test_running_statistics_are_learnt_kept_and_used(backend, tmp_path):
 
 
 def test_a_batch_of_one_is_refused_before_anything_is_trained(backend):
-    net = classifier(Dense(8), BatchNorm(), backend=backend)
+    net = classifier(Dense(8, bias=False), BatchNorm(), backend=backend)
     start = net.fingerprint()
     for data in ((X[:1], LABELS[:1]), (X[:9], LABELS[:9])):
         with pytest.raises(ShapeError, match=r"batch_size: .* at least 2 rows .* got a last batch of 1"):

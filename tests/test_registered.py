@@ -293,6 +293,27 @@ def test_schedules(name):
     np.testing.assert_allclose(got, expected, rtol=1e-13, atol=1e-16)
 
 
+@pytest.mark.parametrize("name", registered.SCHEDULES)
+def test_schedules_before_at_and_after_their_ends(name):
+    """The rate falls to its end, is the end's from there on, and is the highest where the formula says."""
+    schedule, _ = registered.SCHEDULES[name]
+    end = {"cosine": 20, "one_cycle": 29}.get(name)
+    rates = [schedule(step) for step in range(120)]
+    assert all(0.0 <= rate <= schedule.rate for rate in rates)
+    if end is not None:
+        last = schedule.final if name == "cosine" else schedule.rate / 25 / 1e4
+        assert rates[end - 2] > rates[end - 1] > rates[end] == pytest.approx(last, rel=1e-9)
+        assert set(rates[end:]) == {rates[end]}
+    if name == "one_cycle":
+        assert max(range(120), key=rates.__getitem__) == 8  # 0.3 of 30 steps, from 0
+        assert rates[0] == pytest.approx(schedule.rate / 25)
+    if name == "warm_up":
+        assert rates[3] == rates[4] == schedule.rate > rates[2] > rates[1] > rates[0] == schedule.rate / 4
+        assert rates[5] == schedule.then(1)
+    if name == "steps":
+        assert rates[9] > rates[10] == rates[19] > rates[20]
+
+
 def test_schedules_have_the_same_bits_everywhere():
     """They use no function of the machine's library: these are their bits, from IEEE arithmetic."""
     assert schedules.cosine(0.3).hex() == "0x1.2cf2304755a5ep-1"
@@ -318,7 +339,8 @@ def test_a_whole_training_against_torch():
     rng = np.random.default_rng(3)
     x, y = rng.integers(0, 7, (24, 4)), rng.integers(0, 3, 24)
     net = NeuralNetwork(
-        4, Embedding(7, 3), Flatten(), Dense(8), BatchNorm(), "relu", Residual((Dense(8), "tanh")), LayerNorm(), 3,
+        4, Embedding(7, 3), Flatten(), Dense(8, bias=False), BatchNorm(), "relu",
+        Residual((Dense(8), "tanh")), LayerNorm(), 3,
         output="softmax", loss=Loss.named("cross_entropy", smoothing=0.1), dtype="float64", seed=0,
         optimizer=AdamW(schedules.OneCycle(0.02, 200), weight_decay=0.1, clip_norm=0.3),
     )  # fmt: skip

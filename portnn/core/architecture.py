@@ -136,6 +136,7 @@ class Architecture:
                 raise ArgumentError(f"output: the last layer is {name!r} already; got output={output!r}")
             output = name
         layers: list[Layer] = []
+        widths: set[int] = set()
         for position, item in enumerate(rest):
             if isinstance(item, Layer):
                 layers.append(item)
@@ -143,6 +144,7 @@ class Architecture:
                 activations.find("layers", item)
                 layers.append(Activation(item))
             elif isinstance(item, int):
+                widths.add(len(layers))
                 layers.append(Dense(item, bias, initializer))
                 following = rest[position + 1 :]
                 hidden = any(isinstance(later, int | Dense | Residual) for later in following)
@@ -151,7 +153,7 @@ class Architecture:
             else:
                 raise ArgumentError(f"layers: expected an int, a layer or the name of an activation; got {item!r}")
         for i, (layer, after) in enumerate(pairwise(layers)):
-            if isinstance(layer, Dense) and isinstance(after, BatchNorm):
+            if i in widths and isinstance(layer, Dense) and isinstance(after, BatchNorm):
                 # The mean takes it away again: its gradient is rounding noise, which adam would blow up to full size.
                 layers[i] = replace(layer, bias=False)
         if not any(isinstance(layer, Dense) for layer in layers):

@@ -4,10 +4,11 @@ It takes arrays that were checked (portnn/data/arrays.py), on its backend, and i
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any, NamedTuple
+from functools import partial, wraps
+from threading import RLock
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -56,8 +57,27 @@ class Snapshot(NamedTuple):
     counters: Counters
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _whole(method: Callable[Concatenate["Runtime", P], T]) -> Callable[Concatenate["Runtime", P], T]:
+    """Let a method see, or change, the state of a whole step: threads wait for each other."""
+
+    @wraps(method)
+    def run(self: "Runtime", /, *arguments: P.args, **options: P.kwargs) -> T:
+        with self.lock:
+            return method(self, *arguments, **options)
+
+    return run
+
+
 class Runtime:
-    """A network's state on one backend, and what is done with it."""
+    """A network's state on one backend, and what is done with it.
+
+    A step may change the state in place: what reads it in another thread waits for the step's end, and so does a step
+    for what reads.
+    """
 
     def __init__(
         self,
@@ -72,6 +92,7 @@ class Runtime:
         arithmetic: str = "fast",
     ) -> None:
         """Take owned copies of the state's arrays, of any library, to the backend."""
+        self.lock = RLock()
         self.backend, self.core, self.optimizer, self.dtype, self.seed = backend, core, optimizer, dtype, seed
         self.state = State(
             self._owned(state.parameters), self._owned(state.buffers), tuple(map(self._owned, state.slots))
@@ -134,6 +155,7 @@ class Runtime:
         """Return this runtime if it is there, else a copy there."""
         return self if self.backend is backend else self.to(backend)
 
+    @_whole
     def optimize_by(self, optimizer: Optimizer) -> None:
         """Take another optimizer; its vectors are kept where they fit, else started anew."""
         before, self.optimizer = self.optimizer, optimizer
@@ -145,7 +167,8 @@ class Runtime:
             self.state, self.counters = self.state._replace(slots=slots), self.counters._replace(update=0)
         self._bind()
 
-    def _but(self, **changes: Any) -> "Runtime":
+    @_whole
+    def _but(self, /, **changes: Any) -> "Runtime":
         """Return a copy with other parts."""
         return Runtime(**{**self._parts(), **changes})
 
@@ -153,6 +176,7 @@ class Runtime:
         names = "backend", "core", "optimizer", "dtype", "seed", "state", "counters", "adapted", "arithmetic"
         return {name: getattr(self, name) for name in names}
 
+    @_whole
     def __reduce__(self) -> tuple[Any, ...]:
         host = self.backend.to_numpy
         state = State(host(self.state.parameters), host(self.state.buffers), tuple(map(host, self.state.slots)))
@@ -217,6 +241,7 @@ class Runtime:
         """The optimizer's numbers for the step to come."""
         return self.chain.dials(self.counters.update + 1)
 
+    @_whole
     def step(self, batch: Batch, keep: bool = False) -> Array:
         """Take one training step; return the loss before it, unread.
 
@@ -268,11 +293,13 @@ class Runtime:
             xp, self.backend.copy(parameters), gradient, tuple(map(self.backend.copy, slots)), dials
         )
 
+    @_whole
     def gradients(self, batch: Batch) -> tuple[Array, dict[str, Array]]:
         """Return (loss, {parameter: gradient}), with the random bits of the step to come."""
         loss, vector = self._gradients(self.xp, self.state, batch, self._key)
         return loss, self.core.parameters.named(self.xp, vector)
 
+    @_whole
     def forward(self, x: Array, rows: int | None = None) -> Array:
         """Return the outputs, in batches of at most ``rows`` rows; None: in one."""
         if rows is None or x.shape[0] <= rows:
@@ -292,14 +319,16 @@ class Runtime:
         weights: list[np.ndarray] = []
         rows = 0
         for part in source.sources():
-            for x, y, weight in part.batches(self.backend.xp, PREDICT_ROWS, None, mean=False):
-                loss, output = self._evaluate(self.xp, self.state, (x, y, weight))
-                losses.append(loss)
-                rows += x.shape[0]
-                if metrics:
-                    outputs.append(self.backend.to_numpy(output))
-                    targets += [self.backend.to_numpy(y)] if part.exact_y is None else []
-                    weights += [] if isinstance(weight, float) else [self.backend.to_numpy(weight[:, 0])]
+            # Not over several parts: what makes batches in a thread of its own may ask the network.
+            with self.lock:
+                for x, y, weight in part.batches(self.backend.xp, PREDICT_ROWS, None, mean=False):
+                    loss, output = self._evaluate(self.xp, self.state, (x, y, weight))
+                    losses.append(loss)
+                    rows += x.shape[0]
+                    if metrics:
+                        outputs.append(self.backend.to_numpy(output))
+                        targets += [self.backend.to_numpy(y)] if part.exact_y is None else []
+                        weights += [] if isinstance(weight, float) else [self.backend.to_numpy(weight[:, 0])]
             if metrics and part.exact_y is not None:
                 exact = np.asarray(to_host(self.backend, part.exact_y), np.float64)
                 targets.append(exact.reshape(part.rows, -1))
@@ -336,6 +365,7 @@ class Runtime:
 
     # ---- the state, in and out
 
+    @_whole
     def snapshot(self) -> Snapshot:
         """Return a copy of all that training changes."""
         copied = State(
@@ -345,15 +375,18 @@ class Runtime:
         )
         return Snapshot(copied, self.counters)
 
+    @_whole
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, which is consumed."""
         self.state, self.counters = snapshot
 
+    @_whole
     def parameters(self) -> dict[str, Array]:
         """Return copies of the parameters by name, in depth order; those of frozen layers too."""
         named = self._named()
         return {entry.name: self.backend.copy(named[entry.name]) for entry in self._entries() if entry.parameter}
 
+    @_whole
     def buffers(self) -> dict[str, Array]:
         """Return copies of the buffers by name."""
         named = self._named()
@@ -373,6 +406,7 @@ class Runtime:
             choose("parameters", name, known)
         self.assign(values)
 
+    @_whole
     def assign(self, values: Mapping[str, object], argument: str = "parameters") -> None:
         """Set the named parameters and buffers; those not named stay. On an error nothing is changed."""
         core, state = self.core, self.state
@@ -400,6 +434,7 @@ class Runtime:
             raise DataError(f"{argument}: expected finite numbers within {self.dtype}'s range; got NaN or infinity")
         return self.backend.copy(self.backend.asarray(flat, self.dtype))
 
+    @_whole
     def take_average(self) -> None:
         """Put the optimizer's average of the parameters in their place."""
         if not self.counters.update:
@@ -407,9 +442,14 @@ class Runtime:
         vector = dict(zip(self.chain.slots, self.state.slots, strict=True))["average"]
         self.state = self.state._replace(parameters=self.backend.copy(vector))
 
+    @_whole
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the whole state on the host, by name: parameters, buffers, optimizer.0 ..."""
-        host, core, state = self.backend.to_numpy, self.core, self.state
+        core, state = self.core, self.state
+
+        def host(vector: Array) -> np.ndarray:  # its own: the next step may write over the state
+            return np.array(self.backend.to_numpy(vector))
+
         named = core.parameters.named(np, host(state.parameters)) | core.buffers.named(np, host(state.buffers))
         for slot, vector in zip(self.chain.slots, state.slots, strict=True):
             named |= {f"{slot}.{name}": value for name, value in core.parameters.named(np, host(vector)).items()}
@@ -426,6 +466,7 @@ class Runtime:
             "adapted": self.adapted,
         }
 
+    @_whole
     def set_all(self, arrays: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> None:
         """Take the state from what ``arrays`` and ``describe`` returned; all must be there, and no other array."""
         expected = self.arrays()
@@ -440,6 +481,7 @@ class Runtime:
         self.state = self.state._replace(slots=tuple(slots))
         self.counters, self.adapted = Counters(**description["counters"]), bool(description["adapted"])
 
+    @_whole
     def fingerprint(self) -> str:
         """Return SHA-256, in hex, over names, shapes, dtype and little-endian bytes of parameters and buffers."""
         core, state = self.core, self.state

@@ -157,8 +157,8 @@ class BoundingNamespace:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"bounds: xp.{name} has no bound yet: add it to portnn/namespaces/bounds.py, and to the functions "
-            f"that the core may use in tests/austere.py"
+            f"bounds: xp.{name} has no bound yet: write the layer with the functions that have one, or compare it by "
+            f"portnn.testing.assert_same_on_backends (docs/test-equivalence.md)"
         )
 
     def arange(self, *arguments: Any, dtype: Any) -> Bounded:

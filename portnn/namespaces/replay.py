@@ -9,9 +9,12 @@ from typing import Any
 from portnn.namespaces.dialects import LINE, Dialect
 from portnn.namespaces.program import leaves, mapped
 from portnn.namespaces.recording import Recording
+from portnn.namespaces.tracing import UnrecordedError
 from portnn.types import Namespace
 
 _log = logging.getLogger("portnn")
+_said: set[str] = set()
+"""What was said of functions that cannot be recorded: once for each."""
 
 
 class Replayed:
@@ -93,6 +96,9 @@ class Replayed:
             fixed, rest = arguments[: self._static], arguments[self._static :]
             program = Recording(self._dialect, self._function, fixed, rest, self._turns)
         except Exception as error:  # whatever a part does that no program can hold
+            if isinstance(error, UnrecordedError) and str(error) not in _said:
+                _said.add(str(error))
+                _log.warning("%s: it is computed call by call, more slowly (docs/test-equivalence.md)", error)
             _log.debug("computed call by call (%s: %s)", type(error).__name__, error)
             program = None
         self._programs[kind] = program
