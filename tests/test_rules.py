@@ -23,10 +23,10 @@ def test_the_austere_array_refuses():
             bad()
     with pytest.raises(TypeError, match="promoted"):
         a * Austere(np.float64(2))
-    for namespace in (XP, BoundingNamespace()):
-        with pytest.raises(AttributeError, match=r"xp\.where has no bound yet: .*docs/test-equivalence\.md") as caught:
-            _ = namespace.where
-        assert "tests/austere.py" in str(caught.value)
+    with pytest.raises(AttributeError, match=r"xp\.where .*tests/austere\.py .*portnn/namespaces/bounds\.py"):
+        _ = XP.where
+    with pytest.raises(AttributeError, match=r"xp\.where has no bound yet: .*docs/test-equivalence\.md"):
+        _ = BoundingNamespace().where
 
 
 @pytest.mark.parametrize("name", initializers.INITIALIZERS)
