@@ -35,7 +35,7 @@ class JAXBackend(Backend):
         self.device = _name(self._device)
         self._jax = jax
         _register()
-        self.xp = BoundNamespace(jax.numpy, self._device)
+        self.xp = BoundNamespace(jax.numpy, self._device, jax.lax.optimization_barrier)
 
     @classmethod
     def is_available(cls) -> tuple[bool, str]:

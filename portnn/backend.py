@@ -46,9 +46,15 @@ _CREATION = frozenset({"arange", "asarray", "empty", "eye", "full", "linspace", 
 class BoundNamespace:
     """A library's array API namespace whose new arrays land on one device."""
 
-    def __init__(self, library: Namespace, device: object) -> None:
+    def __init__(self, library: Namespace, device: object, barrier: Callable[[Array], Array] | None = None) -> None:
+        """Take the library and a device; ``barrier``: what its compiler does not look behind.
+
+        Of ``z * mask`` a compiler makes a choice, which hides NaN where the mask is 0: masks are made behind it.
+        """
         self._library = library
         self._device = device
+        if barrier is not None:
+            self.astype = partial(_astype, library.astype, barrier)
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._library, name)
@@ -56,6 +62,13 @@ class BoundNamespace:
             value = partial(value, device=self._device)
         setattr(self, name, value)  # looked up once
         return value
+
+
+def _astype(
+    astype: Callable[..., Array], barrier: Callable[[Array], Array], x: Array, dtype: Any, **options: Any
+) -> Array:
+    array = astype(x, dtype, **options)
+    return barrier(array) if x.dtype == bool else array
 
 
 class Backend:

@@ -254,6 +254,8 @@ FAULTS = [
     Fault("files in the state's own memory", f"{CORE}/runtime.py", "return np.array(self.backend.to_numpy(vector))", "return self.backend.to_numpy(vector)", "tests/test_misuse.py -k threads"),
     Fault("a layer object that loses its bias", f"{CORE}/architecture.py", "if i in widths and", "if", "tests/test_misuse.py"),
     Fault("a step that is not recorded without a word", "portnn/namespaces/replay.py", "if isinstance(error, UnrecordedError) and", "if False and", "tests/test_misuse.py"),
+    Fault("JAX: masks that hide NaN", "backends/_jax.py", ", jax.lax.optimization_barrier)", ")", "tests/test_misuse.py -k nan"),
+    Fault("a function of portnn's that goes round the checks", "portnn/metrics.py", "metric = bare.get(metric, metric) if", "metric = metric if", "tests/test_misuse.py"),
     Fault("a median of the gaps too", f"{DATA}/encoding.py", "float(np.median(values[~missing]))", "float(np.median(np.nan_to_num(values)))", TABLES),
     Fault("an encoding that peeps at rows to test on", f"{DATA}/task.py", "Data(x.take(kept), take(y, kept),", "Data(x, y,", TABLES),
     Fault("unknown texts that are the most frequent one", f"{DATA}/encoding.py", "hot[codes < 0] = self.shares", "hot[codes < 0, 0] = 1.0", TABLES),

@@ -99,6 +99,11 @@ def test_the_digests_of_known_training_runs(backend, case):
     assert digests(case, backend, steps) == DIGESTS[case][: len(steps)]
 
 
+def size(outputs, y):
+    """A metric of any outputs."""
+    return np.abs(outputs).mean()
+
+
 COVERING = [name for name, *_ in registered.covering()]
 
 
@@ -106,7 +111,7 @@ def trained(name, backend):
     """Return what a network of tests/registered.py ends with: fingerprint, outputs, and what a fit measured."""
     options = {"arithmetic": "reproducible", "backend": backend}
     net, x, y = next((net, x, y) for found, net, x, y in registered.covering(**options) if found == name)
-    history = net.fit(x, y, epochs=3, batch_size=None, metrics=["r2", "mae", "accuracy"])
+    history = net.fit(x, y, epochs=3, batch_size=None, metrics=[size])
     return net.fingerprint(), np.asarray(net.predict(x)).tobytes(), history.loss, history.metrics
 
 

@@ -17,6 +17,7 @@ from portnn import (
     Checkpoint,
     DataError,
     Dense,
+    Dropout,
     Layer,
     NeuralNetwork,
     SerializationError,
@@ -25,6 +26,7 @@ from portnn import (
 )
 from portnn.callbacks import EarlyStopping, ReduceOnPlateau
 from portnn.metrics import METRICS, Metric
+from portnn.nn.activations import ACTIVATIONS
 from portnn.testing import assert_same_on_backends
 
 RNG = np.random.default_rng(0)
@@ -162,6 +164,17 @@ def test_metrics_of_values_want_values(name):
     ):
         with pytest.raises(ArgumentError, match=f"metrics: {name!r} is for targets that are values; got class labels"):
             net.evaluate(X, y, metrics=[name])
+
+
+def test_functions_of_portnn_are_what_their_names_are():
+    """A function in place of its name goes round no check, and is weighted."""
+    weight = np.arange(20.0)
+    by_name, by_function = (
+        values().evaluate(X, Y, metrics=metrics, sample_weight=weight) for metrics in (["mae"], [portnn.metrics.mae])
+    )
+    assert by_name == by_function
+    with pytest.raises(ArgumentError, match="metrics: 'accuracy' is for classes"):
+        values().evaluate(X, Y, metrics=[portnn.metrics.accuracy])
 
 
 def test_log_loss_wants_probabilities():
@@ -338,6 +351,45 @@ def test_a_checkpoint_stands_anywhere_among_callbacks(place, tmp_path):
     resumed = fit(None, tmp_path / "run")
     assert resumed.fingerprint() == whole.fingerprint()
     assert len(resumed.history.loss) == len(whole.history.loss)
+
+
+# ---- NaN
+
+
+def with_nan():
+    x = X[:4].copy()
+    x[1, 0], x[2, 1], x[3, 2] = np.nan, np.inf, -np.inf
+    return x
+
+
+@pytest.mark.parametrize("activation", ["relu", "elu", "softplus", "all"])
+def test_nan_and_infinity_are_not_hidden(activation, backend):
+    """NaN in a row gives NaN, and what is NaN on NumPy is NaN everywhere: no compiler makes a choice of a product."""
+    names = list(ACTIVATIONS) if activation == "all" else [activation]
+    if activation == "all" and backend.startswith("jax"):
+        pytest.skip("jax: compiles for seconds; three are enough")
+    for name in names:
+        nets = [NeuralNetwork(3, 4, name, 2, seed=0, backend=each, loss="mse") for each in ("numpy", backend)]
+        with np.errstate(all="ignore"):
+            expected, found = (np.asarray(portnn.backend.host_array(net.predict(with_nan()))) for net in nets)
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(expected), err_msg=name)
+        assert np.isnan(found[1]).all()
+        assert np.isfinite(found[0]).all()
+
+
+def test_nan_in_training_is_not_hidden(backend):
+    """The loss and every gradient that it reaches are NaN, through dropout, relu and the losses that have masks."""
+    x = X.copy()
+    x[3, 1] = np.nan
+    for layers, options in (
+        ((4, "relu", Dropout(0.5)), {"loss": "mse"}),
+        ((4, "elu"), {"loss": "binary_cross_entropy", "output": "sigmoid"}),
+    ):
+        net = NeuralNetwork(3, *layers, 2, seed=0, backend=backend, **options)
+        with np.errstate(all="ignore"):
+            loss, gradients = net.gradients(x, np.round(Y))
+        assert np.isnan(portnn.backend.host_array(loss))
+        assert all(np.isnan(portnn.backend.host_array(gradient)).any() for gradient in gradients.values())
 
 
 # ---- parts of one's own
