@@ -1,14 +1,15 @@
 """Where a network does not learn: its activations and gradients on a batch, layer by layer and unit by unit."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from portnn import plot
 from portnn.network import NeuralNetwork
-from portnn.nn.layers import Activation
+from portnn.nn.activations import ACTIVATIONS, find
+from portnn.nn.layers import Activation, Residual
 from portnn.options import choose
 from portnn.types import Mode
 
@@ -16,6 +17,9 @@ SATURATED = 0.01
 """An activation whose derivative is below this over the rows: a sigmoid further out than 4.6, a tanh than 3."""
 EXPLODING = 100.0
 """How many times the input's values an output, or the loss's gradient a gradient, may be."""
+
+BY_ELEMENT = frozenset(ACTIVATIONS) - {"identity", "softmax", "log_softmax"}
+"""Activations each of whose outputs depends on one input."""
 
 Histogram = tuple[np.ndarray, np.ndarray]
 """(counts, edges)."""
@@ -59,6 +63,8 @@ class Diagnosis:
 
     layers: tuple[LayerActivity, ...]
     rows: int
+    unseen: tuple[str, ...] = ()
+    """Layers within which nothing was looked at."""
 
     @property
     def findings(self) -> list[str]:
@@ -73,7 +79,8 @@ class Diagnosis:
             f"{len(each.dead):>8}{len(each.saturated):>11}{len(each.exploding):>11}"
             for each in self.layers
         ]
-        return "\n".join([head, *lines, *(self.findings or [f"nothing found on {self.rows} rows"])])
+        unseen = [f"not looked at: the layers within {', '.join(self.unseen)}"] if self.unseen else []
+        return "\n".join([head, *lines, *(self.findings or [f"nothing found on {self.rows} rows"]), *unseen])
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, what: str = "outputs", ax: Any = None) -> Any:
         """Draw histograms by layer of "outputs", or of "gradients", whose axis has decades; return the Axes."""
@@ -86,8 +93,9 @@ class Diagnosis:
 def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
     """Return what the network's layers do with a batch, as the next step would take it; nothing is changed.
 
-    ``x`` and ``y`` are as for ``fit``, of a few hundred rows: a unit counts as dead if none of them reaches it. Layers
-    within a ``Residual`` are not looked into. Raises what ``fit`` raises for data that cannot be used.
+    ``x`` and ``y`` are as for ``fit``, of a few hundred rows: a unit counts as dead if none of them reaches it; an
+    output activation that the loss does not contain is looked at as a layer. Layers within a ``Residual`` are not
+    looked into, which is said. Raises what ``fit`` raises for data that cannot be used.
     """
     runtime, dataset = net.prepared(x, y)
     core, backend = runtime.core, runtime.backend
@@ -110,12 +118,21 @@ def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
     chosen = [i for i, layer in enumerate(layers) if layer.fitted_to != "y"]
     scale = 1.0 if layers[0].codes else max(1.0, float(_rms(entered.reshape(-1))))
     steep = float(_rms(gradients[chosen[-1]]).max())
-    return Diagnosis(
-        tuple(
-            _activity(i, layers[i], outputs[i], gradients.get(i), gradients.get(i - 1), scale, steep) for i in chosen
-        ),
-        dataset.rows,
-    )
+    found = [_activity(i, layers[i], outputs[i], gradients.get(i), gradients.get(i - 1), scale, steep) for i in chosen]
+    output = core.architecture.output
+    if core.loss.pair is None and output in BY_ELEMENT:
+        found.append(_of_output(len(layers), output, outputs[len(layers) - 1], scale))
+    unseen = tuple(f"{i + 1} Residual" for i, layer in enumerate(layers) if isinstance(layer, Residual))
+    return Diagnosis(tuple(found), dataset.rows, unseen)
+
+
+def _of_output(place: int, name: str, z: np.ndarray, scale: float) -> LayerActivity:
+    """Describe the output activation by what it makes of its input, (n, units), and of gradients of one."""
+    with np.errstate(all="ignore"):
+        a, backward = find("output", name)(np, z)
+        ones = np.ones_like(a)
+        activity = _activity(place, Activation(name), a, ones, backward(ones), scale, 1.0)
+    return replace(activity, gradient=np.nan, gradients=np.histogram([], bins=60))
 
 
 def _activity(

@@ -272,3 +272,22 @@ def test_a_process_killed_as_it_writes(at, tmp_path):
     assert NeuralNetwork.load(path).step_count == (4 if at > 0 else 6)
     done = subprocess.run([*command, "0"], cwd=ROOT, timeout=60, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == whole.fingerprint()
+
+
+def test_the_seconds_of_a_fit_go_on_where_it_was_broken_off(tmp_path):
+    x, y = np.random.default_rng(0).random((20, 3)), np.random.default_rng(1).random((20, 1))
+    breaks = True
+
+    def long(network, event):
+        if breaks and event.epoch == 1:
+            event.history.seconds = 1e6
+        if breaks and event.epoch == 2:
+            raise KeyboardInterrupt
+
+    def fit():
+        return NeuralNetwork(3, 1, seed=0).fit(x, y, epochs=3, callbacks=[long], checkpoint=tmp_path / "run")
+
+    with pytest.raises(KeyboardInterrupt):
+        fit()
+    breaks = False
+    assert fit().seconds > 1e6

@@ -7,11 +7,13 @@ from portnn import (
     SGD,
     ArgumentError,
     DataError,
+    Dense,
     DivergenceError,
     Dropout,
     Embedding,
     Flatten,
     NeuralNetwork,
+    Residual,
     Standardize,
     Unstandardize,
     diagnose,
@@ -157,3 +159,27 @@ def test_what_teaches_no_rate_is_refused():
         find_learning_rate(net, np.where(X > 2, np.nan, X), Y)
     with pytest.raises(DivergenceError):
         find_learning_rate(net, 1e30 * X, Y)
+
+
+def test_output_units_are_looked_at_too():
+    """An output activation that the loss does not contain may be dead, or saturated, as a layer's is."""
+    net = NeuralNetwork(3, 4, 3, output="relu", loss="mse", seed=0)
+    net.set_parameters({"W2": np.zeros((4, 3)), "b2": [-1.0, 1.0, -2.0]})
+    x = np.random.default_rng(0).random((20, 3))
+    found = diagnose(net, x, np.ones((20, 3)))
+    assert found.layers[-1].dead == (0, 2)
+    assert "4 relu: 2 of 3 units dead: no row's gradient comes through: 0, 2" in found.findings
+    net = NeuralNetwork(3, 4, 2, output="sigmoid", loss="sse", seed=0)
+    net.set_parameters({"W2": np.zeros((4, 2)), "b2": [30.0, 0.0]})
+    assert diagnose(net, x, np.ones((20, 2))).layers[-1].saturated == (0,)
+    fused = NeuralNetwork(3, 4, 2, output="softmax", loss="cross_entropy", seed=0)
+    assert len(diagnose(fused, x, np.zeros(20, int)).layers) == 3
+
+
+def test_what_is_not_looked_at_is_said():
+    net = NeuralNetwork(3, 4, Residual((Dense(4), "relu")), 2, loss="mse", seed=0)
+    x = np.random.default_rng(0).random((20, 3))
+    found = diagnose(net, x, np.ones((20, 2)))
+    (place,) = [i for i, layer in enumerate(net.architecture.layers, 1) if isinstance(layer, Residual)]
+    assert str(found).splitlines()[-1] == f"not looked at: the layers within {place} Residual"
+    assert "not looked at" not in str(diagnose(NeuralNetwork(3, 4, 2, loss="mse", seed=0), x, np.ones((20, 2))))

@@ -199,3 +199,13 @@ def test_what_is_no_metric_is_refused():
     ):
         with pytest.raises(ArgumentError, match=message):
             Metric.named(name, **options)
+
+
+@pytest.mark.parametrize("score", ["precision", "recall", "f1"])
+def test_a_weighted_average_counts_each_class_by_its_rows(score):
+    """By hand: 5 rows of class 0, 2 of class 1, 1 of class 2."""
+    truth, found = np.array([0, 0, 0, 0, 0, 1, 1, 2]), np.array([0, 0, 0, 1, 2, 1, 0, 2])
+    precision, recall = np.array([3 / 4, 1 / 2, 1 / 2]), np.array([3 / 5, 1 / 2, 1.0])
+    by_class = {"precision": precision, "recall": recall, "f1": 2 * precision * recall / (precision + recall)}[score]
+    expected = np.sum(by_class * [5, 2, 1]) / 8
+    assert Metric.named(score, average="weighted")(np.eye(3)[found], truth) == pytest.approx(expected, rel=1e-12)

@@ -289,3 +289,15 @@ def test_rate():
     x, y = np.ones((4, 2)), np.ones((4, 1))
     one, other = NeuralNetwork(2, 3, 1, seed=0), NeuralNetwork(2, 3, Dropout(0.0), 1, seed=0)
     assert one.fit(x, y).loss == other.fit(x, y).loss
+
+
+def test_each_class_keeps_a_row_whatever_share_is_held_out():
+    from portnn.nn.random import split
+
+    for counts in ((2, 2, 2), (1, 2, 5), (3, 1, 1), (1, 1, 9), (2, 3, 4, 5)):
+        labels = np.repeat(np.arange(len(counts)), counts)
+        for fraction in (0.1, 0.3, 0.5, 0.67, 0.8, 0.95):
+            for seed in range(5):
+                kept, held = split(len(labels), fraction, seed, labels)
+                assert sorted([*kept, *held]) == list(range(len(labels)))
+                assert set(labels[kept]) == set(labels)
