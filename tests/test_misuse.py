@@ -213,7 +213,8 @@ def test_batches_in_one_memory(backend):
         with adapter.scope():
             x, y = adapter.asarray(np.zeros((5, 3)), "float32"), adapter.asarray(np.zeros((5, 2)), "float32")
         for new_x, new_y in cut(X, Y):
-            x[...], y[...] = adapter.asarray(new_x, "float32"), adapter.asarray(new_y, "float32")
+            with adapter.scope():
+                x[...], y[...] = adapter.asarray(new_x, "float32"), adapter.asarray(new_y, "float32")
             yield x, y
 
     def one_list():

@@ -68,7 +68,8 @@ def copied(value: Any) -> Any:
         return value.copy()
     if is_owned(value):
         backend = backend_of(value)
-        return backend.copy(value)
+        with backend.scope():
+            return backend.copy(value)
     return copy.deepcopy(value) if isinstance(value, list) else value
 
 

@@ -123,5 +123,6 @@ def take(data: Any, rows: np.ndarray) -> Any:
         return rows_of(data, rows)
     if is_owned(data):
         backend = backend_of(data)
-        return backend.xp.take(cast(Any, data), backend.asarray(rows), axis=0)
+        with backend.scope():
+            return backend.xp.take(cast(Any, data), backend.asarray(rows), axis=0)
     return host_array(data)[rows]
