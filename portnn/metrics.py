@@ -312,4 +312,8 @@ class _Own:
             self._unweighted = True
             name = getattr(self._function, "__name__", type(self._function).__name__)
             _log.warning("metrics: %r is not weighted: it takes no third argument weight or sample_weight", name)
-        return float(self._function(outputs.copy(), y.copy(), **weights))
+        value = self._function(outputs.copy(), y.copy(), **weights)
+        if np.ndim(value) or not isinstance(plain(value), int | float):
+            name = getattr(self._function, "__name__", type(self._function).__name__)
+            raise ArgumentError(f"metrics: expected a number of {name!r}; got {value!r}")
+        return float(value)

@@ -261,6 +261,8 @@ FAULTS = [
     Fault("a weighted average with a row too many in each class", "portnn/metrics.py", 'scores["support"][there] if average', 'scores["support"][there] + 1 if average', "tests/test_metrics.py -k by_its_rows"),
     Fault("dead output units that are not seen", "portnn/diagnosis.py", "if core.loss.pair is None and output in BY_ELEMENT:", "if False:", "tests/test_diagnosis.py"),
     Fault("blocks that are not looked into, without a word", "portnn/diagnosis.py", "if self.unseen else []", "if False else []", "tests/test_diagnosis.py"),
+    Fault("a file in the place of a pipe", f"{DATA}/files.py", "if target.exists() and not (target.is_file() or target.is_dir()):", "if False:", "tests/test_serialization.py -k pipe"),
+    Fault("a metric that is no number", "portnn/metrics.py", "if np.ndim(value) or not isinstance(plain(value), int | float):", "if False:", "tests/test_misuse.py"),
     Fault("a median of the gaps too", f"{DATA}/encoding.py", "float(np.median(values[~missing]))", "float(np.median(np.nan_to_num(values)))", TABLES),
     Fault("an encoding that peeps at rows to test on", f"{DATA}/task.py", "Data(x.take(kept), take(y, kept),", "Data(x, y,", TABLES),
     Fault("unknown texts that are the most frequent one", f"{DATA}/encoding.py", "hot[codes < 0] = self.shares", "hot[codes < 0, 0] = 1.0", TABLES),

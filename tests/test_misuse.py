@@ -116,6 +116,17 @@ def test_a_metric_may_write_to_its_arrays():
     assert history.metrics["validation_mae"][-1] == net.evaluate(X, Y, metrics=["mae"])["mae"]
 
 
+@pytest.mark.parametrize("value", [np.zeros(3), None, "0.5", [1.0]])
+def test_a_metric_gives_a_number(value):
+    def wrong(outputs, y):
+        return value
+
+    with pytest.raises(ArgumentError, match="metrics: expected a number of 'wrong'; got"):
+        values().evaluate(X, Y, metrics=[wrong])
+    for right in (1, 0.5, np.float32(0.5), np.array(0.5), True):
+        assert values().evaluate(X, Y, metrics=[lambda outputs, y, right=right: right])["<lambda>"] == float(right)
+
+
 def test_functions_are_weighted_where_they_take_weights(caplog):
     weight = np.arange(20.0)
 

@@ -227,3 +227,19 @@ def test_damaged_pickles(tmp_path, content):
     (tmp_path / "w").write_bytes(content)
     with pytest.raises(SerializationError):
         read_pickled_weights(tmp_path / "w")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    """What is no file is not replaced by one: neither a pipe nor a device."""
+    from threading import Thread
+
+    net, pipe, read = NeuralNetwork(3, 2, seed=0), tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    net.save(pipe)
+    reader.join()
+    net.save(tmp_path / "file")
+    assert read == [(tmp_path / "file").read_bytes()]
+    assert pipe.is_fifo()

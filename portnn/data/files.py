@@ -25,10 +25,15 @@ def little_endian(array: np.ndarray) -> bytes:
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file whole or not at all: a failure leaves the old file as it was.
 
-    A symbolic link stays one, and a file keeps its mode. An OSError names ``path``, whatever it came from.
+    A symbolic link stays one, and a file keeps its mode; what is no file, such as a device or a pipe, is written to. An
+    OSError names ``path``, whatever it came from.
     """
+    target = Path(os.path.realpath(path))
     try:
-        _replace(Path(os.path.realpath(path)), content)
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            target.write_bytes(content)
+        else:
+            _replace(target, content)
     except OSError as error:
         if error.errno is None:
             raise
