@@ -2,8 +2,11 @@
 
 import contextlib
 import importlib
+import pickle
 import re
 from dataclasses import dataclass
+from functools import partial
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -440,48 +443,73 @@ def test_a_layer_object_keeps_its_bias_before_batch_norm():
     assert "before BatchNorm, which takes them away, they have none" in NeuralNetwork.__doc__
 
 
-def test_threads_see_whole_steps(backend):
-    """Predictions, files and fingerprints, while another thread trains: each of one step's state."""
-    if backend.startswith("jax"):
-        pytest.skip("jax: compiles for seconds; its steps take new arrays")
-    from threading import Thread
+LOOKS = {
+    "predict": lambda net: net.predict(X[:2]).tobytes(),
+    "evaluate": lambda net: net.evaluate(X, Y, metrics=["mae"]),
+    "fingerprint": lambda net: net.fingerprint(),
+    "parameters": lambda net: {name: value.tobytes() for name, value in net.parameters.items()},
+    "gradients": lambda net: float(net.gradients(X, Y)[0]),
+    "copy": lambda net: net.to().fingerprint(),
+    "pickle": lambda net: pickle.loads(pickle.dumps(net)).fingerprint(),
+    "contents": lambda net: [{name: a.tobytes() for name, a in net.contents()[0].items()}, net.contents()[1]],
+}
 
-    rows = X[:1]
 
-    def made():
-        return NeuralNetwork(3, 4, 2, loss="mse", seed=0, backend=backend, optimizer=SGD(0.01))
+@pytest.mark.parametrize("name", LOOKS)
+def test_threads_see_whole_steps(name):
+    """What is asked for in the middle of another thread's step is that of the step before or after it."""
+    net, middle, looked = values(), Event(), Event()
+    steps = net._runtime._steps
 
-    states, net = {}, made()
-    for step in range(61):
-        states[step] = (net.fingerprint(), np.asarray(net.to("numpy").predict(rows)).tobytes())
-        if step < 60:
-            net.step(X, Y)
-    prints, outputs = ({state[i] for state in states.values()} for i in range(2))
-    net, wrong, seen = made(), [], set()
+    def halfway(step, xp, update, state, *rest):
+        kept = state.parameters.copy()
+        state.parameters[...] = 0.0
+        middle.set()
+        looked.wait(0.1)  # who looks waits for the step's end
+        state.parameters[...] = kept
+        return step(xp, update, state, *rest)
 
-    def look():
-        while not done:
-            found = net.fingerprint()
-            seen.add(found)
-            if found not in prints:
-                wrong.append("fingerprint")
-            arrays, description = net.contents()
-            copy = made()
-            copy._runtime.set_all(arrays, description)
-            if states[description["counters"]["step"]][0] != copy.fingerprint():
-                wrong.append("contents")
-            if np.asarray(net.to("numpy").predict(rows)).tobytes() not in outputs:
-                wrong.append("predict")
-
-    done, thread = [], Thread(target=look)
+    net._runtime._steps = tuple(partial(halfway, step) for step in steps)
+    before = LOOKS[name](net)
+    thread = Thread(target=lambda: net.step(X, Y))
     thread.start()
-    try:
-        net.fit(X, Y, epochs=60, batch_size=None, shuffle=False)
-    finally:
-        done.append(True)
-        thread.join()
-    assert not wrong
-    assert net.fingerprint() == states[60][0]
+    middle.wait()
+    found = LOOKS[name](net)
+    looked.set()
+    thread.join()
+    assert found in (before, LOOKS[name](net))
+    assert before != LOOKS[name](net)
+
+
+def test_a_file_is_of_one_step():
+    """Arrays and counters, while another thread steps between the two; and no later step changes what was taken."""
+    net, told = values(), []
+    describe = net._runtime.describe
+
+    def slowly():
+        described = describe()
+        thread = Thread(target=lambda: net.step(X, Y))
+        thread.start()
+        thread.join(0.1)  # it waits
+        told.append(thread)
+        return described
+
+    net._runtime.describe = slowly
+    expected = values()
+    arrays, description = net.contents()
+    told[0].join()
+    assert description["counters"]["step"] == 0
+    assert net.step_count == 1
+    for name, array in expected.contents()[0].items():
+        np.testing.assert_array_equal(arrays[name], array)
+    for _ in range(6):  # steps in place, by now
+        expected.step(X, Y)
+    arrays, _ = expected.contents()
+    kept = {name: array.copy() for name, array in arrays.items()}
+    for _ in range(3):
+        expected.step(X, Y)
+    for name, array in kept.items():
+        np.testing.assert_array_equal(arrays[name], array)
 
 
 # ---- documents

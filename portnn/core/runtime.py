@@ -241,7 +241,6 @@ class Runtime:
         """The optimizer's numbers for the step to come."""
         return self.chain.dials(self.counters.update + 1)
 
-    @_whole
     def step(self, batch: Batch, keep: bool = False) -> Array:
         """Take one training step; return the loss before it, unread.
 
@@ -250,16 +249,17 @@ class Runtime:
         """
         if batch[0].shape[0] < self._least_rows:
             self.check_rows(batch[0].shape[0], "x")
-        before, done = self.state, self.counters
-        state, loss = self._steps[keep](self.xp, self._updates[keep], before, batch, self._key, self.dials)
-        if state.buffers is not before.buffers:
-            state = self._settled(state)
-        if state.parameters.dtype != self._kind:
-            raise promoted(state.parameters.dtype, self._kind)
-        done = Counters(done.step + 1, done.epoch, done.update + 1)
-        # Nothing is called between the two: an interrupt comes before both or after both.
-        self.state, self.counters = state, done
-        return loss
+        with self.lock:
+            before, done = self.state, self.counters
+            state, loss = self._steps[keep](self.xp, self._updates[keep], before, batch, self._key, self.dials)
+            if state.buffers is not before.buffers:
+                state = self._settled(state)
+            if state.parameters.dtype != self._kind:
+                raise promoted(state.parameters.dtype, self._kind)
+            done = Counters(done.step + 1, done.epoch, done.update + 1)
+            # Nothing is called between the two: an interrupt comes before both or after both.
+            self.state, self.counters = state, done
+            return loss
 
     def _settled(self, state: State) -> State:
         buffers = self._computes.settled(state.buffers)
