@@ -283,7 +283,7 @@ FAULTS = [
     Fault("early stopping: the last epoch's weights", "portnn/callbacks.py", "            self.run.runtime.assign(self._weights)\n", "            pass\n", TOLD),
     Fault("early stopping: buffers left behind", "portnn/callbacks.py", "runtime.parameters() | runtime.buffers()", "runtime.parameters()", TOLD),
     Fault("a plateau that counts from the last epoch", "portnn/callbacks.py", "        self._waited += 1\n        return False", "        self._best = value\n        self._waited += 1\n        return False", TOLD),
-    Fault("accuracy that is to fall", "portnn/callbacks.py", "metric is not None and metric.rises", "False", TOLD),
+    Fault("accuracy that is to fall", "portnn/callbacks.py", "metric is not None and bool(metric.rises)", "False", TOLD),
     Fault("checkpoint: the open epoch begun anew", "portnn/training.py", "order, mean), before, None)", "order, mean), 0, None)", KILLED),
     Fault("checkpoint: losses before the break forgotten", "portnn/checkpoint.py", '= kept["losses"].tolist(), kept', '= [0.0] * len(kept["losses"]), kept', KILLED),
     Fault("checkpoint: callbacks that forget", "portnn/checkpoint.py", "        callback.state = state\n", "        pass\n", KILLED),
