@@ -273,9 +273,8 @@ def chosen(metrics: Sequence[Chosen], compared: Compared) -> dict[str, Metric]:
     if isinstance(metrics, str):
         raise ArgumentError(f"metrics: expected a list of names; got {metrics!r}")
     found: dict[str, Metric] = {}
-    bare = {known.function: known for known in METRICS.values()}
     for metric in metrics:
-        metric = bare.get(metric, metric) if callable(metric) and not isinstance(metric, Metric) else metric
+        metric = next((known for known in METRICS.values() if known.function is metric), metric)
         if isinstance(metric, Metric):
             name = next(known for known, other in METRICS.items() if other.function == metric.function)
             if metric.options:

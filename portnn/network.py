@@ -264,7 +264,7 @@ class NeuralNetwork:
             batch = runtime.batch(data.x, data.y)
         loss = self._step(schema, runtime, batch)
         kinds = schema, described(self._backend, x), described(self._backend, y)
-        self._accepted = None if None in kinds or schema.classes is not None else kinds
+        self._accepted = None if None in kinds or schema.classes is not None or schema.scales_bytes else kinds
         return loss
 
     def _step(self, schema: Schema, runtime: Runtime, batch: Batch) -> Array:
@@ -309,7 +309,7 @@ class NeuralNetwork:
             return runtime.inputs(x)
         with self._backend.scope():
             inputs = runtime.inputs(schema.inputs(runtime.backend, x), check, columns=schema.columns)
-        self._known = kinds
+        self._known = None if schema.scales_bytes else kinds
         return inputs
 
     def forward(self, x: object) -> Array:
@@ -367,8 +367,8 @@ class NeuralNetwork:
     ) -> dict[str, float]:
         """Return {"loss": ..., metric: ...} over the data, in inference mode; arguments as for ``fit``."""
         runtime = self._built()
-        x, y, _ = _given(*(rows := with_targets(x, y, sample_weight))[:2])
-        sample_weight = rows[2]
+        x, y, sample_weight = with_targets(x, y, sample_weight)
+        x, y, _ = _given(x, y)
         with self._backend.scope():
             dataset = runtime.dataset(self._schema.given(self._backend, x, y, sample_weight))
             return runtime.evaluate(dataset, chosen(metrics, runtime.compared(dataset.of_labels)))

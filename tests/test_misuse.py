@@ -190,6 +190,14 @@ def test_functions_of_portnn_are_what_their_names_are():
     with pytest.raises(ArgumentError, match="metrics: 'accuracy' is for classes"):
         values().evaluate(X, Y, metrics=[portnn.metrics.accuracy])
 
+    class Unhashable:
+        __hash__ = None
+
+        def __call__(self, outputs, y):
+            return 0.5
+
+    assert values().evaluate(X, Y, metrics=[Unhashable()])["Unhashable"] == 0.5
+
 
 def test_log_loss_wants_probabilities():
     with pytest.raises(ArgumentError, match="metrics: 'log_loss' is for probabilities"):

@@ -160,10 +160,31 @@ def test_models_of_before_predict_as_before(name):
         lines = [" ".join(line.split()[:4]) for line in before["evaluate"].splitlines() if "loss" not in line]
         found = [" ".join(line.split()[:4]) for line in run("evaluate", model, data).stdout.splitlines()]
         assert [line for line in found if "loss" not in line] == lines
+    if name == "cli-pixels":  # read from the file batch by batch too
+        mapped, y = np.load(data, mmap_mode="r"), [int(label) for (label,) in labels[1:]]
+        np.testing.assert_array_equal(network.predict(mapped), network.predict(np.load(data)))
+        assert network.evaluate(mapped, y) == network.evaluate(np.load(data), y)
+        one, other = network.to(), network.to()
+        for _ in range(3):
+            one.step(np.load(data), y)
+            other.step(np.load(data) / np.float32(255), y)
+        assert one.fingerprint() == other.fingerprint()
     x = np.load(data) if name == "cli-pixels" else pd.read_csv(data)[list(network.columns)[::-1]]
     np.testing.assert_allclose(network.predict(x), np.array(rows, float), rtol=1e-5)
     if name == "cli-labels":  # as they were: whole numbers
         assert network.predict_classes(x).tolist() == [int(label) for (label,) in labels[1:]]
+
+
+@pytest.mark.parametrize("columns", [None, ["a"], 1])
+def test_metadata_of_a_users_own_stay(columns, tmp_path):
+    """Under whatever names: what the command line once kept there is told by what is missing elsewhere."""
+    network = classifier(2, 3)
+    metadata = {"columns": columns, "target": "mine", "classes": ["u"], "task": "t", "encoding": None}
+    network.fit(pd.DataFrame(RNG.random((6, 2)), columns=["a", "b"]), list("uvwuvw"))
+    network.metadata = metadata
+    network.save(tmp_path / "m")
+    again = NeuralNetwork.load(tmp_path / "m")
+    assert (again.metadata, again.classes, again.columns) == (metadata, ("u", "v", "w"), ("a", "b"))
 
 
 # ---- columns by name

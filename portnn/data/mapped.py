@@ -76,9 +76,9 @@ class Mapped:
     They are read from the file: what is read through a map stays in the process, page by page.
     """
 
-    def __init__(self, array: np.ndarray, index: np.ndarray | None = None) -> None:
-        """Take an array that shows a memory map, and which of its rows count."""
-        self._array, self._index = array, index
+    def __init__(self, array: np.ndarray, index: np.ndarray | None = None, divisor: float | None = None) -> None:
+        """Take an array that shows a memory map, which of its rows count, and what they are divided by."""
+        self._array, self._index, self._divisor = array, index, divisor
         self.rows = len(array) if index is None else len(index)
         self.shape, self.ndim, self.dtype = (self.rows, *array.shape[1:]), array.ndim, array.dtype
         self._file = _file_of(array)
@@ -89,11 +89,12 @@ class Mapped:
         """Return rows as an array in memory."""
         chosen = self._chosen(rows)
         if self._file is None:
-            return np.array(self._array[chosen])
-        found = np.empty((len(chosen), *self.shape[1:]), self.dtype)
-        for first, last, place in self._runs(chosen):
-            _read(self._file[0], found[first:last], place)
-        return found
+            found = np.array(self._array[chosen])
+        else:
+            found = np.empty((len(chosen), *self.shape[1:]), self.dtype)
+            for first, last, place in self._runs(chosen):
+                _read(self._file[0], found[first:last], place)
+        return found if self._divisor is None else found / np.float32(self._divisor)
 
     def expect(self, rows: slice | np.ndarray) -> None:
         """Let the system read rows that will be asked for, meanwhile, where it can."""
@@ -116,7 +117,11 @@ class Mapped:
 
     def take(self, index: np.ndarray) -> "Mapped":
         """Return some of the rows, unread."""
-        return Mapped(self._array, index if self._index is None else self._index[index])
+        return Mapped(self._array, index if self._index is None else self._index[index], self._divisor)
+
+    def divided(self, divisor: float) -> "Mapped":
+        """Return the rows divided by a number, in float32, unread."""
+        return Mapped(self._array, self._index, divisor)
 
     def place(self, row: int) -> int:
         """Return which row of the map a row is."""

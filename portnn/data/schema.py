@@ -131,7 +131,7 @@ class Schema:
             x = self.encoding.encoded(frame_table(name, x, self.columns, needed))
         array: Any = (_mapped(x) if stream else None) or real(backend, name, x, self.columns)
         if self.scales_bytes and "uint8" in str(array.dtype):
-            array = to_host(backend, array) / np.float32(255)
+            array = array.divided(255) if isinstance(array, Mapped) else to_host(backend, array) / np.float32(255)
         shape = tuple(array.shape)
         if len(shape) < 2:
             raise ShapeError(
@@ -296,7 +296,8 @@ def kept_in(description: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
     The command line once kept columns, encoding and classes among the metadata, and numbers of classes as texts.
     """
     names, metadata = dict(description["names"]), dict(description["metadata"])
-    if not {"columns", "target", "classes", "task"} <= metadata.keys():
+    by_command_line = isinstance(metadata.get("columns"), list) and isinstance(metadata.get("classes"), list)
+    if any(names.values()) or not by_command_line or not {"target", "task"} <= metadata.keys():
         return names, metadata
     target, classes = metadata.pop("target"), metadata.pop("classes")
     numbers = [number(text) for text in classes]

@@ -109,11 +109,15 @@ def with_target(table: Table, target: str) -> tuple[Table, Table, str | None]:
     return x, y, name
 
 
-def targets(y: Table, name: str | None, classes: bool) -> Table | np.ndarray:
-    """Return a target as ``fit`` takes it: labels of ``classes`` or numbers; ``name``: of its column."""
+def targets(y: Table, name: str | None, classes: bool, labels: np.ndarray | None = None) -> Table | np.ndarray:
+    """Return a target as ``fit`` takes it: labels of ``classes`` or numbers; ``name``: of its column.
+
+    ``labels``: where they were read already.
+    """
     (column,) = y.columns
-    values = y.labels(column) if classes else y.numbers([column])[:, 0]
-    return values if name is None else Table(y.source, {name: values}, header=True)
+    if labels is None or not classes:
+        labels = y.labels(column) if classes else y.numbers([column])[:, 0]
+    return labels if name is None else Table(y.source, {name: labels}, header=True)
 
 
 def read_task(
@@ -146,7 +150,7 @@ def read_task(
     (column,) = target_cells.columns
     labels = target_cells.labels(column)
     task = Task.inferred(x, labels, kind)
-    y = targets(target_cells, name, bool(task.classes))
+    y = targets(target_cells, name, bool(task.classes), labels)
     if test is not None:
         other, cells, name = with_target(readers.read_table(test, header), str(test_target or target))
         return task, Data(x, y, features(other, tuple(x.columns), name), targets(cells, name, bool(task.classes)))
