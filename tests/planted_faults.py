@@ -392,7 +392,11 @@ FAULTS = [
     Fault("drift: that of fast arithmetic is left out", f"{PROOF}/report.py", "draw([*beside, *reports.values()], path)", "draw(reports.values(), path)", "tests/test_drift.py"),
     Fault("noise: a correction of another size", f"{NN}/random.py", "* 169 + 1024", "* 150 + 1024", "tests/test_random.py"),
     Fault("bounds: denormal numbers are what they are", "portnn/namespaces/bounds.py", "np.where(size < float(np.finfo(array.dtype).smallest_normal), size, 0.0)", "0.0", "tests/test_bounds.py"),
-    Fault("gradients: a kink nearby excuses what is wrong", "portnn/testing.py", "min(between / 5, 1e-4 * abs(slope))", "between / 5", "tests/test_testing.py"),
+    Fault("gradients: a kink nearby excuses what is wrong", "portnn/equivalence/derivatives.py", "if _is_tight(each, got, largest) and abs(", "if abs(", "tests/test_testing.py"),
+    Fault("gradients: a loss is taken for 1", "portnn/equivalence/derivatives.py", "EPS * (abs(self.loss) + self.influence)", "EPS * max(abs(self.loss), 1.0)", "tests/test_testing.py"),
+    Fault("gradients: what rounding hides passes", "portnn/equivalence/derivatives.py", "hidden = largest * max(scales) > HIDDEN * sizes.influence", "hidden = False", "tests/test_testing.py"),
+    Fault("gradients: a wide difference is trusted against narrow ones", "portnn/equivalence/derivatives.py", "truncation = max(truncation, contradicted, abs(slope - narrower[-1].slope))", "pass", "tests/test_testing.py"),
+    Fault("gradients: a kink anywhere is one here", "portnn/equivalence/derivatives.py", "return here and min(sides)", "return min(sides)", "tests/test_testing.py"),
     Fault("drift: little differences shown as none", f"{PROOF}/drift.py", "found if found or np.array_equal(a, b) else tiny", "found", "tests/test_drift.py"),
 ]  # fmt: skip
 

@@ -119,6 +119,34 @@ def test_a_wrong_gradient_is_named():
         check_gradients(NeuralNetwork(5, Dense(4), Scale(1.001), Dense(5), seed=0), X, Y)
 
 
+SCALES = [(1e-5, 1e-5, 1.0), (1e-5, 1e5, 1e3), (1.0, 1.0, 1e-4), (1.0, 1e5, 1.0), (1e5, 1e-5, 1.0), (1e5, 1e5, 1e3)]
+
+
+@pytest.mark.parametrize(("data", "targets", "weights"), SCALES)
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+@pytest.mark.parametrize("loss", ["mse", "mae"])
+def test_a_wrong_gradient_is_seen_at_any_scale(loss, activation, data, targets, weights):
+    """Of data, targets and weights: no size is taken for 1."""
+    for fault, right in ((1.0, True), (1.01, False), (2.0, False)):
+        net = NeuralNetwork(5, Dense(4, bias=False), activation, Scale(fault), Dense(5, bias=False), loss=loss, seed=1)
+        net.set_parameters({k: weights * np.asarray(v) for k, v in net.parameters.items() if k.startswith("W")})
+        if right:
+            check_gradients(net, data * X, targets * Y, entries=6)
+            continue
+        with pytest.raises(AssertionError, match=r"gradient of (W1|s3)"):
+            check_gradients(net, data * X, targets * Y, entries=6)
+
+
+@pytest.mark.parametrize(("activation", "data"), [("identity", 1e-5), ("tanh", 1e5)])
+def test_a_loss_that_hides_the_outputs_is_refused(activation, data):
+    """Of a loss of 1e10 no digit is left for outputs of 1e-13; widths that show in it saturate tanh."""
+    for fault in (1.0, 2.0):
+        net = NeuralNetwork(5, Dense(4, bias=False), activation, Scale(fault), Dense(5, bias=False), seed=1)
+        net.set_parameters({k: 1e-4 * np.asarray(v) for k, v in net.parameters.items() if k.startswith("W")})
+        with pytest.raises(ArgumentError, match=r"y: expected targets of about the size .* hides W1"):
+            check_gradients(net, data * X, 1e5 * Y)
+
+
 def test_nothing_is_compared_with_nothing():
     with pytest.raises(ArgumentError, match="backends: expected another beside numpy"):
         assert_backends_agree(NeuralNetwork(5, 5, seed=0), X, Y, backends=["numpy"])
