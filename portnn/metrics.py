@@ -286,6 +286,8 @@ def chosen(metrics: Sequence[Chosen], compared: Compared) -> dict[str, Metric]:
             name, metric = str(metric), choose("metrics", metric, METRICS)
         if not isinstance(metric.function, _Own) and (problem := compared.problem(metric)):
             raise ArgumentError(f"metrics: {name!r} {problem}")
+        if name == "loss":
+            raise ArgumentError("metrics: expected other names than 'loss', which the loss has; got a metric of it")
         if name in found:
             raise ArgumentError(f"metrics: expected different names; got {name!r} twice")
         found[name] = metric

@@ -520,6 +520,52 @@ def test_a_file_is_of_one_step():
         np.testing.assert_array_equal(arrays[name], array)
 
 
+# ---- rows and names that do not match
+
+
+def misaligned(given):
+    """The same rows as a column of pandas, whose index has its labels in another order than the frame's."""
+    pandas = pytest.importorskip("pandas")
+    return pandas.Series(np.asarray(given)[::-1], index=range(len(given))[::-1])
+
+
+CALLS = {
+    "fit": lambda net, x, y: net.fit(x, misaligned(y), epochs=1),
+    "batches": lambda net, x, y: net.fit([(x, misaligned(y))], epochs=1),
+    "validation": lambda net, x, y: net.fit(x, y, validation=(x, misaligned(y)), epochs=1),
+    "weights": lambda net, x, y: net.fit(x, y, sample_weight=misaligned(y), epochs=1),
+    "evaluate": lambda net, x, y: net.evaluate(x, misaligned(y).to_frame()),
+    "step": lambda net, x, y: net.step(x, misaligned(y)),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_an_index_in_another_order_is_refused(name):
+    """pandas would match them by label, arrays by place: the one or the other trains on rows mixed up."""
+    pandas = pytest.importorskip("pandas")
+    x, y, net = pandas.DataFrame(X), Y[:, 0], NeuralNetwork(3, 4, 1, seed=0)
+    before = net.fingerprint()
+    with pytest.raises(DataError, match=r"(y|sample_weight): expected its rows in the order of x's index; got"):
+        CALLS[name](net, x, y)
+    assert net.fingerprint() == before
+    net.fit(x.set_index(x.index + 7), pandas.Series(y), epochs=1)  # rows of a split, targets counted anew
+    net.fit(x[::-1], pandas.Series(y)[::-1], epochs=1)
+
+
+@pytest.mark.parametrize("labels", [np.zeros(20, np.int64), np.full(20, 7), ["a"] * 20, np.ones((20, 1), np.int32)])
+def test_one_class_is_none(labels):
+    with pytest.raises(DataError, match="y: expected labels of at least two classes; got the same in every row"):
+        NeuralNetwork(loss="cross_entropy", output="softmax", seed=0).fit(X, labels, epochs=1)
+
+
+def test_a_metric_called_loss_is_refused():
+    def loss(outputs, y):
+        return 1.0
+
+    with pytest.raises(ArgumentError, match="metrics: expected other names than 'loss'"):
+        values().evaluate(X, Y, metrics=[loss])
+
+
 # ---- documents
 
 

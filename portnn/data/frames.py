@@ -72,6 +72,22 @@ def arranged(argument: str, frame: Any, expected: Names, needed: Iterable[str] |
     return {name: label_of[name] for name in wanted}
 
 
+def check_aligned(argument: str, given: Any, x: Any) -> None:
+    """Refuse a frame or a column whose index is x's in another order: rows are taken by place, as they stand.
+
+    Raises DataError. Indices that differ otherwise say nothing: they may come from a filter, or a new count.
+    """
+    own: Any = getattr(given, "index", None)
+    other: Any = getattr(x, "index", None)
+    if not (hasattr(own, "symmetric_difference") and hasattr(other, "symmetric_difference")):
+        return
+    if len(own) == len(other) and not own.equals(other) and own.symmetric_difference(other).empty:
+        raise DataError(
+            f"{argument}: expected its rows in the order of x's index; got the same labels in another order: take "
+            f".loc[x.index], or to_numpy() where places are meant"
+        )
+
+
 def frame_array(argument: str, frame: Any, expected: Names = None) -> np.ndarray:
     """Return a frame of numbers as (rows, columns), in the order of the names ``expected``, if given.
 

@@ -12,7 +12,7 @@ from portnn.data.arrays import check_finite, kind, real, to_host
 from portnn.data.categories import Label, as_text, number
 from portnn.data.dataset import Checked
 from portnn.data.encoding import Encoding, is_plain
-from portnn.data.frames import frame_table, is_column, is_frame, names_of
+from portnn.data.frames import check_aligned, frame_table, is_column, is_frame, names_of
 from portnn.data.labels import as_numbers, classes_of, codes_of, labels_of
 from portnn.data.mapped import Mapped, mapping_of
 from portnn.data.stream import Batches, CheckedBatches
@@ -115,12 +115,16 @@ class Schema:
 
     def width(self, backend: Backend, y: object) -> int:
         """Return how many outputs the targets ask for, where no width was given."""
-        if self.classes is not None and self.loss.labels:
-            return len(self.classes)
-        array = real(backend, "y", self._codes(y))
-        if array.ndim == 2 and (array.shape[1] > 1 or not self.loss.labels):
-            return int(array.shape[1])
-        return self._labels(backend, "y", array, None) if self.loss.labels else 1
+        if not self.loss.labels or self.classes is None:
+            array = real(backend, "y", self._codes(y))
+            if array.ndim == 2 and (array.shape[1] > 1 or not self.loss.labels):
+                return int(array.shape[1])
+            if not self.loss.labels:
+                return 1
+        count = self._labels(backend, "y", array, None) if self.classes is None else len(self.classes)
+        if count < 2:
+            raise DataError("y: expected labels of at least two classes; got the same in every row")
+        return count
 
     # ---- one array at a time
 
@@ -237,6 +241,8 @@ class Schema:
         stream: bool = False,
     ) -> Checked:
         """Return data whose shapes, kinds and (with ``check``) targets are right; ``name`` begins names in messages."""
+        check_aligned(f"{name}y", y, x)
+        check_aligned(f"{name}sample_weight", sample_weight, x)
         inputs = self.inputs(backend, x, f"{name}x", stream)
         rows = int(inputs.shape[0])
         targets, exact = self.targets(backend, y, rows, check, f"{name}y")
