@@ -265,6 +265,7 @@ FAULTS = [
     Fault("an index in another order", "portnn/data/frames.py", "not own.equals(other) and own", "False and own", "tests/test_misuse.py -k index"),
     Fault("one class", "portnn/data/schema.py", "if count < 2:", "if False:", "tests/test_misuse.py -k one_class"),
     Fault("a metric that takes the place of the loss", "portnn/metrics.py", 'if name == "loss":', "if False:", "tests/test_misuse.py -k called_loss"),
+    Fault("a table of numbers to learn that is no array", "portnn/data/schema.py", 'host_array(real(get_backend("numpy"), "y", schema._codes(y), target_columns))', "host_array(schema._codes(y))", "tests/test_tables.py -k learnt_from_texts"),
     Fault("a metric that is no number", "portnn/metrics.py", "if np.ndim(value) or not isinstance(plain(value), int | float):", "if False:", "tests/test_misuse.py"),
     Fault("maps of bytes that a model of before does not scale", f"{DATA}/schema.py", "array.divided(255) if isinstance(array, Mapped)", "array if isinstance(array, Mapped)", "tests/test_tables.py"),
     Fault("metadata of a user's own taken for the command line's", f"{DATA}/schema.py", "if any(names.values()) or not by_command_line", "if not by_command_line", "tests/test_tables.py"),

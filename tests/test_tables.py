@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import portnn
-from portnn import DataError, NeuralNetwork, Rescale, Standardize, Tabular
+from portnn import DataError, NeuralNetwork, Rescale, Standardize, Tabular, Unstandardize
 from portnn.cli import main
 from portnn.data.categories import Categories
 from portnn.data.readers import read_table
@@ -118,6 +118,24 @@ def test_one_training_whoever_asks_for_it(mixed, tmp_path):
     assert (options["validation"], options["epochs"], options["callbacks"][0].patience) == (0.1, 60, 10)
     assert portnn.fit_options(100)["epochs"] == 250
     assert "validation" not in portnn.fit_options(100)
+
+
+@pytest.mark.parametrize("options", [(), ("--validation", "0.2"), ("--loss", "mae"), ("--no-standardize",)])
+def test_numbers_are_learnt_from_texts_and_gaps(options, mixed, tmp_path):
+    """A regression: the same network by the command line, and in Python from a frame and its column."""
+    path, frame = tmp_path / "t.csv", mixed[1].rename(columns={"kind": "answer"})
+    frame["price"] = (RNG.random(len(frame)) + 3 * (frame["answer"] == "yes")).round(3)
+    frame.to_csv(path, index=False)
+    model = tmp_path / "m.safetensors"
+    trained(path, "price", model, "--epochs", "2", *options)
+    first, last = ("identity", ()) if "--no-standardize" in options else (Tabular(), (Unstandardize(),))
+    kept, _ = portnn.nn.random.split(120, 0.2, 0)
+    made = {"loss": "mae" if "mae" in options else "mse", "seed": 0, "backend": "numpy"}
+    network = NeuralNetwork(first, 100, 1, *last, **made)
+    share = 0.2 if "--validation" in options else None
+    fit = portnn.fit_options(len(kept), epochs=2, validation=share)
+    network.fit(frame.iloc[kept].drop(columns="price"), frame["price"].iloc[kept], **fit)
+    assert NeuralNetwork.load(model).fingerprint() == network.fingerprint()
 
 
 def test_a_model_says_how_it_reads(mixed, tmp_path):

@@ -78,7 +78,7 @@ class Schema:
         if is_plain(table, list(table.columns)):
             return schema
         # The split that ``sets`` will make.
-        targets = host_array(schema._codes(y))
+        targets = host_array(real(get_backend("numpy"), "y", schema._codes(y), target_columns))
         labels = targets.reshape(-1) if self.loss.labels and schema._are_labels(targets.shape) else None
         split = isinstance(share, float) and 0.0 < share < 1.0 and table.rows > 1
         kept = random.split(table.rows, share, seed, labels)[0] if split else np.arange(table.rows)
