@@ -10,7 +10,7 @@ from portnn import callbacks, metrics, plot, schedules
 from portnn.backend import BackendInfo, available_backends, get_backend
 from portnn.checkpoint import Checkpoint
 from portnn.data.files import read_pickled_weights
-from portnn.defaults import fit_options
+from portnn.defaults import default_optimizer, fit_options
 from portnn.diagnosis import Diagnosis, diagnose
 from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
@@ -88,6 +88,7 @@ __all__ = [
     "callbacks",
     "compare",
     "compare_bits",
+    "default_optimizer",
     "diagnose",
     "find_learning_rate",
     "fit_options",

@@ -1,12 +1,19 @@
-"""What ``portnn train`` asks of a fit where nobody says otherwise, for whoever wants the same in Python."""
+"""What ``portnn train`` does where nobody says otherwise, for whoever wants the same in Python.
+
+benchmarks/tables.py shows how good these are on real tables.
+"""
 
 from typing import Any
 
 from portnn.callbacks import EarlyStopping
+from portnn.nn.optimizers import AdamW
+from portnn.options import positive
 
 VALIDATION, MIN_VALIDATION_ROWS, PATIENCE = 0.1, 100, 10
 MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS_WITH_VALIDATION = 30, 1000, 60
-"""A few epochs of a small table are too few steps (benchmarks/small_data.py)."""
+"""A few epochs of a small table are too few steps."""
+WEIGHT_DECAY, DECAY_ROWS = 1.0, 500
+"""Weights of a prior count as so many rows do: beyond them it decays with their number."""
 
 
 def fit_options(
@@ -31,3 +38,12 @@ def fit_options(
     if validation:
         options |= {"validation": validation, "callbacks": [EarlyStopping(patience=patience)]}
     return options
+
+
+def default_optimizer(rows: int) -> AdamW:
+    """Return the optimizer that suits a table of so many rows to train on: AdamW, the fewer rows the more decay.
+
+    On a few hundred rows a network of 100 hidden units learns them by heart; ``weight_decay`` is 1 up to 500 rows, and
+    500 / rows beyond.
+    """
+    return AdamW(weight_decay=WEIGHT_DECAY * min(1.0, DECAY_ROWS / positive("rows", rows)))

@@ -45,3 +45,16 @@ class Mode(NamedTuple):
     """Rows of the global batch; 0: those that there are."""
     reduce: Callable[[Array], Array] | None = None
     """Adds an array up over the parts of the batch; None: there is one part."""
+
+
+class Statistics(NamedTuple):
+    """Of the columns of data, each row counted by its weight; each (\\*features), in float64."""
+
+    mean: Array
+    """Of 24 bits: it is exact in float32."""
+    rest: Array
+    """What is left of the mean."""
+    std: Array
+    """Standard deviation; 1 where a column never varies."""
+    binary: Array
+    """Whether each value is 0 or 1, bool."""

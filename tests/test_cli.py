@@ -274,7 +274,8 @@ def test_every_option_of_train_is_obeyed(tmp_path):
     assert len({plain, *found}) == 1 + len(found)
     for seed, fingerprint in ((0, plain), (1, trained("--seed", "1"))):
         kept, _ = portnn.nn.random.split(60, 0.2, seed, label)
-        net = portnn.NeuralNetwork(3, portnn.Standardize(), 7, 2, output="softmax", loss="cross_entropy", seed=seed)
+        made = {"output": "softmax", "loss": "cross_entropy", "optimizer": portnn.default_optimizer(48)}
+        net = portnn.NeuralNetwork(3, portnn.Standardize(), 7, 2, **made, seed=seed)
         net.fit(x[kept], label[kept], epochs=2)
         assert net.fingerprint() == fingerprint
 

@@ -60,7 +60,12 @@ def test_training_stops_by_a_validation_where_rows_allow(noisy):
         stops = {} if share is None else {"callbacks": [callbacks.EarlyStopping(patience=patience)]}
         kept, _ = random.split(len(x), 0.2, 0, labels)
         net = portnn.NeuralNetwork(
-            3, portnn.Standardize(), 7, 2, output="softmax", loss="cross_entropy", seed=0, learning_rate=0.05
+            *(3, portnn.Standardize(), 7, 2),
+            output="softmax",
+            loss="cross_entropy",
+            seed=0,
+            optimizer=portnn.default_optimizer(len(kept)),
+            learning_rate=0.05,
         )
         history = net.fit(x[kept], labels[kept], epochs=30, validation=share, **stops)
         found = results(*train, *given)

@@ -109,7 +109,7 @@ def test_one_training_whoever_asks_for_it(mixed, tmp_path):
     trained(path, "kind", model, "--epochs", "3", "--checkpoint", tmp_path / "run")
     kept, _ = portnn.nn.random.split(120, 0.2, 0, frame["kind"] == "yes")
     x, y = frame.iloc[kept].drop(columns="kind"), frame["kind"].iloc[kept]
-    network = classifier(Tabular(), 100, 2)
+    network = classifier(Tabular(), 100, 2, optimizer=portnn.default_optimizer(len(x)))
     network.fit(x, y, **portnn.fit_options(len(x), epochs=3))
     assert network.fingerprint() == NeuralNetwork.load(model).fingerprint()
     checkpoint = NeuralNetwork.load(tmp_path / "run")
@@ -117,6 +117,7 @@ def test_one_training_whoever_asks_for_it(mixed, tmp_path):
     options = portnn.fit_options(2000)
     assert (options["validation"], options["epochs"], options["callbacks"][0].patience) == (0.1, 60, 10)
     assert portnn.fit_options(100)["epochs"] == 250
+    assert [portnn.default_optimizer(rows).weight_decay for rows in (1, 500, 1000)] == [1.0, 1.0, 0.5]
     assert "validation" not in portnn.fit_options(100)
 
 
@@ -131,6 +132,7 @@ def test_numbers_are_learnt_from_texts_and_gaps(options, mixed, tmp_path):
     first, last = ("identity", ()) if "--no-standardize" in options else (Tabular(), (Unstandardize(),))
     kept, _ = portnn.nn.random.split(120, 0.2, 0)
     made = {"loss": "mae" if "mae" in options else "mse", "seed": 0, "backend": "numpy"}
+    made["optimizer"] = portnn.default_optimizer(len(kept))
     network = NeuralNetwork(first, 100, 1, *last, **made)
     share = 0.2 if "--validation" in options else None
     fit = portnn.fit_options(len(kept), epochs=2, validation=share)
@@ -531,7 +533,7 @@ def test_the_scale_of_images_is_the_models(tmp_path):
         np.testing.assert_array_equal(np.array(found, np.float32), expected)
     for dtype in (np.uint8, np.int64, np.float32):
         np.testing.assert_array_equal(network.predict(pixels.astype(dtype)), expected)
-    by_hand = classifier(4, 100, 2)
+    by_hand = classifier(4, 100, 2, optimizer=portnn.default_optimizer(48))
     kept, _ = portnn.nn.random.split(60, 0.2, 0, pixels[:, 0] > 127)
     by_hand.fit((pixels / 255)[kept], (pixels[:, 0] > 127).astype(int)[kept], epochs=3)
     np.testing.assert_allclose(by_hand.predict(pixels / 255), expected, rtol=1e-5)

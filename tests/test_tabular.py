@@ -6,10 +6,20 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from portnn import ArgumentError, DataError, NeuralNetwork, ShapeError, Tabular
+from portnn import (
+    ArgumentError,
+    DataError,
+    NeuralNetwork,
+    ShapeError,
+    Tabular,
+    Unstandardize,
+    default_optimizer,
+    fit_options,
+)
 from portnn.cli import main
 from portnn.data.encoding import CODES, MANY, Column, Encoding
 from portnn.data.tables import Table
+from portnn.nn import random
 
 CITIES = [f"city{i:02}" for i in range(MANY + 10)]
 
@@ -55,6 +65,43 @@ def test_codes_come_last():
         values = next(c for c in encoding.columns if c.name == name).values
         assert [values[int(code) - 1] for code in x[:, i]] == columns[name].tolist()
     assert Encoding.from_description(json.loads(json.dumps(encoding.describe()))) == encoding
+
+
+def test_columns_of_0_and_1_pass_as_they_are(backend):
+    """Whoever made them: of a frame, or an array; rows that do not count decide nothing."""
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.normal(5, 3, 40), np.arange(40) == 3, rng.integers(0, 3, 40), np.ones(40)], axis=1)
+    net = NeuralNetwork(4, Tabular(), 1, seed=0, backend=backend)
+    net.fit(x, rng.standard_normal((40, 1)))
+    deviations = x[:, [0, 2]].std(axis=0)
+    np.testing.assert_allclose(np.asarray(net.to("numpy").buffers["inverse_std1"])[[0, 2]], 1 / deviations, rtol=1e-6)
+    mean, scale = (np.asarray(net.to("numpy").buffers[name]) for name in ("mean1", "inverse_std1"))
+    assert (mean[[1, 3]].tolist(), scale[[1, 3]].tolist()) == ([0, 0], [1, 1])
+    x[5, 1] = 7
+    net = NeuralNetwork(4, Tabular(), 1, seed=0, backend=backend)
+    net.fit(x, rng.standard_normal((40, 1)), sample_weight=np.arange(40) != 5)
+    assert np.asarray(net.to("numpy").buffers["inverse_std1"])[1] == 1
+    net = NeuralNetwork(4, Tabular(), 1, seed=0, backend=backend)
+    net.fit([(x[:20], x[:20, :1]), (x[20:] * 4, x[20:, :1])])  # the first batches alone do not say
+    assert np.asarray(net.to("numpy").buffers["inverse_std1"])[3] != 1
+
+
+def test_rare_values_of_a_text_are_learnt(tmp_path):
+    """A target that is linear in four numbers and a text of 30 values: as scikit-learn learns it, one-hot."""
+    pandas, rng = pytest.importorskip("pandas"), np.random.default_rng(0)
+    frame = pandas.DataFrame(rng.standard_normal((160, 4)), columns=list("abcd"))
+    makes = rng.integers(0, 30, 160)
+    frame["make"] = [f"make{i}" for i in makes]
+    frame["price"] = frame[list("abcd")].sum(axis=1) + rng.standard_normal(30)[makes]
+    frame.to_csv(tmp_path / "cars.csv", index=False)
+    result = CliRunner().invoke(main, ["train", str(tmp_path / "cars.csv"), "--target", "price", "--json"])
+    assert json.loads(result.stdout)["r2"] > 0.97
+    net = NeuralNetwork(Tabular(), 100, 1, Unstandardize(), seed=0, optimizer=default_optimizer(128))
+    kept, held = random.split(160, 0.2, 0)
+    x, y = frame.drop(columns="price"), frame["price"]
+    net.fit(x.iloc[kept], y.iloc[kept], **fit_options(128))
+    found = net.evaluate(x.iloc[held], y.iloc[held], metrics=["r2"])["r2"]
+    assert found == pytest.approx(json.loads(result.stdout)["r2"], abs=1e-6)
 
 
 def test_each_code_has_its_vector(backend):

@@ -35,6 +35,7 @@ from portnn.defaults import (
     MIN_VALIDATION_ROWS,
     PATIENCE,
     VALIDATION,
+    default_optimizer,
     fit_options,
 )
 from portnn.errors import ArgumentError
@@ -81,7 +82,11 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--hidden", default="100", callback=_widths, show_default=True, help="Widths of hidden layers: 64,32.")
 @click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True)
 @click.option("--loss", type=click.Choice(list(LOSSES)), help="Default: cross_entropy for classes, mse for numbers.")
-@click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), help="Default: adam; with --continue the model's.")
+@click.option(
+    "--optimizer",
+    type=click.Choice(list(OPTIMIZERS)),
+    help="Default: adamw, the fewer rows the more weight decay; with --continue the model's.",
+)
 @click.option("--learning-rate", type=float, help="Default: the optimizer's own.")
 @click.option("--initializer", type=click.Choice(["auto", *INITIALIZERS]), default="auto", show_default=True)
 @click.option(
@@ -211,7 +216,7 @@ def train(
             loss=loss,
             output=output,
             activation=activation,
-            optimizer=optimizer or "adam",
+            optimizer=optimizer or default_optimizer(rows.x.rows),
             learning_rate=learning_rate,
             initializer=initializer,
             backend=home,

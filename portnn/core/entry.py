@@ -100,7 +100,7 @@ def learnt(core: Core, backend: Backend, data: Checked | CheckedBatches) -> dict
         if layer.fitted_to == "y":  # which is in the network's dtype, as outputs are
             lows, highs = zip(*ends, strict=True)
             _check_resolved(np.min(lows, axis=0), np.max(highs, axis=0))
-        fitted = layer.fitted(*column_statistics(blocks))
+        fitted = layer.fitted(column_statistics(blocks))
         buffers |= {e.name: fitted[e.key].reshape(e.shape) for e in core.buffers.entries if e.layer == i}
     return buffers
 

@@ -11,7 +11,7 @@ from portnn.data.arrays import to_host
 from portnn.data.mapped import Mapped
 from portnn.data.tables import Names
 from portnn.errors import DataError
-from portnn.types import Array, Batch, Namespace
+from portnn.types import Array, Batch, Namespace, Statistics
 
 ROWS = 4096
 """Rows of one block: bounds the memory of float64 copies."""
@@ -170,15 +170,15 @@ class Dataset(InRows):
             yield rows(self.x), y, weight
 
 
-def column_statistics(blocks: Callable[[], Iterable[Block]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (mean, rest, standard deviation) of each column, in float64, each row counted by its weight.
+def column_statistics(blocks: Callable[[], Iterable[Block]]) -> Statistics:
+    """Return the statistics of each column, each row counted by its weight.
 
-    The mean is ``mean + rest``, with ``mean`` of 24 bits; the deviation is 1 where a column never varies. Two passes
-    over blocks of rows, on the host: the same bits for every backend, and no float64 copy of x. Raises DataError where
-    no row counts.
+    Two passes over blocks of rows, on the host: the same bits for every backend, and no float64 copy of x. Raises
+    DataError where no row counts.
     """
-    origin, total, moved = None, 0.0, 0.0
+    origin, total, moved, binary = None, 0.0, 0.0, True
     for rows, weight, _ in blocks():
+        binary = binary & np.all((rows == 0) | (rows == 1) | (weight[:, None] == 0), axis=0)
         if origin is None and weight.any():
             # Seen from a row that counts: at an offset of 1e9 a sum of squares would lose what varies.
             origin = rows[int(np.argmax(weight > 0))].astype(np.float64)
@@ -193,4 +193,4 @@ def column_statistics(blocks: Callable[[], Iterable[Block]]) -> tuple[np.ndarray
     constant = variance <= (4.0 * np.finfo(np.float64).eps * np.abs(mean)) ** 2
     fraction, exponent = np.frexp(mean)
     high = np.ldexp(np.round(np.ldexp(fraction, 24)), exponent - 24)
-    return high, mean - high, np.sqrt(np.where(constant, 1.0, variance))
+    return Statistics(high, mean - high, np.sqrt(np.where(constant, 1.0, variance)), binary)

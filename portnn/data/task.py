@@ -16,7 +16,7 @@ from portnn.errors import ArgumentError, DataError
 from portnn.nn import random
 from portnn.nn.layer import Layer
 from portnn.nn.losses import LOSSES
-from portnn.nn.normalization import Rescale, Standardize, Unstandardize
+from portnn.nn.normalization import Rescale, Unstandardize
 from portnn.nn.tabular import Tabular
 
 
@@ -65,10 +65,11 @@ class Task:
             )
             raise ArgumentError(f"loss: expected {wanted} for this task; got {loss!r}")
         outputs = 1 if output == "sigmoid" else max(self.classes, 1)
-        first: list[int | str | Layer] = ["identity" if standardize is False else Tabular()]  # its width is learnt
-        if self.features is not None:
-            scaled = [Rescale()] if self.images and not standardize else [Standardize()] * (standardize is not False)
-            first = [self.features, *scaled]
+        entering: list[int | str | Layer] = [] if standardize is False else [Tabular()]
+        if self.images and not standardize:
+            entering = [Rescale()]
+        # Where the features are learnt in the fit, so is the width of the first layer.
+        first = [self.features, *entering] if self.features is not None else entering or ["identity"]
         # A regression's target has a unit and a size of its own, whatever the features are; logarithms have none.
         free = standardize is not False and LOSSES[loss].inverse_link is None
         last = [Unstandardize()] if free and not self.classes else []

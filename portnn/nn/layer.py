@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from portnn.options import Plain
-from portnn.types import Array, Forward, Mode, Namespace, Weights
+from portnn.types import Array, Forward, Mode, Namespace, Statistics, Weights
 
 Features = tuple[int, ...]
 
@@ -83,9 +83,6 @@ class Layer(metaclass=Plain):
         """Return rows of that shape, drawn by a NumPy Generator, as the layer takes them where it is the first."""
         return rng.integers(0, self.codes, shape) if self.codes else rng.standard_normal(shape)
 
-    def fitted(self, mean: Array, rest: Array, std: Array) -> dict[str, Array]:
-        """Return the buffers for data whose columns have the mean ``mean + rest`` and that standard deviation.
-
-        ``mean`` has 24 bits: it is exact in float32.
-        """
+    def fitted(self, statistics: Statistics) -> dict[str, Array]:
+        """Return the buffers for data whose columns have these statistics."""
         raise NotImplementedError

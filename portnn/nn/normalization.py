@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from portnn.nn.layer import Features, Layer, Shapes, Spec
 from portnn.options import between
-from portnn.types import Array, Forward, Mode, Namespace, Weights
+from portnn.types import Array, Forward, Mode, Namespace, Statistics, Weights
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Standardize(Layer):
     def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
         return x, lambda dy: (dy, {})
 
-    def fitted(self, mean: Array, rest: Array, std: Array) -> dict[str, Array]:
-        return {"mean": mean, "rest": rest, "inverse_std": 1.0 / std}
+    def fitted(self, statistics: Statistics) -> dict[str, Array]:
+        return {"mean": statistics.mean, "rest": statistics.rest, "inverse_std": 1.0 / statistics.std}
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Unstandardize(Layer):
         scale = weights["std"]
         return x * scale + weights["mean"], lambda dy: (dy * scale, {})
 
-    def fitted(self, mean: Array, rest: Array, std: Array) -> dict[str, Array]:
-        return {"mean": mean + rest, "std": std}
+    def fitted(self, statistics: Statistics) -> dict[str, Array]:
+        return {"mean": statistics.mean + statistics.rest, "std": statistics.std}
 
 
 @dataclass(frozen=True)
