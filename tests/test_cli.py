@@ -263,7 +263,7 @@ def test_every_option_of_train_is_obeyed(tmp_path):
     common = ["train", path, "--target", "label", "--hidden", "7", "--epochs", "2", "--backend", "numpy"]
     known = {option.opts[0] for option in main.commands["train"].params if option.opts[0].startswith("--")}
     elsewhere = {"--target", "--test", "--test-target", "--header", "--backend", "--save", "--plot", "--progress"}
-    elsewhere |= {"--checkpoint", "--resume", "--columns", "--drop", "--continue", "--json", "--patience"}
+    elsewhere |= {"--checkpoint", "--resume", "--columns", "--drop", "--continue", "--json", "--patience", "--encoding"}
     assert known - elsewhere == {*OPTIONS} - {"--no-standardize"} | {"--standardize"}
 
     def trained(*options):

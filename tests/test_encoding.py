@@ -89,12 +89,58 @@ def test_dates_are_days():
     cells = ["1970-01-02", "", "1970-01-03 12:00", "1969-12-31T06:00:00"]
     column = learnt(cells)
     assert (column.kind, column.fill) == ("date", 1.0)
-    assert encoded(column, cells) == [[1, 0], [1, 1], [2.5, 0], [-0.75, 0]]
+    assert [row[:1] + row[-1:] for row in encoded(column, cells)] == [[1, 0], [1, 1], [2.5, 0], [-0.75, 0]]
+    assert column.timed
     native = np.array(["1970-01-02", "NaT", "1970-01-03T12:00", "1969-12-31T06:00"], "datetime64[s]")
     assert learnt(native) == column
     assert encoded(column, native) == encoded(column, cells)
     with pytest.raises(DataError, match="row 2: expected a date; got '1970-02-31', where most"):
         learnt(["1970-01-02", "1970-01-02", "1970-02-31"])
+
+
+def test_times_of_the_day_and_weekdays_lie_on_circles():
+    """Midnight beside midnight, Sunday beside Monday; a gap is nowhere on them; dates alone have none."""
+    cells = ["2024-03-01 00:00", "2024-03-01 06:00", "2024-03-03 23:59", "", "2024-03-04 12:00"]  # a Friday
+    column = learnt(cells)
+    assert column.features[1:] == [f"c {n} {part}" for n in ("hour", "weekday") for part in ("sine", "cosine")] + [
+        "c missing"
+    ]
+    assert str(column).startswith("c (days, hour, weekday, gaps: ")
+    turns = np.array([[0, 4], [0.25, 4], [1439 / 1440, 6], [0, 0], [0.5, 0]])
+    expected = np.concatenate([[np.sin(t := 2 * np.pi * turns.T / [[1], [7]]), np.cos(t)]])
+    expected = expected.transpose(2, 1, 0).reshape(5, 4)
+    expected[3] = 0
+    np.testing.assert_allclose(np.array(encoded(column, cells))[:, 1:5], expected, atol=1e-15)
+    assert learnt(["2024-03-01", "2024-03-02"]).features == ["c"]
+    assert learnt(["2024-03-01 07:00", "2024-03-02 07:00"]).features == ["c"]
+    zoned = learnt(["2024-03-01T12:00:00+01:00", "2024-03-01T23:30:00Z"])
+    assert (zoned.kind, zoned.timed) == ("instant", True)
+    assert encoded(zoned, ["2024-03-01T00:30:00+01:00"]) == encoded(zoned, ["2024-02-29T23:30Z"])
+    assert not Column(**{**vars(column), "timed": False}).features[1:-1]  # files made before
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        (["1,163.74", "893.31", "-12,000", "7"], [1163.74, 893.31, -12000, 7]),
+        (["1,234,567", "12", "999"], [1234567, 12, 999]),
+        (["$1,163", "12,34", "1,16"], None),
+        (["0,512", "12,34", "1,16"], None),
+    ],
+)
+def test_thousands_may_be_marked(cells, numbers):
+    column = learnt(cells)
+    if numbers is None:
+        assert column.kind == "text"
+        return
+    assert encoded(column, cells) == [[n] for n in numbers]
+    assert f"{cells[0]} is {numbers[0]:.15g}" in str(column)
+    assert not learnt(["1163.74", "893.31"]).grouped
+
+
+def test_thousands_beside_decimal_commas_are_an_error():
+    with pytest.raises(DataError, match=r"row 1: expected one decimal mark; got 0,5, where others are as 1,163.74"):
+        learnt(["1,163.74", "0,5", "12"])
 
 
 def test_a_slip_is_no_text():

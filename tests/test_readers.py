@@ -140,3 +140,30 @@ def test_decimal_comma(tmp_path):
 def test_two_decimal_marks_are_refused(tmp_path, text):
     with pytest.raises(DataError, match=r"line \d: expected one decimal mark; got both 1,234 and 1.5"):
         table(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ("a;b\n1.163,74;1.163\n893,31;7\n", [["1,163.74", "893.31"], ["1,163", "7"]]),
+        ("a;b\n1,163.74;1.163\n893.31;7\n", [["1,163.74", "893.31"], [1.163, 7]]),
+        ("a;b\n1,163.74;1,163\n893.31;7\n", [["1,163.74", "893.31"], ["1,163", "7"]]),
+        ("a\tb\n-1.000.163,5;\t1,5\n2,5\t1\n", [["-1.000.163,5;", "2.5"], [1.5, 1]]),
+    ],
+)
+def test_what_says_which_mark_is_which(tmp_path, text, cells):
+    """Texts of numbers as 1,163.74, whatever the file's marks are."""
+    assert [column.tolist() for column in table(tmp_path, text).columns.values()] == cells
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "both"),
+    [
+        ("a;b\n1.163,74;1.5\n", 2, "1.163,74 and 1.5"),
+        ("a;b\n1,163.74;2\n3;1,5\n", 3, "1,5 and 1,163.74"),
+        ("a;b\n1,163.74;2\n3;1.163,74\n", 3, "1.163,74 and 1,163.74"),
+    ],
+)
+def test_numbers_that_say_two_things_are_refused(tmp_path, text, line, both):
+    with pytest.raises(DataError, match=rf"line {line}: expected one decimal mark; got both {both}"):
+        table(tmp_path, text)

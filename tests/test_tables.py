@@ -1,7 +1,9 @@
 """One way for tables: what a column or a label means is the same for whoever trains and whoever predicts."""
 
+import contextlib
 import csv
 import datetime
+import importlib
 import io
 import json
 import logging
@@ -270,6 +272,156 @@ def test_a_header_of_numbers_is_told_from_data(text, header, tmp_path, caplog):
     assert ("is read as a header; --no-header" in caplog.text) == header
     for given in (True, False):
         assert read_table(path, given).rows == rows - given
+
+
+ROWS = ["40-49,premeno,yes,left", "50-59,ge40,no,left", "40-49,ge40,yes,right", "50-59,premeno,no,right"]
+
+
+def test_a_first_row_of_texts_that_occurs_again_is_data(tmp_path, caplog):
+    """Each cell in its column; what was decided is said in one line."""
+    path = tmp_path / "d.csv"
+    path.write_text("\n".join(ROWS) + "\n")
+    with caplog.at_level(logging.WARNING, "portnn"):
+        table = read_table(path)
+    assert (table.header, table.rows) == (False, 4)
+    shown = f"{path}: its first row, 40-49, premeno, yes, left, occurs again below: it is read as data; --header "
+    assert [record.getMessage() for record in caplog.records] == [shown + "(header=True): as a header"]
+    assert read_table(path, True).rows == 3
+    path.write_text("\n".join(["age,menopause,yes,left", *ROWS]) + "\n")
+    assert read_table(path).rows == 4
+
+
+def test_columns_count_from_the_end(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("a,b,c\n" + "".join(f"{i},{-i},{i % 2}\n" for i in range(20)))
+    for name, column in (("-1", "c"), ("-2", "b"), ("-3", "a")):
+        assert read_table(path).column(name) == column
+    for name in ("-4", "0", "-", "--1"):
+        with pytest.raises(DataError, match=f"expected one of the columns a, b, c; got '{name}'"):
+            read_table(path).column(name)
+    trained(path, "-1", tmp_path / "m", "--epochs", "1")
+    assert NeuralNetwork.load(tmp_path / "m").target_columns == ("c",)
+    path.write_text("-1,b\n1,2\n3,4\n")
+    assert read_table(path, True).column("-1") == "-1"
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "check"])
+def test_other_encodings_are_named(command, tmp_path):
+    path, model = tmp_path / "d.csv", tmp_path / "m.safetensors"
+    text = "stadt,größe,art\n" + "".join(f"{'KölnBern'[i % 2 * 4 :][:4]},{i},{'äb'[i % 2]}\n" for i in range(40))
+    path.write_bytes(text.encode())
+    trained(path, "art", model, "--epochs", "1")
+    (tmp_path / "latin.csv").write_bytes(text.encode("latin-1"))
+    options = {"train": ["--target", "art"], "check": ["--backends", "array_api_strict", "--steps", "1"]}
+    arguments = [command, *([] if command == "train" else [model]), tmp_path / "latin.csv", *options.get(command, [])]
+    refused = run(*arguments, code=2)
+    assert "expected a CSV file of UTF-8 text; " in refused.output
+    assert "--encoding (encoding=) names another: latin-1" in refused.output
+    found = run(*arguments, "--encoding", "latin-1")
+    if command == "predict":
+        assert found.stdout == run("predict", model, path).stdout
+    assert "encoding: expected utf-8, latin-1" in run(*arguments, "--encoding", "klingon", code=2).output
+
+
+# ---- numbers of which thousands are marked, and times
+
+
+def frames(frame):
+    """A frame of pandas, and the same of polars and pyarrow, where they are installed."""
+    yield frame
+    for name in ("polars", "pyarrow"):
+        with contextlib.suppress(ImportError):
+            library = importlib.import_module(name)
+            yield getattr(library, "Table", library).from_pandas(frame)
+
+
+AMOUNTS = [1163.74, 893.31, 12000.0, 7.5, 2000000.25]
+
+
+def amounts(rows, form):
+    """The amounts as texts; "," and "." by ``form``: 1,163.74 or 1.163,74."""
+    texts = [f"{AMOUNTS[i % 5] + i:,.2f}" for i in range(rows)]
+    return [text.translate(str.maketrans(",.", ".,")) if form == "1.163,74" else text for text in texts]
+
+
+@pytest.mark.parametrize("form", ["1,163.74", "1.163,74"])
+def test_thousands_in_files_and_frames(form, tmp_path, caplog):
+    """The same network as of plain numbers, to the bit; what was read is said, and kept with the model."""
+    paths = {name: tmp_path / f"{name}.csv" for name in ("plain", "marked")}
+    target = [i % 2 for i in range(40)]
+    plain = [float(text.replace(",", "")) for text in amounts(40, "1,163.74")]
+    paths["plain"].write_text("amount,gone,y\n" + "".join(f"{plain[i]},,{target[i]}\n" for i in range(40)))
+    mark = ";" if form == "1.163,74" else ","
+    cells = [f'"{a}"{mark}{mark}{t}' for a, t in zip(amounts(40, form), target, strict=True)]
+    paths["marked"].write_text("\n".join([f"amount{mark}gone{mark}y", *cells]) + "\n")
+    fingerprints = []
+    for name, path in paths.items():
+        said = trained(path, "y", tmp_path / name, "--epochs", "2").stderr
+        assert ("amount (number, 12,002.00 is 12002)" in said) == (name == "marked")
+        fingerprints.append(NeuralNetwork.load(tmp_path / name).fingerprint())
+    assert fingerprints[0] == fingerprints[1]
+    network = NeuralNetwork.load(tmp_path / "marked")
+    assert "amount (number, 12,002.00 is 12002)" in network.summary()
+    frame = pd.DataFrame({"amount": amounts(40, "1,163.74"), "gone": [""] * 40})
+    outputs = network.predict(frame.assign(amount=plain))
+    for made in frames(frame):
+        np.testing.assert_array_equal(outputs, network.predict(made))
+    for name in paths:
+        found = predicted(tmp_path / "marked", paths[name], "--outputs")[1:]
+        np.testing.assert_array_equal(np.array(found, np.float32), outputs)
+    by_frame = classifier(Tabular(), 100, 2, optimizer=portnn.default_optimizer(32))
+    kept, _ = portnn.nn.random.split(40, 0.2, 0, np.array(target))
+    by_frame.fit(frame.iloc[kept], np.array(target)[kept], epochs=2)
+    assert by_frame.fingerprint() == fingerprints[0]
+
+
+def test_thousands_that_nothing_tells_from_decimals(tmp_path):
+    """A later file of 1.163 alone may mean 1163, where the model was trained on 1.163,74."""
+    path, model = tmp_path / "d.csv", tmp_path / "m"
+    rows = [f"{a};{i % 2}" for i, a in enumerate(amounts(40, "1.163,74"))]
+    path.write_text("\n".join(["amount;y", *rows]) + "\n")
+    trained(path, "y", model, "--epochs", "1")
+    later = tmp_path / "later.csv"
+    later.write_text("amount;y\n893,31;1\n1.163;0\n")
+    assert "line 3: expected one decimal mark; got both 893,31 and 1.163" in run("predict", model, later, code=2).output
+    later.write_text("amount;y\n1.163;0\n12;1\n")
+    wanted = "line 2, column 'amount': expected numbers whose thousands are marked, as 12,002.00; got 1.163"
+    assert wanted in run("predict", model, later, code=2).output
+    later.write_text("amount,y\n1.163,0\n12,1\n")
+    assert len(predicted(model, later)) == 3
+
+
+def test_targets_of_which_thousands_are_marked(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("a,y\n" + "".join(f'{i},"{text}"\n' for i, text in enumerate(amounts(40, "1,163.74"))))
+    said = trained(path, "y", tmp_path / "m", "--epochs", "1").stderr
+    assert "regression: the target has 40 different numbers" in said
+    marked, plain = (NeuralNetwork(1, 4, 1, loss="mse", seed=0) for _ in range(2))
+    x = np.arange(40.0)[:, None]
+    marked.fit(x, amounts(40, "1,163.74"), epochs=1)
+    plain.fit(x, [float(text.replace(",", "")) for text in amounts(40, "1,163.74")], epochs=1)
+    assert marked.fingerprint() == plain.fingerprint()
+
+
+@pytest.mark.parametrize("zone", ["+01:00", "Z"])
+def test_instants_in_files_and_frames(zone, tmp_path):
+    """In UTC; a time without a zone among them is an error, with its line."""
+    path = tmp_path / "d.csv"
+    times = [f"2024-03-{1 + i % 28:02}T{i % 24:02}:30:00{zone}" for i in range(40)]
+    path.write_text("at,y\n" + "".join(f"{time},{i % 2}\n" for i, time in enumerate(times)))
+    said = trained(path, "y", tmp_path / "m", "--epochs", "1").stderr
+    assert "features: at (days, UTC, hour, weekday)" in said
+    network = NeuralNetwork.load(tmp_path / "m")
+    frame = pd.DataFrame({"at": pd.to_datetime(times).tz_convert("America/New_York")})
+    outputs = np.array(predicted(tmp_path / "m", path, "--outputs")[1:], np.float32)
+    for made in (*frames(frame), *frames(pd.DataFrame({"at": times}))):
+        np.testing.assert_array_equal(network.predict(made), outputs)
+    times[7] = "2024-03-05T07:30:00"
+    path.write_text("at,y\n" + "".join(f"{time},{i % 2}\n" for i, time in enumerate(times)))
+    for command in (["train", path, "--target", "y"], ["predict", tmp_path / "m", path]):
+        assert "line 9, column 'at': expected a time with a time zone" in run(*command, code=2).output
+    with pytest.raises(DataError, match=r"x, row 7, column 'at': expected a time with a time zone"):
+        classifier(Tabular(), 2).fit(pd.DataFrame({"at": times}), np.arange(40) % 2)
 
 
 # ---- the kind of a column

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from portnn.cli.common import DATA, FILE, OUTPUT, check_outputs, examples, header, model_and_data, say
+from portnn.cli.common import DATA, FILE, OUTPUT, check_outputs, encoding, examples, header, model_and_data, say
 from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
 from portnn.equivalence.drift import Drift, drift
@@ -35,6 +35,7 @@ DTYPES = ("float32", "float64")
 @click.option("--backends", "names", help="numpy,cupy,torch:cuda:0 ...; default: every one that is available.")
 @click.option("--target", help="Column or file of the true values; default: the column that the model was trained on.")
 @header
+@encoding
 @click.option("--steps", type=click.IntRange(min=1), default=3, show_default=True, help="Training steps to compare.")
 @click.option(
     "--dtype",
@@ -67,6 +68,7 @@ def check(
     names: str | None,
     target: str | None,
     header: bool | None,
+    encoding: str | None,
     steps: int,
     dtype: str | None,
     against: str,
@@ -94,7 +96,7 @@ def check(
     beside: list[Drift] = []
     kinds = DTYPES[1:] if bits else DTYPES if dtype in (None, "both") else (dtype,)
     keep_compiled()
-    for title, network, x, y in _networks(model, data, target, header, kinds):
+    for title, network, x, y in _networks(model, data, target, header, encoding, kinds):
         click.echo(title)  # before the work: what runs can be seen as it goes
         if bits:
             reproducible = network.to(arithmetic="reproducible")
@@ -139,7 +141,12 @@ def _ill(bits: bool) -> str:
 
 
 def _networks(
-    model: Path | None, data: Path | None, target: str | None, header: bool | None, kinds: Sequence[str]
+    model: Path | None,
+    data: Path | None,
+    target: str | None,
+    header: bool | None,
+    encoding: str | None,
+    kinds: Sequence[str],
 ) -> Iterator[tuple[str, NeuralNetwork, Any, Any]]:
     if model is None:
         for kind in kinds:
@@ -149,4 +156,4 @@ def _networks(
         network = NeuralNetwork.load(model, backend="numpy")
         yield str(model), network, *sample(network)
     else:
-        yield f"{model} on {data}", *model_and_data(model, "numpy", data, header, target)
+        yield f"{model} on {data}", *model_and_data(model, "numpy", data, header, encoding, target)

@@ -45,6 +45,7 @@ OUTPUT = click.Path(dir_okay=False, path_type=Path)
 header = click.option(
     "--header/--no-header", default=None, help="Whether a CSV has a header; default: told from its first row."
 )
+encoding = click.option("--encoding", help="Of a CSV's text: latin-1, cp1252 ...; default: utf-8.")
 backend = click.option("--backend", help="numpy, cupy, torch:cuda:0, jax, auto ...; default: PORTNN_BACKEND or numpy.")
 
 
@@ -67,8 +68,8 @@ def show(results: Mapping[str, Any], lines: Iterable[str], as_json: bool) -> Non
 
 
 def on_model(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command MODEL and DATA, --backend and --header."""
-    for decorate in (header, backend, click.argument("data", type=DATA), click.argument("model", type=FILE)):
+    """Give a command MODEL and DATA, --backend, --header and --encoding."""
+    for decorate in (encoding, header, backend, click.argument("data", type=DATA), click.argument("model", type=FILE)):
         function = decorate(function)
     return function
 
@@ -159,10 +160,10 @@ def of_classes(network: NeuralNetwork) -> bool:
 
 
 def model_and_data(
-    model: Path, backend: str | None, data: Path, header: bool | None, target: str | None
+    model: Path, backend: str | None, data: Path, header: bool | None, encoding: str | None, target: str | None
 ) -> tuple[NeuralNetwork, Table, Table | np.ndarray]:
     """Return a model, and a table's features and target as it takes them."""
     network = NeuralNetwork.load(model, backend=backend)
-    table, cells, name = with_target(readers.read_table(data, header), model_target(network, target))
+    table, cells, name = with_target(readers.read_table(data, header, encoding), model_target(network, target))
     y = targets(cells, name and (target_name(network) or name), of_classes(network))
     return network, features(table, network.columns, name), y

@@ -34,13 +34,14 @@ def evaluate(
     data: Path,
     backend: str | None,
     header: bool | None,
+    encoding: str | None,
     target: str | None,
     picture: Path | None,
     as_json: bool,
 ) -> None:
     """Print MODEL's accuracy (or r2) and loss on DATA, what guessing would score, and each class where they are few."""
     check_outputs({"plot": picture}, [model, data, target], ["plot"])
-    network, x, y = model_and_data(model, backend, data, header, target)
+    network, x, y = model_and_data(model, backend, data, header, encoding, target)
     metric = "accuracy" if of_classes(network) else "r2"
     if picture is not None and metric != "accuracy":
         raise ArgumentError("plot: expected a model of classes to draw its confusion matrix; got one of values")

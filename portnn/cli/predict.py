@@ -35,6 +35,7 @@ def predict(
     data: Path,
     backend: str | None,
     header: bool | None,
+    encoding: str | None,
     outputs: bool,
     output: Path | None,
     verbose: bool,
@@ -45,7 +46,7 @@ def predict(
     if verbose:
         say(network.summary())
     target = target_name(network)
-    x = features(readers.read_table(data, header), network.columns, target)
+    x = features(readers.read_table(data, header, encoding), network.columns, target)
     if of_classes(network) and not outputs:
         rows = [[target or "class"], *([as_text(label)] for label in network.predict_classes(x).tolist())]
     else:

@@ -15,6 +15,7 @@ from portnn.cli.common import (
     OUTPUT,
     backend,
     check_outputs,
+    encoding,
     examples,
     header,
     json_flag,
@@ -70,7 +71,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     )
 )
 @click.argument("data", type=DATA)
-@click.option("--target", help="Column to predict (name, or number without a header), or a .npy/IDX file.")
+@click.option("--target", help="Column to predict (name; -1: the last; number without a header), or a .npy/IDX file.")
 @click.option(
     "--continue",
     "continued",
@@ -123,6 +124,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     help="Features, and the target of a regression; default: all but images of bytes, scaled to [0, 1].",
 )
 @header
+@encoding
 @backend
 @click.option(
     "--dtype", type=click.Choice(["float32", "float64"]), help="Default: float32; float64 with --reproducible."
@@ -157,6 +159,7 @@ def train(
     patience: int,
     standardize: bool | None,
     header: bool | None,
+    encoding: str | None,
     backend: str | None,
     dtype: str | None,
     reproducible: bool,
@@ -199,6 +202,7 @@ def train(
         test=test,
         test_target=test_target,
         header=header,
+        encoding=encoding,
         holdout=HOLDOUT if holdout is None else holdout,
         seed=seed if before is None else before.seed,
         columns=tuple(columns or ()) or None if before is None else before.columns,

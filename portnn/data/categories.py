@@ -1,5 +1,6 @@
 """Categories: a value is the same category in whatever form it comes, as text, as number or as bool."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -10,15 +11,23 @@ Label: TypeAlias = str | bool | int | float
 
 MISSING = frozenset(("", "?", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>"))
 """Texts, in small letters, that say that there is no value."""
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?")
+"""A number of which thousands are marked: 1,163.74."""
+_COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
 _TRUTH = {"true": True, "false": False}
 
 
 def number(text: str) -> float | None:
-    """Return the number that a text holds, or None: ``1_0``, which Python takes for ten, is text."""
+    """Return the number that a text holds, or None: ``1_0``, which Python takes for ten, is text; 1,163 is 1163."""
     try:
         return None if "_" in text else float(text)
     except ValueError:
-        return None
+        return float(text.replace(",", "")) if THOUSANDS.fullmatch(text) else None
+
+
+def is_decimal_comma(text: str) -> bool:
+    """Return whether a text is a number with a comma before its decimals: 0,5 or 1.163,74, but not 1,163."""
+    return bool(_COMMA.fullmatch(text)) and number(text) is None
 
 
 def truth(text: str) -> bool | None:

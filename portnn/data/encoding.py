@@ -3,33 +3,28 @@
 A gap becomes the median, or the most frequent text, and a feature of its own says that there was one. A text becomes a
 feature for each value (one-hot); a value that was never seen, or seldom, counts as the average row, so that it speaks
 for none. A text of many values becomes a code, for a layer that gives each a vector (``Tabular``), where there is one.
-Dates become days since 1970.
+Dates become days since 1970, and where they have times of the day, hour and weekday as points on a circle, so that
+23:59 is near 0:00 and Sunday near Monday.
 """
 
 import logging
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from portnn.data.categories import MISSING, Categories, number, truth
+from portnn.data.categories import Categories, number
+from portnn.data.kinds import Place, grouped_number, kind_of, values_of
 from portnn.data.tables import Table
 from portnn.errors import DataError
+from portnn.namespaces.elementary import cos
 
 _log = logging.getLogger("portnn")
 MANY, FEW, CODES = 40, 10, 1000
 """Values of a text column that have a feature; of more, the most frequent ones, or as many CODES. Beyond a FEW, none
 has one where they differ in most rows."""
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?")
-_ZONE = re.compile(r"(.*\d\d:\d\d.*?) ?(?:Z|([+-])(\d\d):?(\d\d))")
-"""A time and its zone."""
-_DAY = np.timedelta64(1, "D")
-
-
-Place = Callable[[int], str]
-"""Says for a row where in the user's data it is."""
+_CIRCLES = ("hour sine", "hour cosine", "weekday sine", "weekday cosine")
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,10 @@ class Column:
     """Of the rows, how many had each of them."""
     coded: bool = False
     """Whether a text becomes a code: its place among the values, from 1, or 0 for any other."""
+    timed: bool = False
+    """Whether features tell the time of the day and the weekday of a date."""
+    grouped: str = ""
+    """A number of which thousands are marked, as it was found: 1,163.74."""
 
     @classmethod
     def learnt(cls, name: str, cells: np.ndarray, place: Place, embed: bool = False, zoned: bool = False) -> "Column":
@@ -56,13 +55,17 @@ class Column:
 
         To ``embed``: texts of many values become codes. Raises DataError.
         """
-        kind = _kind(cells, zoned)
-        values, missing = _read(cells, kind, zoned, place, learning=True)
+        kind = kind_of(cells, zoned)
+        grouped = grouped_number(cells, place) if kind == "number" else ""
+        values, missing = values_of(cells, kind, zoned, place, learning=True)
         gaps = bool(missing.any())
         if missing.all():
             return cls(name, "text", gaps)
         if kind != "text":
-            return cls(name, kind, gaps, float(np.median(values[~missing])))
+            there = values[~missing]
+            timed = kind in ("date", "instant") and bool(np.any(there % 1 != there[0] % 1))
+            fill = float(np.median(there))
+            return cls(name, kind, gaps, fill, timed=timed, grouped=grouped)
         found, counts = np.unique(values[~missing], return_counts=True)
         if len(found) > max(counts.sum() / 2, FEW):
             return cls(name, kind, gaps)
@@ -83,14 +86,17 @@ class Column:
         gap = [f"{self.name} missing"] if self.gaps else []
         if self.coded:
             return [*gap, self.name]
-        return [*([f"{self.name}={v}" for v in self.values] if self.kind == "text" else [self.name]), *gap]
+        if self.kind == "text":
+            return [*(f"{self.name}={value}" for value in self.values), *gap]
+        return [self.name, *(f"{self.name} {part}" for part in _CIRCLES if self.timed), *gap]
 
     def encoded(self, cells: np.ndarray, place: Place, zoned: bool = False) -> np.ndarray:
         """Return the features, (rows, features), of cells as ``learnt`` takes them."""
-        values, missing = _read(cells, self.kind, zoned, place)
+        values, missing = values_of(cells, self.kind, zoned, place)
         last = [missing.astype(np.float64)] if self.gaps else []
         if self.kind != "text":
-            return np.stack([np.where(missing, self.fill, values), *last], axis=1)
+            parts = _on_circles(values, missing) if self.timed else []
+            return np.stack([np.where(missing, self.fill, values), *parts, *last], axis=1)
         if not self.values:
             return np.stack(last, axis=1)
         codes = Categories(self.values).codes(values)
@@ -110,106 +116,22 @@ class Column:
         if len(self.features) == self.gaps:
             return f"{self.name} (whether it is there)"
         said = {"date": "days", "instant": "days, UTC", "text": f"{len(self.values)} texts"}.get(self.kind, self.kind)
+        said += ", hour, weekday" if self.timed else ""
+        said += f", {self.grouped} is {number(self.grouped):.15g}" if self.grouped else ""
         said += ", each a vector" if self.coded else ""
         gaps = f", gaps: {self.values[0] if self.kind == 'text' else f'{self.fill:g}'}" if self.gaps else ""
         return f"{self.name} ({said}{gaps})"
 
 
-def _kind(cells: np.ndarray, zoned: bool) -> str:
-    """Return the kind of a column: that of its dtype, or of texts what each, or most of them, can be read as."""
-    if cells.dtype.kind == "M":
-        return "instant" if zoned else "date"
-    if cells.dtype.kind in "biuf":
-        return "bool" if cells.dtype.kind == "b" else "number"
-    texts = [text for text in map(_stripped, cells.tolist()) if text.lower() not in MISSING]
-    if texts and all(truth(text) is not None for text in texts):
-        return "bool"
-    numbers = sum(number(text) is not None for text in texts)
-    dates = sum(bool(_DATE.fullmatch(_without_zone(text))) for text in texts)
-    if 2 * max(numbers, dates) <= len(texts):
-        return "text"
-    if numbers >= dates:
-        return "number"
-    return "instant" if 2 * sum(map(bool, map(_ZONE.fullmatch, texts))) > dates else "date"
+def _on_circles(days: np.ndarray, missing: np.ndarray) -> list[np.ndarray]:
+    """Return sine and cosine of the hour in its day, and of the weekday, of days since 1970; 0 where there is none.
 
-
-_NAMES = {
-    "number": "a number",
-    "bool": "True or False",
-    "date": "a date",
-    "instant": "a time with a time zone",
-    "text": "a text",
-}
-
-
-def _read(
-    cells: np.ndarray, kind: str, zoned: bool, place: Place, learning: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a column's values, read as of a kind, and where there is none. Raises DataError for a cell of another."""
-    if cells.dtype.kind == "M":
-        values, missing = (cells - np.datetime64(0, "D")) / _DAY, np.isnat(cells)
-        wrong = ~missing & (kind != ("instant" if zoned else "date"))
-    elif cells.dtype.kind in "biuf":
-        missing = np.isnan(cells) if cells.dtype.kind == "f" else np.zeros(len(cells), bool)
-        if kind == "text":
-            return cells, missing
-        values = cells.astype(np.float64)
-        fits = np.isin(values, (0.0, 1.0)) if kind == "bool" else np.full(len(cells), kind == "number")
-        wrong = ~missing & ~fits
-    else:
-        texts = np.array(list(map(_stripped, cells.tolist())))
-        missing = np.isin(np.char.lower(texts), list(MISSING))
-        if kind == "text":
-            return texts, missing
-        read = {"number": number, "bool": _bool, "date": _days, "instant": _utc_days}[kind]
-        found = [None if gone else read(text) for text, gone in zip(texts.tolist(), missing.tolist(), strict=True)]
-        values = np.array([np.nan if value is None else value for value in found], np.float64)
-        wrong = ~missing & np.array([value is None for value in found])
-    if wrong.any():
-        row = int(wrong.argmax())
-        cell = cells[row]
-        ends = (
-            f"got {str(cell)!r}, where most rows have one"
-            if learning
-            else f"as where the model was trained; got {cell}"
-        )
-        raise DataError(f"{place(row)}: expected {_NAMES[kind]}{'; ' if learning else ', '}{ends}")
-    if np.isinf(values).any():
-        row = int(np.isinf(values).argmax())
-        raise DataError(f"{place(row)}: expected a finite number; got {values[row]}")
-    return values, missing
-
-
-def _stripped(cell: Any) -> str:
-    return str(cell).strip()
-
-
-def _without_zone(text: str) -> str:
-    found = _ZONE.fullmatch(text)
-    return found[1] if found else text
-
-
-def _bool(text: str) -> float | None:
-    found = truth(text) if number(text) not in (0.0, 1.0) else number(text)
-    return None if found is None else float(found)
-
-
-def _days(text: str) -> float | None:
-    if not _DATE.fullmatch(text):
-        return None
-    try:
-        return float((np.datetime64(text.replace(" ", "T"), "ms") - np.datetime64(0, "ms")) / _DAY)
-    except ValueError:  # the 31st of February
-        return None
-
-
-def _utc_days(text: str) -> float | None:
-    found = _ZONE.fullmatch(text)
-    days = _days(found[1]) if found else None
-    if found is None or days is None or found[2] is None:
-        return days
-    milliseconds = int(f"{found[2]}1") * (int(found[3]) * 60 + int(found[4])) * 60_000
-    return float((np.timedelta64(round(days * 86_400_000), "ms") - np.timedelta64(milliseconds, "ms")) / _DAY)
+    In arithmetic that is the same on every machine.
+    """
+    days = np.where(missing, 0.0, days)
+    hour, weekday = days % 1.0, (np.floor(days) + 3.0) % 7.0 / 7.0  # the first of January 1970 was a Thursday
+    turns = [part for share in (hour, weekday) for part in (share - 0.25, share)]
+    return [np.where(missing, 0.0, cos(np, 2.0 * np.pi * turn)) for turn in turns]
 
 
 def is_plain(table: Table, names: Sequence[str]) -> bool:
@@ -260,6 +182,8 @@ class Encoding:
             name = table.column(column.name)
             # Digits alone may be texts where the model was trained.
             cells = table.texts(name) if column.kind == "text" else table.columns[name]
+            if column.grouped:
+                table.refuse_doubtful_thousands(name, column.grouped)
             part = column.encoded(cells, _places(table, name), name in table.zoned)
             parts.append(part[:, : part.shape[1] - column.coded])
             codes.append(part[:, part.shape[1] - column.coded :])

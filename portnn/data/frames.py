@@ -1,6 +1,7 @@
 """Data frames of pandas, polars, pyarrow and what else narwhals reads: named columns to one array, or to a table."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def frame_table(argument: str, frame: Any, expected: Names = None, needed: Itera
         columns = {name: frame.columns[label] for name, label in labels.items()}
         name_of = {label: name for name, label in labels.items()}
         fields = tuple(name_of.get(field, "") for field in frame.fields)
-        return Table(frame.source, columns, frame.header, frame.cells, fields, frame.index, frame.zoned)
+        return replace(frame, columns=columns, fields=fields)
     zoned = frozenset(name for name, label in labels.items() if _zone(frame[label]))
     unnamed = _is_unnamed(frame, _labels(frame))
     columns = {name: column_cells(frame[label]) for name, label in labels.items()}

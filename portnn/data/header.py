@@ -16,12 +16,21 @@ _YEARS = range(1900, 2101)
 def is_header(source: str, first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """Return whether a first row names the columns: ``below``, some of the rows after it.
 
-    It does where none of its cells is a number; where a text stands over numbers; and where its numbers count up (0,
-    1, 2, or years), unlike those below them. The last two are logged, and so is what looks so and is taken for data.
+    It does where none of its cells is a number, unless each of them occurs again below it, in its column; where a text
+    stands over numbers; and where its numbers count up (0, 1, 2, or years), unlike those below them. The last two are
+    logged, and so is what looks so and is taken for data.
     """
     amounts = [number(cell) for cell in first]
+    shown = ", ".join(first[:6]) + (", ..." if len(first) > 6 else "")
     if all(amount is None for amount in amounts):
-        return True
+        again = all(any(i < len(row) and row[i] == cell for row in below) for i, cell in enumerate(first))
+        if again:
+            _log.warning(
+                "%s: its first row, %s, occurs again below: it is read as data; --header (header=True): as a header",
+                source,
+                shown,
+            )
+        return not again
     columns = [[row[i] for row in below if i < len(row)] for i in range(len(first))]
     texts = [i for i, amount in enumerate(amounts) if amount is None and first[i].lower() not in MISSING]
     over_numbers = any(_is_numbers(columns[i]) for i in texts)
@@ -33,7 +42,6 @@ def is_header(source: str, first: Sequence[str], below: Sequence[Sequence[str]])
     others = any(_counts_up([number(cell) for cell in row]) for row in below) and not texts
     new = all(first[i] not in columns[i] for i in texts)
     named = over_numbers or (not others and new and (counted or 2 * unlike >= len(numbers)))
-    shown = ", ".join(first[:6]) + (", ..." if len(first) > 6 else "")
     if named:
         _log.warning("%s: its first row, %s, is read as a header; --no-header (header=False): as data", source, shown)
     elif counted or unlike:

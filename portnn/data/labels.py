@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from portnn.backend import backend_of, host_array, is_owned
-from portnn.data.categories import MISSING, Categories, Label, as_text
+from portnn.data.categories import MISSING, Categories, Label, as_text, number
 from portnn.data.frames import column_cells, frame_table, is_frame, objects_of, rows_of
 from portnn.data.mapped import mapping_of
 from portnn.data.tables import FEW_CLASSES, Table
@@ -72,13 +72,13 @@ def as_numbers(labels: np.ndarray, name: str) -> np.ndarray:
     """Return labels as the numbers that they are, (rows,) float64. Raises DataError for others."""
     numbers = np.empty(len(labels))
     for row, label in enumerate(labels.tolist()):
-        try:
-            numbers[row] = float(str(label).replace("_", "no digit"))  # Python would take 1_0 for 10
-        except ValueError:
+        amount = number(str(label))
+        if amount is None:
             raise DataError(
                 f"{name}: expected numbers, which the loss compares; got {label!r} in row {row}. Class labels need "
                 f'loss="cross_entropy" with output="softmax", or "binary_cross_entropy" with "sigmoid"'
-            ) from None
+            )
+        numbers[row] = amount
     return numbers
 
 

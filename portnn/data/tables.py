@@ -12,6 +12,7 @@ from portnn.errors import DataError
 
 FEW_CLASSES = 20
 """A target of numbers with at most this many distinct whole numbers is taken for class labels."""
+_ONE_MARK = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
 _PADDED = re.compile(r"[+-]?0\d")
 """Digits that are a name rather than a number: 007."""
 
@@ -35,6 +36,8 @@ class Table:
     """Which rows of the file they are; None: all of them."""
     zoned: frozenset[str] = frozenset()
     """Columns whose times had a time zone; they are in UTC."""
+    doubtful: bool = False
+    """Whether 1.163 in the file may be 1163: it is separated by semicolons or tabs, and has no 1.163,74 to say."""
 
     @property
     def rows(self) -> int:
@@ -72,12 +75,23 @@ class Table:
         texts = np.array([row[field].strip() for _, row in self.cells()])
         return texts if self.index is None else texts[self.index]
 
+    def refuse_doubtful_thousands(self, name: str, known: str) -> None:
+        """Refuse 1.163 in a column of which thousands are marked, as in ``known``, in a file that may mean 1163."""
+        texts = self.texts(name).tolist() if self.doubtful else []
+        row = next((i for i, text in enumerate(texts) if _ONE_MARK.fullmatch(str(text))), None)
+        if row is not None:
+            raise DataError(
+                f"{self.source}, {self.place(row)}, column {name!r}: expected numbers whose thousands are marked, as "
+                f"{known}; got {texts[row]}, of which nothing in the file says whether its mark is a decimal one"
+            )
+
     def column(self, name: str) -> str:
-        """Return the name of a column; without a header, negative numbers count from the end."""
+        """Return the name of a column; -1 is the last one, -2 the one before, unless that is a name."""
         names = list(self.columns)
         if name in self.columns:
             return name
-        if not self.header and name.lstrip("-").isdigit() and -len(names) <= int(name) < len(names):
+        digits = name.removeprefix("-").isdigit()
+        if digits and -len(names) <= int(name) < (0 if self.header else len(names)):
             return names[int(name)]
         shown = ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:6])}, ... {names[-1]}"
         raise DataError(f"{self.source}: expected one of the columns {shown}; got {name!r}")
@@ -99,7 +113,7 @@ class Table:
                 place = f"{self.source}, {self.place(row)}, column {name!r}"
                 raise DataError(f"{place}: expected a finite number; got {values[row]}")
         columns = [self.columns[self.column(name)] for name in names]
-        return np.stack([c.astype(np.float64) if c.dtype.kind == "U" else c for c in columns], axis=1)
+        return np.stack([[number(cell) for cell in c] if c.dtype.kind == "U" else c for c in columns], axis=1)
 
     def missing(self, name: str) -> np.ndarray:
         """Return in which rows a column has no value, (rows,) bools; for a target, "none" may name a class."""

@@ -129,6 +129,7 @@ def read_task(
     test: Path | None = None,
     test_target: Path | None = None,
     header: bool | None = None,
+    encoding: str | None = None,
     holdout: float = 0.2,
     seed: int = 0,
     columns: Names = None,
@@ -140,7 +141,7 @@ def read_task(
     ``columns``: those to learn from, default all but the target; ``drop``: without these. Of a ``known`` model they may
     be names that the file does not have.
     """
-    table, target_cells, name = with_target(readers.read_table(data, header), target)
+    table, target_cells, name = with_target(readers.read_table(data, header, encoding), target)
     left = {name, *map(table.column, drop)}
     if known:
         x = features(table, columns, name)
@@ -153,7 +154,7 @@ def read_task(
     task = Task.inferred(x, labels, kind)
     y = targets(target_cells, name, bool(task.classes), labels)
     if test is not None:
-        other, cells, name = with_target(readers.read_table(test, header), str(test_target or target))
+        other, cells, name = with_target(readers.read_table(test, header, encoding), str(test_target or target))
         return task, Data(x, y, features(other, tuple(x.columns), name), targets(cells, name, bool(task.classes)))
     if x.rows < 2:
         raise DataError(f"{data}: expected at least two rows, one of them to hold out; got {x.rows}")
