@@ -65,6 +65,9 @@ class NeuralNetwork:
         None: the optimizer's own.
     initializer : str
         zeros, uniform, normal, glorot, he, or "auto": he before relu, else glorot.
+    classes : sequence of labels, optional
+        Texts, numbers or bools that targets are, in the order of the outputs: for a loss of classes, where the data to
+        train on do not say which there are (batches of texts). None: learnt from the targets of the first fit.
     bias : bool
         Whether the layers made from ints have biases; before BatchNorm, which takes them away, they have none.
     backend, device : str, optional
@@ -92,6 +95,7 @@ class NeuralNetwork:
         optimizer: str | Optimizer = "adam",
         learning_rate: float | Schedule | None = None,
         initializer: str = "auto",
+        classes: Sequence[Label] | None = None,
         bias: bool = True,
         backend: str | None = None,
         device: str | None = None,
@@ -112,6 +116,8 @@ class NeuralNetwork:
             dtype,
             embeds=self._architecture.features is None and self._architecture.embeds,
         )
+        sized = self._architecture.features is not None
+        self._schema = self._schema.naming(classes, self._architecture.outputs if sized else None)
         self._optimizer = optimizers.make(optimizer, learning_rate)
         self.metadata: dict[str, Any] = {}
         """Plain JSON values of the user's own, saved with the model."""
@@ -214,8 +220,8 @@ class NeuralNetwork:
             validation = with_targets(*validation, name="validation y")[:2]
         x, y, first = _given(x, y)
         schema, runtime = self._settled(*first, plain(validation), whole=first[0] is x)
-        if first[0] is not x and (schema.encoding, schema.classes) != (self._schema.encoding, self._schema.classes):
-            raise ArgumentError("x: expected numbers in batches; texts are learnt where all of them are given at once")
+        if first[0] is not x:
+            self._schema.refuse_learnt_from_one_batch(schema)
         with runtime.backend.scope():
             whole, rest = schema.sets(runtime.backend, x, y, sample_weight, validation, self._seed)
             runtime = runtime.adapted_to(whole)

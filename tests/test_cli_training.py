@@ -13,6 +13,7 @@ from click.testing import CliRunner
 import portnn
 from portnn import callbacks
 from portnn.cli import main
+from portnn.cli.scores import score_lines
 from portnn.nn import random
 
 
@@ -103,6 +104,30 @@ def test_results_as_json_are_those_of_the_lines(noisy, tmp_path):
     assert evaluated["accuracy"] == np.mean(np.asarray(portnn.NeuralNetwork.load(model).predict_classes(x)) == labels)
     listed = results("backends")["backends"]
     assert [each["name"] for each in listed] == [info.name for info in portnn.available_backends()]
+
+
+@pytest.mark.parametrize(("width", "whole"), [(159, True), (158, False), (80, False), (60, False)])
+def test_the_table_of_classes_fits_the_terminal(width, whole, monkeypatch):
+    """All that was taken for what, or the worst of it alone."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    names = [f"class{i}" for i in range(11)] + ["a name that is longer than any terminal is wide, as they may be " * 3]
+    names = names[:11] if width > 100 else names
+    counts = np.diag(range(len(names))) + np.eye(len(names), k=2, dtype=int) * 3
+    counts[4, 1], counts[7, 0] = 9, 5
+    each = {score: [0.5] * len(names) for score in ("precision", "recall", "f1")}
+    found = {"accuracy": 0.5, "rows": int(counts.sum()), "baseline": 0.1, "guess": "class1", "loss": 1.0}
+    lines = list(score_lines({**found, **each, "classes": names, "confusion_matrix": counts.tolist()}, "accuracy"))
+    assert max(map(len, lines)) <= width
+    assert max(map(len, lines)) == width or not whole
+    table = lines[3:]
+    assert ("taken for" in table[0]) == whole
+    worst = [line for line in lines if line.startswith("mistaken")]
+    assert len(worst) == (0 if whole else 5)
+    if whole:
+        assert table[5].split()[-len(names) :] == list(map(str, counts[4]))
+    else:
+        assert worst[0] == f"mistaken     9 of {counts[4].sum()} rows of class4 for class1"
+        assert worst[1] == f"mistaken     5 of {counts[7].sum()} rows of class7 for class0"
 
 
 def test_what_is_no_number_is_null(tmp_path):

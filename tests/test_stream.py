@@ -200,10 +200,60 @@ def test_what_are_no_batches_is_refused():
     once = iter(cut(X, Y))
     with pytest.raises(ArgumentError, match="x: expected batches that can be gone through again; got list_iterator"):
         net.fit(lambda: once, epochs=2)
-    with pytest.raises(ArgumentError, match="x: expected numbers in batches; texts are learnt where all of them"):
+    with pytest.raises(ArgumentError, match=r'y: expected the classes of batches to be named .*classes=\("a", "b"\)'):
         NeuralNetwork(4, 3, output="softmax", loss="cross_entropy").fit(cut(X, np.array(list("abc"))[LABELS]))
     with pytest.raises(NotFittedError):
         NeuralNetwork().evaluate(cut(X, Y))
+
+
+@pytest.mark.parametrize("widths", [(4, 3), ()])
+def test_classes_that_are_named_beforehand(widths, backend, tmp_path):
+    """In the order of the outputs, whichever the first batch lacks; the same training as of their places."""
+    names, order = ("c", "a", "b"), np.argsort(LABELS, kind="stable")
+    texts, x = np.array(names)[LABELS[order]], X[order]
+    made = {"output": "softmax", "loss": "cross_entropy", "seed": 0, "backend": backend}
+    net = NeuralNetwork(*widths, **made, classes=names)
+    net.fit(cut(x, texts), epochs=2)
+    by_place = NeuralNetwork(*(widths or (4, 100, 3)), **made)
+    by_place.fit(cut(x, LABELS[order]), epochs=2)
+    assert net.fingerprint() == by_place.fingerprint()
+    assert (net.classes, net.to("numpy").classes) == (names, names)
+    net.save(tmp_path / "m")
+    loaded = NeuralNetwork.load(tmp_path / "m")
+    assert loaded.classes == names
+    assert loaded.predict_classes(x).tolist() == [names[i] for i in np.asarray(by_place.to("numpy").predict_classes(x))]
+    assert net.evaluate(x, texts) == by_place.evaluate(x, LABELS[order])
+    with pytest.raises(DataError, match="y: expected the classes c, a, b; got 'd'"):
+        net.fit(cut(x, np.full(len(x), "d")))
+
+
+def test_one_probability_of_two_named_classes():
+    made = {"output": "sigmoid", "loss": "binary_cross_entropy", "seed": 0}
+    net, by_place = NeuralNetwork(4, 1, **made, classes=(True, False)), NeuralNetwork(4, 1, **made)
+    net.fit(cut(X, LABELS == 0), epochs=2)
+    by_place.fit(cut(X, (LABELS != 0).astype(float)), epochs=2)
+    assert net.fingerprint() == by_place.fingerprint()
+    assert set(net.predict_classes(X).tolist()) <= {True, False}
+
+
+@pytest.mark.parametrize(
+    ("classes", "options", "message"),
+    [
+        ("abc", {}, "classes: expected at least two different labels; got 'abc'"),
+        (("a",), {}, "classes: expected at least two different labels"),
+        (("a", "b", "a"), {}, "classes: expected at least two different labels"),
+        ((0, False, 1), {}, "classes: expected at least two different labels"),
+        (3, {}, "classes: expected at least two different labels; got 3"),
+        (("a", None, "c"), {}, "classes: expected texts, numbers or bools"),
+        (("a", "b"), {}, "classes: expected one for each of 3 outputs; got 2"),
+        (("a", "b", "c"), {"loss": "mse", "output": "identity"}, "classes: expected loss="),
+        (("a", "b", "c"), {"loss": None, "output": "identity"}, "classes: expected loss="),
+        (("a", "b", "c"), {"loss": "binary_cross_entropy", "output": "sigmoid"}, "classes: expected two for a loss"),
+    ],
+)
+def test_what_cannot_be_classes_is_refused(classes, options, message):
+    with pytest.raises(ArgumentError, match=message):
+        NeuralNetwork(4, 3, **{"output": "softmax", "loss": "cross_entropy", **options}, classes=classes)
 
 
 def test_rows_that_a_layer_needs():

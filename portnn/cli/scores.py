@@ -1,5 +1,6 @@
 """How well a network does, as the command line says it: the score, what guessing would score, and each class."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from portnn.network import NeuralNetwork
 FEW, UNEQUAL, MANY = 5, 3.0, 20
 """Classes are shown one by one where they are FEW, or the largest has UNEQUAL times the rows of the smallest; MANY
 are not."""
+
+SCORES, WORST = 37, 5
+"""Characters that the scores of a class take beside its name; confusions that are shown without a table of all."""
 
 Results = dict[str, Any]
 """Plain JSON values by name, as ``--json`` prints them."""
@@ -75,13 +79,28 @@ def score_lines(found: Results, metric: str, kind: str = "") -> Iterator[str]:
 
 
 def _class_lines(found: Results, counts: np.ndarray) -> Iterator[str]:
-    """Yield a table: a row for each class with its scores, and for which classes its rows were taken."""
-    classes = found["classes"]
+    """Yield a table: a row for each class with its scores, and for which classes its rows were taken.
+
+    Where the terminal is too narrow for these, the WORST of them follow by themselves.
+    """
+    width = shutil.get_terminal_size().columns
+    classes, matrix = [_cut(name, max(12, width - SCORES)) for name in found["classes"]], found["confusion_matrix"]
     wide = max(12, *map(len, classes))
     columns = [max(7, len(name)) for name in classes]
-    taken = "  ".join(f"{name:>{width}}" for name, width in zip(classes, columns, strict=True))
-    yield f"{'class':<{wide}} precision   recall       f1     rows  taken for  {taken}"
+    whole = wide + SCORES + len("  taken for") + sum(column + 2 for column in columns) <= width
+    taken = "  taken for" + "".join(f"  {name:>{column}}" for name, column in zip(classes, columns, strict=True))
+    yield f"{'class':<{wide}} precision   recall       f1     rows{taken * whole}"
     for i, name in enumerate(classes):
         figures = "  ".join(f"{found[score][i]:7.4f}" for score in ("precision", "recall", "f1"))
-        row = zip(found["confusion_matrix"][i], columns, strict=True)
-        yield f"{name:<{wide}}   {figures}  {counts[i]:7d}             {'  '.join(f'{n:>{w}}' for n, w in row)}"
+        row = " " * 11 + "".join(f"  {n:>{column}}" for n, column in zip(matrix[i], columns, strict=True))
+        yield f"{name:<{wide}}   {figures}  {counts[i]:7d}{row * whole}"
+    if not whole:
+        pairs = [(matrix[i][j], i, j) for i in range(len(classes)) for j in range(len(classes)) if i != j]
+        for n, i, j in sorted(pairs, key=lambda pair: -pair[0])[:WORST]:
+            if n:
+                said = f"mistaken     {n} of {counts[i]} rows of {found['classes'][i]} for {found['classes'][j]}"
+                yield _cut(said, width)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."

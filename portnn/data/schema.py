@@ -88,6 +88,33 @@ class Schema:
             _log.warning("x: left out, texts that differ in most rows: %s", ", ".join(left))
         return replace(schema, encoding=encoding)
 
+    def naming(self, classes: Sequence[Label] | None, outputs: int | None) -> "Schema":
+        """Return the schema with classes that the user names. Raises ArgumentError for what cannot be classes."""
+        if classes is None:
+            return self
+        labels = tuple(plain(label) for label in classes) if isinstance(classes, Sequence | np.ndarray) else ()
+        if isinstance(classes, str) or len(set(labels)) != len(labels) or len(labels) < 2:
+            raise ArgumentError(f"classes: expected at least two different labels; got {classes!r}")
+        if not all(isinstance(label, str | bool | int | float) for label in labels):
+            raise ArgumentError(f"classes: expected texts, numbers or bools; got {classes!r}")
+        if not self.loss.labels and self.loss.pair is None:
+            raise ArgumentError('classes: expected loss="cross_entropy" or "binary_cross_entropy" beside them')
+        if not self.loss.labels and len(labels) != 2:
+            raise ArgumentError(f"classes: expected two for a loss of one probability; got {len(labels)}")
+        if self.loss.labels and outputs not in (None, len(labels)):
+            raise ArgumentError(f"classes: expected one for each of {outputs} outputs; got {len(labels)}")
+        return replace(self, classes=labels)
+
+    def refuse_learnt_from_one_batch(self, learnt: "Schema") -> None:
+        """Refuse what a first batch alone cannot tell: how columns of texts are read, and which classes there are."""
+        if learnt.classes != self.classes:
+            raise ArgumentError(
+                "y: expected the classes of batches to be named beforehand, as the first may lack one: "
+                'NeuralNetwork(..., classes=("a", "b"))'
+            )
+        if learnt.encoding != self.encoding:
+            raise ArgumentError("x: expected numbers in batches; texts are learnt where all of them are given at once")
+
     def names(self) -> dict[str, Any]:
         """Return what is known of columns and classes, as plain JSON values."""
         known = {"columns": self.columns, "target_columns": self.target_columns, "classes": self.classes}
