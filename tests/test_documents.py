@@ -28,6 +28,7 @@ DOCUMENTS = (
     "docs/options.md",
     "docs/reproducible.md",
     "docs/seeing.md",
+    "docs/tables.md",
     "docs/training.md",
 )
 BLOCKS = [
@@ -135,6 +136,19 @@ def test_the_transcripts_commands_say_what_it_shows(tmp_path, monkeypatch):
         assert result.exit_code == 0, result.output
         assert result.stdout.rstrip().endswith(verdict)
     assert (tmp_path / "drift.png").is_file()
+
+
+def test_the_page_of_tables_shows_what_the_commands_say(tmp_path, monkeypatch):
+    """One after the other; each line that it shows is said, but for figures, whose last digits are the machine's."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    (transcript,) = re.findall(r"^```console\n(.*?)^```", (ROOT / "docs/tables.md").read_text(), re.M | re.S)
+    for part in transcript.split("$ portnn ")[1:]:
+        command, *shown = part.splitlines()
+        result = CliRunner().invoke(main, shlex.split(command))
+        assert result.exit_code == 0, result.output
+        said = {re.sub(r"-?\d\.\d+", "?", line) for line in (result.stdout + result.stderr).splitlines()}
+        assert {re.sub(r"-?\d\.\d+", "?", line) for line in shown} <= said
 
 
 @pytest.mark.exhaustive
