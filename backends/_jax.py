@@ -10,7 +10,7 @@ import numpy as np
 
 from portnn.backend import Backend, BoundNamespace, Consumed, Elementwise, Stretch, by_stretches, host_array, loaded
 from portnn.errors import ArgumentError
-from portnn.namespaces.pieces import Pieces, is_pieces, joined
+from portnn.jit.pieces import Pieces, is_pieces, joined
 from portnn.types import Array
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from portnn.backend import Backend, Consumed, Elementwise, Stretch, by_blocks, host_array
 from portnn.errors import ArgumentError
 from portnn.interrupts import LARGE
-from portnn.namespaces.dialects import NumPyDialect
-from portnn.namespaces.replay import Replayed
+from portnn.jit.dialects import NumPyDialect
+from portnn.jit.replay import Replayed
 from portnn.types import Array
 
 # Elements of one block of an element-wise kernel: adam's four operands and its temporaries stay in a core's

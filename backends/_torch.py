@@ -11,8 +11,8 @@ import numpy as np
 from portnn.backend import Backend, BoundNamespace, Consumed, Elementwise, Held, Stretch, by_blocks, host_array, loaded
 from portnn.errors import ArgumentError
 from portnn.interrupts import LARGE
-from portnn.namespaces.dialects import TorchDialect
-from portnn.namespaces.replay import Replayed
+from portnn.jit.dialects import TorchDialect
+from portnn.jit.replay import Replayed
 from portnn.types import Array
 
 # Elements of one block of an element-wise kernel on a CPU: enough for several threads.

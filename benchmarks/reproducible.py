@@ -22,9 +22,9 @@ from unittest.mock import patch
 import numpy as np
 
 from portnn import NeuralNetwork, available_backends, get_backend
-from portnn.core.arithmetic import ARITHMETICS
-from portnn.data.readers import read_idx
 from portnn.equivalence.report import environment
+from portnn.io.readers import read_idx
+from portnn.reproducible.arithmetic import ARITHMETICS
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTHS, ROWS = (784, 512, 512, 10), 256

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from portnn import NeuralNetwork
-from portnn.data.readers import read_idx
+from portnn.io.readers import read_idx
 
 if len(sys.argv) < 5:
     raise SystemExit(__doc__)

@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from portnn import AdamW, Dense, Dropout, NeuralNetwork, schedules
-from portnn.data.readers import read_idx
+from portnn.io.readers import read_idx
 
 EPOCHS, BATCH = 20, 128
 if len(sys.argv) < 5:

@@ -8,8 +8,6 @@ if not (Path(__file__).parent / "backends").is_dir():
 
 from portnn import callbacks, metrics, plot, schedules
 from portnn.backend import BackendInfo, available_backends, get_backend
-from portnn.checkpoint import Checkpoint
-from portnn.data.files import read_pickled_weights
 from portnn.defaults import default_optimizer, fit_options
 from portnn.diagnosis import Diagnosis, diagnose
 from portnn.equivalence.bits import BitsReport, compare_bits
@@ -26,18 +24,20 @@ from portnn.errors import (
     SerializationError,
     ShapeError,
 )
-from portnn.history import History
+from portnn.io.files import read_pickled_weights
 from portnn.network import NeuralNetwork
 from portnn.nn.layer import Layer, Shapes, Spec
 from portnn.nn.layers import Activation, Dense, Embedding, Flatten, Residual
 from portnn.nn.losses import Loss
 from portnn.nn.noise import Dropout, GaussianNoise
 from portnn.nn.normalization import BatchNorm, LayerNorm, Rescale, Standardize, Unstandardize
-from portnn.nn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 from portnn.nn.registry import register
-from portnn.nn.schedules import Schedule
 from portnn.nn.tabular import Tabular
+from portnn.optim.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
+from portnn.optim.schedules import Schedule
 from portnn.rate_finder import RangeTest, find_learning_rate
+from portnn.train.checkpoint import Checkpoint
+from portnn.train.history import History
 
 __version__ = "0.1.0"
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from portnn.errors import ArgumentError, BackendUnavailableError, DataError, DTypeError
-from portnn.namespaces.program import Traced
+from portnn.jit.program import Traced
 from portnn.options import plain
 from portnn.types import Array, Namespace
 

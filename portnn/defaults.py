@@ -5,9 +5,9 @@ benchmarks/tables.py shows how good these are on real tables.
 
 from typing import Any
 
-from portnn.callbacks import EarlyStopping
-from portnn.nn.optimizers import AdamW
+from portnn.optim.optimizers import AdamW
 from portnn.options import positive
+from portnn.train.callbacks import EarlyStopping
 
 VALIDATION, MIN_VALIDATION_ROWS, PATIENCE = 0.1, 100, 10
 MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS_WITH_VALIDATION = 30, 1000, 60

@@ -11,34 +11,35 @@ from typing import Any
 
 import numpy as np
 
-from portnn import training
 from portnn.backend import Backend, backend_of, get_backend, requested_backend, with_dtype
-from portnn.callbacks import Callbacks, Told
-from portnn.checkpoint import PLACE, Checkpoint
 from portnn.core.architecture import Architecture
-from portnn.core.arithmetic import ARITHMETICS, dtype_in
 from portnn.core.runtime import PREDICT_ROWS, Runtime
 from portnn.core.step import Core
-from portnn.data import files
 from portnn.data.arrays import described
-from portnn.data.categories import Label
 from portnn.data.dataset import Dataset
 from portnn.data.labels import with_targets
 from portnn.data.mapped import mapping_of
 from portnn.data.schema import Schema, kept_in
 from portnn.data.stream import Batches
-from portnn.data.tables import Names
 from portnn.errors import ArgumentError, DivergenceError, NotFittedError
-from portnn.history import History
 from portnn.interrupts import interrupt_held
+from portnn.io import files
+from portnn.io.categories import Label
+from portnn.io.tables import Names
 from portnn.metrics import Chosen, chosen
-from portnn.nn import losses, optimizers, random, registry
+from portnn.nn import losses, random, registry
 from portnn.nn.layer import Layer
 from portnn.nn.layers import Dense
 from portnn.nn.losses import Loss
-from portnn.nn.optimizers import Optimizer
-from portnn.nn.schedules import Schedule
+from portnn.optim import optimizers
+from portnn.optim.optimizers import Optimizer
+from portnn.optim.schedules import Schedule
 from portnn.options import plain, positive, readable, whole
+from portnn.reproducible.arithmetic import ARITHMETICS, dtype_in
+from portnn.train import loop as training
+from portnn.train.callbacks import Callbacks, Told
+from portnn.train.checkpoint import PLACE, Checkpoint
+from portnn.train.history import History
 from portnn.types import Array, Batch
 
 _log = logging.getLogger("portnn")
@@ -203,7 +204,7 @@ class NeuralNetwork:
         too; the weights of batches count as they are. ``callbacks``: functions ``(network, event)`` that are told of
         each epoch, or Callbacks (portnn/callbacks.py); one that returns True ends the training. ``checkpoint``: a file
         that is written after each epoch (or as ``Checkpoint(path, steps=n)`` says), from which the same call goes on
-        where it is there: it ends as if it had never been broken off (portnn/checkpoint.py).
+        where it is there: it ends as if it had never been broken off (portnn/train/checkpoint.py).
         ``progress=None`` shows a bar on work of over a second, on a terminal or in a notebook; "log" prints a line an
         epoch. The columns of a data frame are remembered by name: later ones are taken in their order.
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from portnn.callbacks import Callback
 from portnn.errors import ArgumentError, DivergenceError
-from portnn.history import Event
 from portnn.network import NeuralNetwork
 from portnn.options import between, plain, whole
 from portnn.plot.canvas import canvas
+from portnn.train.callbacks import Callback
+from portnn.train.history import Event
 
 SMOOTHING = 0.9
 """Of the moving average of the losses of batches, corrected for its start."""

@@ -1,3 +1,3 @@
-"""Schedules for the learning rate, of portnn/nn/schedules.py: ``Adam(portnn.schedules.Cosine(0.01, 400))``."""
+"""Schedules for the learning rate, of portnn/optim/schedules.py: ``Adam(portnn.schedules.Cosine(0.01, 400))``."""
 
-from portnn.nn.schedules import *  # noqa: F403
+from portnn.optim.schedules import *  # noqa: F403

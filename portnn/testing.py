@@ -66,7 +66,7 @@ def assert_same_on_backends(
     """Assert that ``function(*arrays)`` gives the same on each backend, NumPy too, as far as rounding allows.
 
     The function is written against the array API standard, on arrays of whatever library it is handed; it returns an
-    array or a tuple of them. Where the core has bounds for its operations (portnn/namespaces/bounds.py) each result
+    array or a tuple of them. Where the core has bounds for its operations (portnn/numerics/bounds.py) each result
     must be within its bound of the true value, elsewhere within ``ulps`` units in the last place of NumPy's; whole
     numbers and truth values must be equal. ``backends`` as in ``assert_backends_agree``.
     """

@@ -11,8 +11,8 @@ import sys
 import numpy as np
 
 from portnn.backend import available_backends, get_backend
-from portnn.namespaces.arbiter import ArbiterNamespace
-from portnn.namespaces.bounds import ULPS
+from portnn.numerics.arbiter import ArbiterNamespace
+from portnn.numerics.bounds import ULPS
 
 POINTS, TERMS = 4000, 784
 RANGES = {"exp": 80.0, "expm1": 80.0, "tanh": 12.0, "cos": 6.5}
@@ -73,7 +73,7 @@ def page(asked: list[str]) -> str:
         "",
         "Largest error beside the true value (of 50 digits), in units of eps times the value (for cos: eps), for",
         f"sums and products of {TERMS} terms times the sum of magnitudes. The last column is what the bounds grant",
-        "(`portnn/namespaces/bounds.py`); a correctly rounded result is off by 0.5 at most. This page is made by",
+        "(`portnn/numerics/bounds.py`); a correctly rounded result is off by 0.5 at most. This page is made by",
         "`python scripts/accuracy.py > docs/accuracy.md`; behind the script may come names: torch:cuda:0 ...",
         "",
         f"{platform.machine()}, " + ", ".join(f"{info.name} {info.version}" for info in infos) + ".",

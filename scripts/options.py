@@ -6,14 +6,14 @@ import inspect
 from collections.abc import Mapping
 
 from portnn.callbacks import CSVLogger, EarlyStopping, ReduceOnPlateau
-from portnn.checkpoint import Checkpoint
 from portnn.metrics import METRICS
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import INITIALIZERS
 from portnn.nn.layers import LAYERS
 from portnn.nn.losses import LOSSES
-from portnn.nn.optimizers import OPTIMIZERS
-from portnn.nn.schedules import SCHEDULES
+from portnn.optim.optimizers import OPTIMIZERS
+from portnn.optim.schedules import SCHEDULES
+from portnn.train.checkpoint import Checkpoint
 
 OF_ALL = (
     "`optimizer=`, by name or as an object; `learning_rate=` goes before its own. Each takes, by name: `weight_decay` "

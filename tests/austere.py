@@ -107,7 +107,7 @@ class AustereNamespace:
         if name not in FUNCTIONS:
             raise AttributeError(
                 f"xp.{name} is not among the functions that the core uses: add it to tests/austere.py and, "
-                f"with a bound on its error, to portnn/namespaces/bounds.py"
+                f"with a bound on its error, to portnn/numerics/bounds.py"
             )
 
         def call(*arguments: Any, **options: Any) -> Austere:

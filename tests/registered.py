@@ -35,7 +35,8 @@ from portnn import (
     metrics,
     schedules,
 )
-from portnn.nn import activations, initializers, layers, losses, optimizers
+from portnn.nn import activations, initializers, layers, losses
+from portnn.optim import optimizers
 
 RNG = np.random.default_rng(5)
 ROWS = 6

@@ -20,7 +20,7 @@ import test_replay
 from tqdm import tqdm
 
 from portnn import Dense, Flatten, Layer, NeuralNetwork, Residual
-from portnn.namespaces import dialects
+from portnn.jit import dialects
 from portnn.nn.losses import LOSSES
 
 ROWS = (7, 7, 4, 4, 7, 4)

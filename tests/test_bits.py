@@ -12,8 +12,8 @@ from conftest import ROOT, spare
 from numpy._core._multiarray_umath import __cpu_features__
 
 from portnn import SGD, Dropout, NeuralNetwork, get_backend
-from portnn.core.arithmetic import ARITHMETICS
 from portnn.equivalence.networks import built_in, sample
+from portnn.reproducible.arithmetic import ARITHMETICS
 from portnn.testing import assert_same_bits
 
 ROWS, FEATURES, CLASSES = 28, 6, 3

@@ -5,7 +5,7 @@ import pytest
 from faulty import kept_bits
 
 from portnn import get_backend
-from portnn.namespaces.bounds import ULPS, Bounded, BoundingNamespace
+from portnn.numerics.bounds import ULPS, Bounded, BoundingNamespace
 
 XP = BoundingNamespace()
 RNG = np.random.default_rng(0)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from portnn import SGD, ArgumentError, BackendUnavailableError, BatchNorm, DivergenceError, NeuralNetwork, schedules
-from portnn import history as history_module
 from portnn.backend import host_array
 from portnn.callbacks import Callback, CSVLogger, EarlyStopping, ReduceOnPlateau
-from portnn.history import Event, History
 from portnn.metrics import METRICS
-from portnn.training import Run
+from portnn.train import history as history_module
+from portnn.train.history import Event, History
+from portnn.train.loop import Run
 
 RNG = np.random.default_rng(0)
 X = RNG.random((20, 3))
@@ -256,7 +256,7 @@ def test_the_history_as_a_data_frame(library, monkeypatch):
             history.frame()
         return
     module = pytest.importorskip(library)
-    monkeypatch.setattr("portnn.history._FRAMES", {library: history_module._FRAMES[library]})
+    monkeypatch.setattr("portnn.train.history._FRAMES", {library: history_module._FRAMES[library]})
     frame = history.frame()
     assert type(frame).__module__.split(".")[0] == module.__name__
     assert np.asarray(frame["mae"]).tolist() == [1.0, 0.5]

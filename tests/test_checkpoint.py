@@ -11,7 +11,7 @@ from conftest import ROOT
 
 from portnn import AdamW, ArgumentError, Checkpoint, DivergenceError, Dropout, NeuralNetwork, SerializationError
 from portnn.callbacks import Callback, CSVLogger, EarlyStopping, ReduceOnPlateau
-from portnn.nn.schedules import Cosine
+from portnn.optim.schedules import Cosine
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((50, 4))

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 import portnn
 from portnn.cli import main
 from portnn.core.runtime import Runtime
-from portnn.data.readers import read_csv, read_idx, read_table
+from portnn.io.readers import read_csv, read_idx, read_table
 
 DIGITS = Path(__file__).parents[1] / "examples" / "data" / "digits.csv"
 

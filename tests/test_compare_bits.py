@@ -10,10 +10,10 @@ from conftest import ROOT
 
 from portnn import ArgumentError, Dropout, NeuralNetwork, Report, compare_bits, get_backend
 from portnn.cli import main
-from portnn.core import arithmetic
-from portnn.core.arithmetic import Reproducible
 from portnn.equivalence.bits import BitsReport
-from portnn.namespaces.reproducible import ReproducibleNamespace
+from portnn.reproducible import arithmetic
+from portnn.reproducible.arithmetic import Reproducible
+from portnn.reproducible.namespace import ReproducibleNamespace
 from portnn.testing import assert_same_bits
 
 RNG = np.random.default_rng(0)

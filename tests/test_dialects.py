@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from portnn import get_backend
-from portnn.namespaces.dialects import LINE, NumPyDialect, TorchDialect
-from portnn.namespaces.memory import OWN
-from portnn.namespaces.program import COMPARISONS, ELEMENTWISE
-from portnn.namespaces.recording import Recording
+from portnn.jit.dialects import LINE, NumPyDialect, TorchDialect
+from portnn.jit.memory import OWN
+from portnn.jit.program import COMPARISONS, ELEMENTWISE
+from portnn.jit.recording import Recording
 
 SPECIAL = [0.0, -0.0, 1.0, -1.5, 2.5, 0.3, 1e-40, -1e-40, 3e38, 88.9, -104.0, np.inf, -np.inf, np.nan]
 RNG = np.random.default_rng(0)

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import portnn
 from portnn.cli import main
-from portnn.namespaces.bounds import ULPS
+from portnn.numerics.bounds import ULPS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from portnn import DataError, NeuralNetwork
 from portnn.cli import main
 from portnn.data.encoding import MANY, Column, Encoding
-from portnn.data.readers import read_csv
-from portnn.data.tables import Table
 from portnn.data.task import read_task
+from portnn.io.readers import read_csv
+from portnn.io.tables import Table
 
 
 def place(row):

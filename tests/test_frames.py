@@ -376,7 +376,7 @@ def test_a_frame_is_what_its_csv_is(library, tmp_path):
     """The same features from the raw file, as the command line reads it, and from the library's own reader."""
     from portnn.data.encoding import Encoding
     from portnn.data.frames import frame_table
-    from portnn.data.readers import read_csv
+    from portnn.io.readers import read_csv
 
     path = tmp_path / "t.csv"
     rows = zip(*MIXED.values(), strict=True)

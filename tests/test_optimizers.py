@@ -6,7 +6,7 @@ import registered
 
 from portnn import SGD, Adam, ArgumentError, Embedding, Flatten, LayerNorm, NeuralNetwork, get_backend, schedules
 from portnn.backend import host_array
-from portnn.nn.transforms import ClipNorm
+from portnn.optim.transforms import ClipNorm
 
 CASES = {name: pair for name, pair in registered.OPTIMIZERS.items() if pair[1] is not None}
 

@@ -9,7 +9,7 @@ from portnn import SGD, Adam, ArgumentError, Dense, Dropout, DTypeError, Layer, 
 from portnn.backend import host_array
 from portnn.nn.layer import Shapes
 from portnn.nn.layers import LAYERS
-from portnn.nn.optimizers import OPTIMIZERS, Optimizer
+from portnn.optim.optimizers import OPTIMIZERS, Optimizer
 from portnn.options import plain
 
 X, Y = np.random.default_rng(0).random((2, 24, 5))

@@ -17,8 +17,8 @@ from portnn import (
     find_learning_rate,
     plot,
 )
-from portnn.history import History
 from portnn.metrics import confusion_matrix
+from portnn.train.history import History
 
 plt = pytest.importorskip("matplotlib.pyplot")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from portnn import DataError, NeuralNetwork, PortnnError
-from portnn.data.readers import read_array, read_csv, read_idx, read_table
+from portnn.io.readers import read_array, read_csv, read_idx, read_table
 
 
 def table(tmp_path, text, name="t.csv", **options):

@@ -22,9 +22,9 @@ from portnn import (
 )
 from portnn.backend import Backend
 from portnn.equivalence.networks import built_in, sample
-from portnn.namespaces import dialects
-from portnn.namespaces.replay import Replayed
-from portnn.nn.optimizers import Optimizer
+from portnn.jit import dialects
+from portnn.jit.replay import Replayed
+from portnn.optim.optimizers import Optimizer
 
 RNG = np.random.default_rng(0)
 
@@ -170,7 +170,7 @@ def test_vectors_of_several_blocks_and_stretches(recording, monkeypatch):
 @pytest.mark.parametrize("activation", ["gelu", "softplus", "tanh"])
 def test_large_elementary_functions_of_reproducible_arithmetic(activation, monkeypatch):
     """They run in blocks of their own, with tables; the weights are cut in planned memory."""
-    monkeypatch.setattr("portnn.core.arithmetic._BLOCK", 100)
+    monkeypatch.setattr("portnn.reproducible.arithmetic._BLOCK", 100)
     monkeypatch.setattr(dialects.NumPyDialect, "block", 1000)
     make = lambda: (classifier(40, activation, 5, arithmetic="reproducible", dtype=None), X, LABELS)  # noqa: E731
     same_as_itself(make, monkeypatch, rows=(7, 7, 7))

@@ -9,9 +9,9 @@ import pytest
 
 from portnn import NeuralNetwork, get_backend
 from portnn.backend import BoundNamespace
-from portnn.core.arithmetic import ARITHMETICS, Reproducible
 from portnn.errors import ArgumentError, BackendUnavailableError, DTypeError, ShapeError
-from portnn.namespaces import elementary, exact
+from portnn.reproducible import elementary, exact
+from portnn.reproducible.arithmetic import ARITHMETICS, Reproducible
 
 RNG = np.random.default_rng(0)
 NUMPY = get_backend("numpy")

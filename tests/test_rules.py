@@ -6,9 +6,9 @@ import registered
 from austere import Austere, AustereNamespace
 
 from portnn import NeuralNetwork
-from portnn.core.arithmetic import ARITHMETICS, Arithmetic
-from portnn.namespaces.bounds import BoundingNamespace
 from portnn.nn import initializers
+from portnn.numerics.bounds import BoundingNamespace
+from portnn.reproducible.arithmetic import ARITHMETICS, Arithmetic
 
 XP = AustereNamespace()
 RNG = np.random.default_rng(0)
@@ -23,7 +23,7 @@ def test_the_austere_array_refuses():
             bad()
     with pytest.raises(TypeError, match="promoted"):
         a * Austere(np.float64(2))
-    with pytest.raises(AttributeError, match=r"xp\.where .*tests/austere\.py .*portnn/namespaces/bounds\.py"):
+    with pytest.raises(AttributeError, match=r"xp\.where .*tests/austere\.py .*portnn/numerics/bounds\.py"):
         _ = XP.where
     with pytest.raises(AttributeError, match=r"xp\.where has no bound yet: .*docs/test-equivalence\.md"):
         _ = BoundingNamespace().where

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portnn import NeuralNetwork, Standardize
-from portnn.data.readers import read_csv
+from portnn.io.readers import read_csv
 
 pd, pl, pa = (pytest.importorskip(name) for name in ("pandas", "polars", "pyarrow"))
 ROWS = 12

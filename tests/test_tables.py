@@ -16,8 +16,8 @@ from click.testing import CliRunner
 import portnn
 from portnn import DataError, NeuralNetwork, Rescale, Standardize, Tabular, Unstandardize
 from portnn.cli import main
-from portnn.data.categories import Categories
-from portnn.data.readers import read_table
+from portnn.io.categories import Categories
+from portnn.io.readers import read_table
 
 pd = pytest.importorskip("pandas")
 KEPT = Path(__file__).parent / "kept"

@@ -18,7 +18,7 @@ from portnn import (
 )
 from portnn.cli import main
 from portnn.data.encoding import CODES, MANY, Column, Encoding
-from portnn.data.tables import Table
+from portnn.io.tables import Table
 from portnn.nn import random
 
 CITIES = [f"city{i:02}" for i in range(MANY + 10)]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from portnn import NeuralNetwork
-from portnn.namespaces.program import Number, Program, UntraceableError
-from portnn.namespaces.tracing import Tape, TracingNamespace, broadcast
+from portnn.jit.program import Number, Program, UntraceableError
+from portnn.jit.tracing import Tape, TracingNamespace, broadcast
 from portnn.types import Mode
 
 DECK = """\

@@ -19,8 +19,8 @@ from portnn.equivalence import truth
 from portnn.equivalence.conformance import FUNCTIONS
 from portnn.equivalence.networks import built_in, sample
 from portnn.equivalence.report import Piece
-from portnn.namespaces.arbiter import ArbiterNamespace
-from portnn.namespaces.bounds import Bounded, BoundingNamespace
+from portnn.numerics.arbiter import ArbiterNamespace
+from portnn.numerics.bounds import Bounded, BoundingNamespace
 
 RNG = np.random.default_rng(0)
 OTHER = "array_api_strict"

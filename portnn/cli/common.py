@@ -15,11 +15,11 @@ from typing import Any
 import click
 import numpy as np
 
-from portnn.data import readers
-from portnn.data.tables import Table
 from portnn.data.task import features, targets, with_target
 from portnn.equivalence.report import PICTURES
 from portnn.errors import ArgumentError
+from portnn.io import readers
+from portnn.io.tables import Table
 from portnn.network import NeuralNetwork
 from portnn.nn.losses import find
 from portnn.plot import pyplot

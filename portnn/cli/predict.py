@@ -8,10 +8,10 @@ import click
 import numpy as np
 
 from portnn.cli.common import OUTPUT, check_outputs, examples, of_classes, on_model, say, target_name
-from portnn.data import readers
-from portnn.data.categories import as_text
-from portnn.data.files import write_atomically
 from portnn.data.task import features, output_names
+from portnn.io import readers
+from portnn.io.categories import as_text
+from portnn.io.files import write_atomically
 from portnn.network import NeuralNetwork
 from portnn.nn.losses import find
 

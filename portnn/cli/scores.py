@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from portnn.data.categories import Label, as_text
 from portnn.data.labels import codes_of, labels_of
-from portnn.data.tables import Table
+from portnn.io.categories import Label, as_text
+from portnn.io.tables import Table
 from portnn.metrics import METRICS, confusion_matrix, per_class
 from portnn.network import NeuralNetwork
 

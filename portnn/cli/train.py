@@ -40,12 +40,12 @@ from portnn.defaults import (
     fit_options,
 )
 from portnn.errors import ArgumentError
-from portnn.history import History
 from portnn.network import NeuralNetwork
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import INITIALIZERS
 from portnn.nn.losses import LOSSES
-from portnn.nn.optimizers import OPTIMIZERS
+from portnn.optim.optimizers import OPTIMIZERS
+from portnn.train.history import History
 
 HOLDOUT = 0.2
 

@@ -10,8 +10,8 @@ from portnn.core.step import Core
 from portnn.data.arrays import check_finite, to_host
 from portnn.data.dataset import ROWS, Checked, column_statistics
 from portnn.data.stream import CheckedBatches
-from portnn.data.tables import Names
 from portnn.errors import DataError
+from portnn.io.tables import Names
 from portnn.nn.layer import Layer
 from portnn.types import Array
 

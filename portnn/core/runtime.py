@@ -15,21 +15,21 @@ import numpy as np
 from portnn.backend import Backend, Consumed, host_array, promoted
 from portnn.core.architecture import Entry as LayoutEntry
 from portnn.core.architecture import Layout
-from portnn.core.arithmetic import ARITHMETICS
 from portnn.core.entry import Entry, learnt
 from portnn.core.step import Core, State
 from portnn.data.arrays import to_host
 from portnn.data.dataset import Checked, Dataset, InRows, Source
-from portnn.data.files import little_endian
 from portnn.data.mapped import Mapped
 from portnn.data.stream import CheckedBatches, Stream, Streamed
-from portnn.data.tables import Names
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
+from portnn.io.files import little_endian
+from portnn.io.tables import Names
 from portnn.metrics import Compared, Metric
 from portnn.nn import random, registry
-from portnn.nn.chain import Numbers
-from portnn.nn.optimizers import Optimizer
+from portnn.optim.chain import Numbers
+from portnn.optim.optimizers import Optimizer
 from portnn.options import choose
+from portnn.reproducible.arithmetic import ARITHMETICS
 from portnn.types import Array, Batch, Mode, Namespace
 
 PREDICT_ROWS = 8192

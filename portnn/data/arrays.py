@@ -8,8 +8,8 @@ import numpy as np
 
 from portnn.backend import Backend, backend_of, host_array, is_owned
 from portnn.data.frames import frame_array, is_frame, series_array
-from portnn.data.tables import Names
 from portnn.errors import DataError, DTypeError
+from portnn.io.tables import Names
 from portnn.types import Array
 
 BLOCK = 1 << 20

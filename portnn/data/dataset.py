@@ -9,8 +9,8 @@ import numpy as np
 from portnn.backend import Backend
 from portnn.data.arrays import to_host
 from portnn.data.mapped import Mapped
-from portnn.data.tables import Names
 from portnn.errors import DataError
+from portnn.io.tables import Names
 from portnn.types import Array, Batch, Namespace, Statistics
 
 ROWS = 4096

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from portnn.data.categories import Categories, number
 from portnn.data.kinds import Place, grouped_number, kind_of, values_of
-from portnn.data.tables import Table
 from portnn.errors import DataError
-from portnn.namespaces.elementary import cos
+from portnn.io.categories import Categories, number
+from portnn.io.tables import Table
+from portnn.reproducible.elementary import cos
 
 _log = logging.getLogger("portnn")
 MANY, FEW, CODES = 40, 10, 1000

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from portnn.data.categories import as_text, truth
-from portnn.data.tables import Names, Table
 from portnn.errors import DataError, DTypeError
+from portnn.io.categories import as_text, typed_cells
+from portnn.io.tables import Names, Table
 
 
 def is_frame(obj: object) -> bool:
@@ -198,9 +198,3 @@ def _values(column: Any) -> list[Any]:
     """Return a column's values as Python has them, None where there is none."""
     pairs = zip(column.to_list(), column.is_null().to_list(), strict=True)
     return [None if missing or value != value else value for value, missing in pairs]
-
-
-def typed_cells(texts: Sequence[str]) -> np.ndarray:
-    """Return cells of text as bools where each spells one, else as texts."""
-    found = [truth(text) for text in texts]
-    return np.array(texts) if None in found else np.array(found, bool)

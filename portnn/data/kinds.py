@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from portnn.data.categories import MISSING, is_decimal_comma, number, truth
 from portnn.errors import DataError
+from portnn.io.categories import MISSING, is_decimal_comma, number, truth
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?")
 _ZONE = re.compile(r"(.*\d\d:\d\d.*?) ?(?:Z|([+-])(\d\d):?(\d\d))")

@@ -9,15 +9,15 @@ import numpy as np
 
 from portnn.backend import Backend, get_backend, host_array
 from portnn.data.arrays import check_finite, kind, real, to_host
-from portnn.data.categories import Label, as_text, number
 from portnn.data.dataset import Checked
 from portnn.data.encoding import Encoding, is_plain
 from portnn.data.frames import check_aligned, frame_table, is_column, is_frame, names_of
 from portnn.data.labels import as_numbers, classes_of, codes_of, labels_of
 from portnn.data.mapped import Mapped, mapping_of
 from portnn.data.stream import Batches, CheckedBatches
-from portnn.data.tables import Names
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
+from portnn.io.categories import Label, as_text, number
+from portnn.io.tables import Names
 from portnn.nn import random
 from portnn.nn.losses import Loss
 from portnn.options import choose, plain

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from portnn.data import readers
-from portnn.data.categories import Label, as_text
 from portnn.data.encoding import is_plain
 from portnn.data.labels import classes_of, codes_of, look_like_classes, take, with_targets
-from portnn.data.tables import Names, Table
 from portnn.errors import ArgumentError, DataError
+from portnn.io import readers
+from portnn.io.categories import Label, as_text
+from portnn.io.tables import Names, Table
 from portnn.nn import random
 from portnn.nn.layer import Layer
 from portnn.nn.losses import LOSSES

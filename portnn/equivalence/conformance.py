@@ -7,11 +7,11 @@ import numpy as np
 
 from portnn.backend import Backend, backend_of, get_backend
 from portnn.equivalence.compare import compare
-from portnn.namespaces.bounds import Bounded, BoundingNamespace
 from portnn.network import NeuralNetwork
 from portnn.nn import random
 from portnn.nn.layers import Dense
 from portnn.nn.noise import Dropout
+from portnn.numerics.bounds import Bounded, BoundingNamespace
 from portnn.types import Mode
 
 INT32 = np.iinfo(np.int32)

@@ -7,7 +7,7 @@ import numpy as np
 
 from portnn.backend import Backend, get_backend, host_array
 from portnn.equivalence.runs import others
-from portnn.namespaces.bounds import Bounded
+from portnn.numerics.bounds import Bounded
 
 Function = Callable[..., Any]
 """``f(*arrays)``, written against the array API standard: an array, or a tuple of arrays."""

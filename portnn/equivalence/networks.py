@@ -12,8 +12,8 @@ from portnn.nn.layers import Activation, Dense, Embedding, Flatten, Residual
 from portnn.nn.losses import LOSSES, find
 from portnn.nn.noise import Dropout, GaussianNoise
 from portnn.nn.normalization import BatchNorm, LayerNorm, Rescale, Standardize, Unstandardize
-from portnn.nn.optimizers import OPTIMIZERS, SGD, AdamW
 from portnn.nn.tabular import Tabular
+from portnn.optim.optimizers import OPTIMIZERS, SGD, AdamW
 
 ROWS = 200
 

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from portnn.backend import Backend
-from portnn.data.files import write_atomically
 from portnn.equivalence.drift import Drifting, draw
 from portnn.equivalence.truth import Truth
 from portnn.errors import ArgumentError
+from portnn.io.files import write_atomically
 
 PICTURES = (".png", ".svg", ".pdf")
 SCHEMA = "portnn.report/2"

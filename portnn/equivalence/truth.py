@@ -1,7 +1,7 @@
 """What a step should have come to: the true value of each piece, and how far from it a library may be.
 
 Every piece starts from inputs that are given, the same for all. Its true value is computed in more digits: in float32
-by NumPy in float64, beside the bound (portnn/namespaces/bounds.py); in float64 by the arbiter (arbiter.py), or, where
+by NumPy in float64, beside the bound (portnn/numerics/bounds.py); in float64 by the arbiter (arbiter.py), or, where
 that takes too long, NumPy's own result stands for it, and twice the bound for the bound.
 """
 
@@ -18,9 +18,9 @@ from portnn.core.runtime import Runtime
 from portnn.core.step import State, Update
 from portnn.equivalence.runs import mapped
 from portnn.errors import BackendUnavailableError
-from portnn.namespaces.arbiter import ArbiterNamespace, context
-from portnn.namespaces.bounds import LAMBDA, Bounded, BoundingNamespace
 from portnn.nn.random import Key
+from portnn.numerics.arbiter import ArbiterNamespace, context
+from portnn.numerics.bounds import LAMBDA, Bounded, BoundingNamespace
 from portnn.options import choose
 from portnn.types import Array, Batch, Namespace
 

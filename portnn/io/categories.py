@@ -35,6 +35,12 @@ def truth(text: str) -> bool | None:
     return _TRUTH.get(text.strip().lower())
 
 
+def typed_cells(texts: Sequence[str]) -> np.ndarray:
+    """Return cells of text as bools where each spells one, else as texts."""
+    found = [truth(text) for text in texts]
+    return np.array(texts) if None in found else np.array(found, bool)
+
+
 def as_text(value: Any) -> str:
     """Return the text that stands for a value: "1" for 1 and 1.0, "True" for True, a text for itself."""
     if isinstance(value, tuple):  # a column of several levels

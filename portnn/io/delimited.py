@@ -14,11 +14,10 @@ from typing import IO
 
 import numpy as np
 
-from portnn.data.categories import number
-from portnn.data.frames import typed_cells
-from portnn.data.header import is_header
-from portnn.data.tables import Table
 from portnn.errors import ArgumentError, DataError
+from portnn.io.categories import number, typed_cells
+from portnn.io.header import is_header
+from portnn.io.tables import Table
 
 _COMMA = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
 """A number with a decimal comma."""
@@ -60,7 +59,7 @@ def _known_encoding(encoding: str) -> None:
 def read_csv(path: str | os.PathLike[str], header: bool | None = None, encoding: str = UTF8) -> Table:
     """Read a CSV file (.gz too), separated by comma, semicolon or tab, as its first line tells.
 
-    ``header=None``: told from the first row and those below it (portnn/data/header.py).
+    ``header=None``: told from the first row and those below it (portnn/io/header.py).
 
     A column of numbers becomes float64, one of true and false bools; a column that holds anything else stays text,
     without blanks around it. In a file that is separated by semicolons or tabs ``1,5`` is 1.5; a file that has both 1,5

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from itertools import pairwise
 
-from portnn.data.categories import MISSING, number
+from portnn.io.categories import MISSING, number
 
 _log = logging.getLogger("portnn")
 _YEARS = range(1900, 2101)

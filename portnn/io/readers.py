@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from portnn.data.delimited import UTF8, read_csv
-from portnn.data.tables import Table
 from portnn.errors import DataError, SerializationError
+from portnn.io.delimited import UTF8, read_csv
+from portnn.io.tables import Table
 
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 

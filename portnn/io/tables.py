@@ -7,8 +7,8 @@ from itertools import islice
 
 import numpy as np
 
-from portnn.data.categories import MISSING, number
 from portnn.errors import DataError
+from portnn.io.categories import MISSING, number
 
 FEW_CLASSES = 20
 """A target of numbers with at most this many distinct whole numbers is taken for class labels."""

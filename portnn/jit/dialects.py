@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from portnn.namespaces.program import ELEMENTWISE, Traced
+from portnn.jit.program import ELEMENTWISE, Traced
 from portnn.types import Array, Namespace
 
 LINE = 64

@@ -8,8 +8,8 @@ an input is computed in that input's memory, as soon as it was read for the last
 from math import prod
 from typing import Any
 
-from portnn.namespaces.dialects import LINE, Dialect
-from portnn.namespaces.program import ELEMENTWISE, TABLES, VIEWS, Program, Traced
+from portnn.jit.dialects import LINE, Dialect
+from portnn.jit.program import ELEMENTWISE, TABLES, VIEWS, Program, Traced
 
 OWN = TABLES | {"where"}
 """Operations whose result is an array of its own."""

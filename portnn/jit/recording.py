@@ -10,11 +10,11 @@ from itertools import accumulate
 from math import inf, nan, prod
 from typing import Any
 
-from portnn.namespaces.dialects import LINE, Dialect
-from portnn.namespaces.memory import Plan
-from portnn.namespaces.program import VIEWS, Number, Program, Traced, UntraceableError, leaves, mapped
-from portnn.namespaces.source import Code, blocks
-from portnn.namespaces.tracing import Tape, TracingNamespace
+from portnn.jit.dialects import LINE, Dialect
+from portnn.jit.memory import Plan
+from portnn.jit.program import VIEWS, Number, Program, Traced, UntraceableError, leaves, mapped
+from portnn.jit.source import Code, blocks
+from portnn.jit.tracing import Tape, TracingNamespace
 from portnn.types import Array
 
 

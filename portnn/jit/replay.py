@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from portnn.namespaces.dialects import LINE, Dialect
-from portnn.namespaces.program import leaves, mapped
-from portnn.namespaces.recording import Recording
-from portnn.namespaces.tracing import UnrecordedError
+from portnn.jit.dialects import LINE, Dialect
+from portnn.jit.program import leaves, mapped
+from portnn.jit.recording import Recording
+from portnn.jit.tracing import UnrecordedError
 from portnn.types import Namespace
 
 _log = logging.getLogger("portnn")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from portnn.namespaces.dialects import Dialect
-from portnn.namespaces.memory import GIVEN, OWN, Plan, results_of, root
-from portnn.namespaces.program import ELEMENTWISE, VIEWS, Traced, UntraceableError
+from portnn.jit.dialects import Dialect
+from portnn.jit.memory import GIVEN, OWN, Plan, results_of, root
+from portnn.jit.program import ELEMENTWISE, VIEWS, Traced, UntraceableError
 from portnn.types import Array
 
 WIDEST = 8

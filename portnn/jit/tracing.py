@@ -12,7 +12,7 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from portnn.namespaces.program import (
+from portnn.jit.program import (
     COMPARISONS,
     ELEMENTWISE,
     TABLES,

@@ -148,7 +148,7 @@ class Bounded:
 class BoundingNamespace:
     """The array API functions that the core uses, on Bounded arrays of one floating dtype."""
 
-    __name__ = "portnn.namespaces.bounds"  # as a module has: array-api-compat asks for it
+    __name__ = "portnn.numerics.bounds"  # as a module has: array-api-compat asks for it
     float32, float64, int32 = np.dtype("float32"), np.dtype("float64"), np.dtype("int32")
 
     def __init__(self, factor: float = LAMBDA) -> None:

@@ -3,7 +3,7 @@
 ``kernel(xp, parameters, gradients, slots, dials) -> (parameters, slots)``. ``slots`` are the optimizer's own
 vectors, as long as the parameters and zero at the start; ``dials(step)`` are host numbers that change every step
 (step counts from 1). What every optimizer may have beside its own rule (clipping, decay, averaging) is in
-portnn/nn/transforms.py. To add an optimizer, write a frozen dataclass and enter it in OPTIMIZERS.
+portnn/optim/transforms.py. To add an optimizer, write a frozen dataclass and enter it in OPTIMIZERS.
 """
 
 import math
@@ -13,9 +13,9 @@ from typing import Any, ClassVar, TypeAlias
 
 from portnn.errors import ArgumentError
 from portnn.nn import registry
-from portnn.nn.chain import Chain, Stage
-from portnn.nn.schedules import Schedule, power
-from portnn.nn.transforms import Average, ClipNorm, ClipValue, Decay, Penalty
+from portnn.optim.chain import Chain, Stage
+from portnn.optim.schedules import Schedule, power
+from portnn.optim.transforms import Average, ClipNorm, ClipValue, Decay, Penalty
 from portnn.options import Plain, between, choose
 from portnn.types import Array, Namespace
 

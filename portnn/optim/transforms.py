@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from portnn.nn.chain import Stage
-from portnn.nn.schedules import Rate, power
+from portnn.optim.chain import Stage
+from portnn.optim.schedules import Rate, power
 from portnn.types import Array, Namespace
 
 Staged = tuple[Array, Array, Sequence[Array]]

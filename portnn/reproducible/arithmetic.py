@@ -9,9 +9,9 @@ import numpy as np
 
 from portnn.backend import Backend, Consumed, Elementwise, Stretch, by_stretches
 from portnn.errors import ArgumentError, BackendUnavailableError
-from portnn.namespaces import elementary, exact, known_answers
-from portnn.namespaces.reproducible import Cut, Kit, ReproducibleNamespace
 from portnn.options import choose
+from portnn.reproducible import elementary, exact, known_answers
+from portnn.reproducible.namespace import Cut, Kit, ReproducibleNamespace
 from portnn.types import Array, Namespace
 
 _RETAINED = 30 << 20

@@ -54,7 +54,7 @@ def _questions(xp: Namespace, ask: Callable[[np.ndarray], Array]) -> dict[str, C
     return {
         "a product of matrices": lambda: xp.matmul(ask(a), ask(b.T)),
         "a transposed product": lambda: xp.matmul(xp.matrix_transpose(ask(a)), ask(b)),
-        # Large enough for a library to cut its operands in one call (portnn/core/arithmetic.py).
+        # Large enough for a library to cut its operands in one call (portnn/reproducible/arithmetic.py).
         "a product of large matrices": lambda: xp.matmul(large, xp.matrix_transpose(large)),
         "a product of denormals": lambda: xp.matmul(ask(a * 2.0**-1060), ask(b.T)),
         "a sum": lambda: xp.sum(y),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from portnn.errors import DTypeError, ShapeError
-from portnn.namespaces import elementary, exact
+from portnn.reproducible import elementary, exact
 from portnn.types import Array, Namespace
 
 _SAME = frozenset(
@@ -69,7 +69,7 @@ class ReproducibleNamespace:
         if value is None:
             raise AttributeError(
                 f"reproducible: xp.{name} may differ from one array library to the next: write it in the operations of "
-                f"portnn/namespaces/reproducible.py, or add it there"
+                f"portnn/reproducible/namespace.py, or add it there"
             )
         setattr(self, name, value)  # looked up once
         return value

@@ -11,12 +11,12 @@ from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from portnn.data.files import write_atomically
 from portnn.errors import ArgumentError
-from portnn.history import Event
-from portnn.nn.schedules import Schedule
+from portnn.io.files import write_atomically
+from portnn.optim.schedules import Schedule
 from portnn.options import Plain, between, choose, plain, positive
-from portnn.training import Run
+from portnn.train.history import Event
+from portnn.train.loop import Run
 
 Network: TypeAlias = Any
 """A NeuralNetwork: it stands above this module."""

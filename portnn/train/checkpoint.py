@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from portnn.callbacks import Callback, Network, Told
 from portnn.data.dataset import Source
-from portnn.data.files import contradictions, little_endian, read_model, write_model
 from portnn.errors import ArgumentError
-from portnn.history import Event
+from portnn.io.files import contradictions, little_endian, read_model, write_model
 from portnn.nn import registry
 from portnn.options import positive
-from portnn.training import Run
+from portnn.train.callbacks import Callback, Network, Told
+from portnn.train.history import Event
+from portnn.train.loop import Run
 
 PLACE = "fit."
 """Begins the names of the place's arrays in a model file; without its dot the key of the rest in the description."""

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 from portnn.core.runtime import Runtime
 from portnn.data.dataset import Source
 from portnn.errors import DivergenceError
-from portnn.history import Event, History
 from portnn.interrupts import interrupt_held
 from portnn.metrics import Metric
 from portnn.nn import random
+from portnn.train.history import Event, History
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Optimizers, the transforms around their rules, and schedules of the learning rate."""

@@ -1,0 +1,1 @@
+"""One fit: its loop, callbacks, checkpoints and history."""
