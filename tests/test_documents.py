@@ -176,7 +176,7 @@ def test_shell_blocks_run(tmp_path, monkeypatch, document, command):
 def test_contributing_names_the_entry_points():
     (block,) = [block for _, language, block in BLOCKS if language == "toml"]
     (group,) = tomllib.loads(block)["project"]["entry-points"]
-    assert group == portnn.backend._GROUP
+    assert group == portnn.backend.registry.GROUP
 
 
 def test_contributings_commands_are_cis():

@@ -1,0 +1,60 @@
+"""Whatever users hand in, as NumPy arrays on the host."""
+
+from collections.abc import Collection, Iterable
+
+import numpy as np
+
+from portnn.backend.registry import backend_of, is_owned
+from portnn.errors import DataError, DTypeError
+
+
+def host_array(obj: object, dtype: str | None = None, argument: str = "data") -> np.ndarray:
+    """Return anything array-like as a NumPy array: other libraries' arrays, lists, data frames.
+
+    What is too large for ``dtype`` becomes infinity without a warning, which some libraries lack. Raises DTypeError for
+    what is no array, DataError for a ragged or a masked one; both name the ``argument``.
+    """
+    array = _host_array(obj, argument)
+    if dtype is None or array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore"):
+        return array.astype(dtype, copy=False)
+
+
+def _host_array(obj: object, argument: str) -> np.ndarray:
+    if type(obj) is np.ndarray:
+        return obj
+    if is_owned(obj):
+        return backend_of(obj).to_numpy(obj)
+    if not _array_like(obj):  # NumPy would make an array of one object of it
+        mend = ""
+        if hasattr(obj, "toarray"):
+            mend = ": call toarray()"
+        elif isinstance(obj, Iterable) and not isinstance(obj, Collection):  # generators, loaders
+            mend = ": give batches of (x, y) to fit alone, without y"
+        found = type(obj).__name__ + mend
+        raise DTypeError(f"{argument}: expected real numbers in an array, a list or a data frame; got {found}")
+    parts = [obj] if isinstance(obj, np.ma.MaskedArray) else _masked_parts(obj)
+    if masked := sum(int(np.sum(np.ma.getmaskarray(part))) for part in parts):
+        size = sum(part.size for part in parts)
+        raise DataError(f"{argument}: expected a value in every place; got {masked} of {size} masked: fill them first")
+    try:
+        return np.asarray(obj)
+    except ValueError as error:  # NumPy's way of saying that a list is ragged
+        raise DataError(f"{argument}: expected rows of one length; got a ragged sequence ({error})") from error
+    except TypeError as error:
+        raise DTypeError(f"{argument}: expected an array; got {type(obj).__name__} ({error})") from error
+
+
+def _masked_parts(obj: object) -> "list[np.ma.MaskedArray]":
+    """Return the masked arrays in lists of lists: NumPy would read what lies under their masks."""
+    if not isinstance(obj, list | tuple):
+        return []
+    parts = [part for part in obj if isinstance(part, np.ma.MaskedArray)]
+    return parts + [part for row in obj if isinstance(row, list | tuple) for part in _masked_parts(row)]
+
+
+def _array_like(obj: object) -> bool:
+    if isinstance(obj, list | tuple | range | int | float | complex | memoryview | bytearray | np.ndarray | np.generic):
+        return True
+    return any(hasattr(obj, f"__array{end}__") for end in ("", "_interface", "_struct")) or hasattr(obj, "__dlpack__")

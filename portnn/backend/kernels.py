@@ -1,0 +1,56 @@
+"""Kernels over flat vectors: each stretch has its own, and may be run in blocks that stay in a cache."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from portnn.backend.precision import promoted
+from portnn.jit.program import Traced
+from portnn.types import Array, Namespace
+
+Stretch: TypeAlias = tuple[int, Callable[..., tuple[Array, ...]]]
+"""Where a stretch of vectors ends, and the kernel that is run on it."""
+
+Elementwise: TypeAlias = Callable[[Namespace, Sequence[Array], Any], tuple[Array, ...]]
+"""``run(xp, vectors, numbers) -> vectors``."""
+
+
+def by_stretches(
+    stretches: Sequence[Stretch], xp: Namespace, vectors: Sequence[Array], numbers: Any
+) -> tuple[Array, ...]:
+    """Run the kernel of each stretch on its part of the vectors, in any namespace."""
+    if len(stretches) == 1:
+        return stretches[0][1](xp, vectors, numbers)
+    parts, start = [], 0
+    for stop, kernel in stretches:
+        parts.append(kernel(xp, [vector[start:stop] for vector in vectors], numbers))
+        start = stop
+    return tuple(xp.concat(list(pieces)) for pieces in zip(*parts, strict=True))
+
+
+def by_blocks(
+    stretches: Sequence[Stretch], donate: tuple[int, ...], size: int, empty_like: Callable[..., Array]
+) -> Elementwise:
+    """Return a function that runs the kernels in blocks of ``size`` elements, whose temporaries stay in a cache.
+
+    The results go into the donated vectors, or into new ones that the library's ``empty_like`` makes. Traced, they are
+    one line of a program.
+    """
+    blocks, start = [], 0
+    for stop, kernel in stretches:
+        blocks += [(slice(i, min(i + size, stop)), kernel) for i in range(start, stop, size)]
+        start = stop
+
+    def run(xp: Namespace, vectors: Sequence[Array], numbers: Any) -> tuple[Array, ...]:
+        if isinstance(vectors[0], Traced):
+            return vectors[0].tape.kernel(stretches, vectors, numbers)
+        results = [vectors[i] for i in donate]
+        for block, kernel in blocks:
+            parts = kernel(xp, [vector[block] for vector in vectors], numbers)
+            results = results or [empty_like(vectors[0], dtype=part.dtype) for part in parts]
+            for result, part in zip(results, parts, strict=True):
+                if part.dtype != result.dtype:  # an assignment would cast in silence
+                    raise promoted(part.dtype, result.dtype)
+                result[block] = part
+        return tuple(results)
+
+    return run

@@ -1,0 +1,192 @@
+"""The protocol: what an array library owes the core.
+
+An adapter is a subclass of Backend, one per array library. It holds nothing per operation: the layers call the array
+API on ``xp``.
+"""
+
+import sys
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from importlib import import_module
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from portnn.backend.kernels import Elementwise, Stretch, by_stretches
+from portnn.types import Array, Namespace
+
+_CREATION = frozenset({"arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros"})
+
+
+class Consumed(NamedTuple):
+    """How the first result of a function takes the place of its state."""
+
+    whole: bool
+    """Only when nothing can fail any more: a call that fails has changed nothing."""
+    stops: tuple[int, ...]
+    """Where each parameter ends in the state's vectors, for a library that had rather keep them in pieces."""
+
+
+class BoundNamespace:
+    """A library's array API namespace whose new arrays land on one device."""
+
+    def __init__(self, library: Namespace, device: object, barrier: Callable[[Array], Array] | None = None) -> None:
+        """Take the library and a device; ``barrier``: what its compiler does not look behind.
+
+        Of ``z * mask`` a compiler makes a choice, which hides NaN where the mask is 0: masks are made behind it.
+        """
+        self._library = library
+        self._device = device
+        if barrier is not None:
+            self.astype = partial(_astype, library.astype, barrier)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._library, name)
+        if name in _CREATION:
+            value = partial(value, device=self._device)
+        setattr(self, name, value)  # looked up once
+        return value
+
+
+def _astype(
+    astype: Callable[..., Array], barrier: Callable[[Array], Array], x: Array, dtype: Any, **options: Any
+) -> Array:
+    array = astype(x, dtype, **options)
+    return barrier(array) if x.dtype == bool else array
+
+
+class Backend:
+    """One array library on one device. Adapters override what their library does otherwise."""
+
+    name: ClassVar[str]
+    mend: ClassVar[str]
+    """What to type where the library is missing."""
+
+    slow: ClassVar[bool] = False
+    """Whether comparisons and fixtures of all backends leave it out, and take it when it is named."""
+
+    one_by_one: ClassVar[bool] = False
+    """Whether ``compile`` computes each operation by itself, as the library does: nothing is fused or contracted."""
+
+    xp: Namespace
+    device: str
+
+    def __init__(self, device: str | None = None) -> None:
+        """Take the device of that name, or the library's default for None. Raises ArgumentError."""
+        raise NotImplementedError
+
+    @classmethod
+    def is_available(cls) -> tuple[bool, str]:
+        """Return (True, "") or (False, why not and the mend). Never raises."""
+        raise NotImplementedError
+
+    @classmethod
+    def version(cls) -> str:
+        """Return the library's version."""
+        raise NotImplementedError
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        """Return the names of the devices that can be asked for."""
+        raise NotImplementedError
+
+    @classmethod
+    def owns(cls, array: object) -> bool:
+        """Return whether the array is this library's. Must not import the library."""
+        raise NotImplementedError
+
+    @classmethod
+    def device_of(cls, array: Array) -> str:
+        """Return the name of the device that holds one of the library's arrays."""
+        raise NotImplementedError
+
+    def asarray(self, obj: object, dtype: str | None = None) -> Array:
+        """Return ``obj``, anything array-like of any library, as an array on this device.
+
+        It may share memory with ``obj``: nothing that comes from here is ever written.
+        """
+        raise NotImplementedError
+
+    def copy(self, array: Array) -> Array:
+        """Return a copy of one of the library's arrays, in memory that suits the library."""
+        return self.xp.asarray(array, copy=True)
+
+    def to_numpy(self, array: Array) -> np.ndarray:
+        """Return one of the library's arrays as a NumPy array, waiting for it if need be."""
+        raise NotImplementedError
+
+    def read(self, scalars: Sequence[Array]) -> list[float]:
+        """Return the values of 0-d arrays, of the library's, in as few transfers as it can."""
+        return [float(self.to_numpy(scalar)) for scalar in scalars]
+
+    def dtypes(self) -> Collection[str]:
+        """Return the names of the floating dtypes that the device has."""
+        with self.scope():
+            return self.xp.__array_namespace_info__().dtypes(kind="real floating")  # type: ignore[no-any-return]
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Return the context in which the library computes as the core expects."""
+        return nullcontext()
+
+    def synchronize(self) -> None:
+        """Wait until everything that was asked of the device is done."""
+
+    def consumes(self, size: int) -> bool:
+        """Return whether steps should consume a state of so many bytes, one by one too: then Ctrl-C waits for its end.
+
+        Otherwise the state is whole until another takes its place.
+        """
+        return False
+
+    def elementwise(
+        self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+    ) -> Elementwise:
+        """Return kernels over stretches of vectors as one function, run the best way the library has.
+
+        ``stretches``: (stop, kernel) of consecutive ones, ``kernel(xp, vectors, numbers) -> vectors``, element by
+        element. Output i may take the memory of vector ``donate[i]``, so callers use only what it returns. ``stops``:
+        where each parameter ends in the vectors, if the library had rather work on pieces.
+        """
+        return partial(by_stretches, stretches)
+
+    def additions(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that adds, subtracts and multiplies exactly, as one call if the library has one.
+
+        Its results must have the bits of the operations one by one.
+        """
+        return function
+
+    def compile(
+        self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
+    ) -> Callable[..., Any]:
+        """Return a pure function, compiled if the library can.
+
+        The first ``static`` arguments are no data (a namespace, functions), and the same at each call; the next is a
+        state, nested tuples of arrays. Numbers may come as a function that gives them, called where they are needed.
+        ``consumed``: the first result takes the state's place, and how. What is returned enters the ``scope`` by
+        itself.
+        """
+        return partial(self.called, function, static)
+
+    def called(self, function: Callable[..., Any], static: int, *arguments: Any) -> Any:
+        """Call a function in the ``scope``; functions among the arguments after the first ``static`` give numbers."""
+        with self.scope():
+            return function(*arguments[:static], *(a() if callable(a) else a for a in arguments[static:]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.name, self.device)
+
+    def __repr__(self) -> str:
+        return f"{self.name}:{self.device}"
+
+
+def _restored(name: str, device: str) -> Backend:
+    """Return the backend that was pickled: the registry's own instance, which knows this file and not the other way."""
+    found: Backend = import_module("portnn.backend.registry").instance(name, device)
+    return found
+
+
+def loaded(library: str) -> Any:
+    """Return the library's module if something imported it, else None."""
+    return sys.modules.get(library)

@@ -1,0 +1,190 @@
+"""Which adapters there are, and how a backend is chosen.
+
+Ours stand in a table below; a third party registers its own in the entry-point group ``portnn.backends``, under a name
+of its own.
+"""
+
+import logging
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from portnn.backend.protocol import Backend
+from portnn.errors import ArgumentError, BackendUnavailableError, DTypeError
+from portnn.options import plain
+
+_log = logging.getLogger("portnn")
+
+GROUP = "portnn.backends"
+_OURS = {
+    "numpy": "portnn.backends._numpy:NumPyBackend",
+    "cupy": "portnn.backends._cupy:CuPyBackend",
+    "torch": "portnn.backends._torch:TorchBackend",
+    "jax": "portnn.backends._jax:JAXBackend",
+    "array_api_strict": "portnn.backends._strict:StrictBackend",
+}
+
+
+@cache
+def _registered() -> dict[str, Any]:
+    """Return the entry point of each adapter: ours, and those of third parties under names of their own."""
+    from importlib.metadata import EntryPoint, entry_points
+
+    ours = {name: EntryPoint(name, value, GROUP) for name, value in _OURS.items()}
+    return ours | {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in ours}
+
+
+@cache
+def _loaded(name: str) -> type[Backend] | str:
+    """Return the adapter of a registered name, or why there is none: one that is broken harms nobody else."""
+    try:
+        adapter = _registered()[name].load()
+    except Exception as error:
+        return f"its adapter cannot be loaded ({type(error).__name__}: {error})"
+    if not (isinstance(adapter, type) and issubclass(adapter, Backend)):
+        return f"its adapter is no subclass of portnn.backend.Backend but {adapter!r}"
+    if adapter.name != name:
+        return f"its adapter is registered under that name and calls itself {adapter.name!r}"
+    return adapter
+
+
+def _availability(name: str) -> tuple[bool, str]:
+    """Return whether a backend can run here, or why not, whatever its adapter does."""
+    if name not in _registered():
+        raise ArgumentError(f"backend: expected one of {', '.join(sorted(_registered()))} or auto; got {name!r}")
+    adapter = _loaded(name)
+    if isinstance(adapter, str):
+        return False, adapter
+    try:
+        return adapter.is_available()
+    except Exception as error:
+        return False, f"its adapter failed ({type(error).__name__}: {error})"
+
+
+@cache
+def _usable(name: str) -> type[Backend]:
+    available, reason = _availability(name)
+    adapter = _loaded(name)
+    if not available or isinstance(adapter, str):
+        raise BackendUnavailableError(f"backend {name!r}: {reason}")
+    return adapter
+
+
+@cache
+def _on(name: str, device: str) -> Backend:
+    backend = _usable(name)(device)
+    # One instance a device, however it was named.
+    return backend if backend.device == device else _on(name, backend.device)
+
+
+def instance(name: str, device: str | None) -> Backend:
+    """Return the backend; without a device on the library's current one, which may change."""
+    return _on(name, _usable(name)(None).device if device is None else device)
+
+
+def _owner(array: object) -> type[Backend] | None:
+    # An array of a library that was never imported cannot exist: adapters answer from sys.modules.
+    if isinstance(array, np.ndarray | list | tuple | int | float):
+        return None
+    adapters = (_loaded(name) for name in _registered())
+    return next((adapter for adapter in adapters if not isinstance(adapter, str) and _owns(adapter, array)), None)
+
+
+def is_owned(array: object) -> bool:
+    """Return whether an array is of a library with an adapter, other than NumPy."""
+    owner = _owner(array)
+    return owner is not None and owner.name != "numpy"
+
+
+def _owns(adapter: type[Backend], array: object) -> bool:
+    try:
+        return adapter.owns(array)
+    except Exception:  # a third party's; its arrays are its own affair
+        return False
+
+
+def backend_of(array: object) -> Backend:
+    """Return the backend and device that hold ``array``; NumPy for lists, data frames and the like."""
+    owner = _owner(array)
+    return instance("numpy", None) if owner is None else instance(owner.name, owner.device_of(array))
+
+
+def requested_backend(name: str | None, device: str | None = None) -> Backend | None:
+    """Return the backend that ``name``, or else the variable PORTNN_BACKEND, asks for; None if neither does.
+
+    A name is ``"cupy"``, ``"cupy:1"``, ``"torch:cuda:0"`` or ``"auto"``: CuPy where a CUDA device answers,
+    else NumPy. Raises BackendUnavailableError with the mend; a backend asked for by name is never replaced.
+    """
+    name = name or os.environ.get("PORTNN_BACKEND") or None
+    device = plain(device)
+    device = str(device) if type(device) is int else device  # "cupy" numbers its devices
+    if name is None:
+        if device is not None:
+            raise ArgumentError(f"device: needs a backend beside it; got device={device!r} alone")
+        return None
+    if not isinstance(name, str):
+        raise ArgumentError(f"backend: expected a name; got {name!r}")
+    if not isinstance(device, str | None):
+        raise ArgumentError(f"device: expected a name or a number; got {device!r}")
+    if name == "auto":
+        available, reason = _availability("cupy")
+        if available:
+            _log.info("backend auto: using cupy")
+            return instance("cupy", device)
+        _log.warning("backend auto: using numpy (cupy: %s)", reason)
+        return instance("numpy", None)
+    library, _, suffix = name.partition(":")
+    if suffix and device is not None and device != suffix:
+        raise ArgumentError(f"device: backend={name!r} names a device already; got device={device!r}")
+    return instance(library, suffix or device)
+
+
+def get_backend(name: str | None = None, device: str | None = None) -> Backend:
+    """Return a backend by name; without a name that of PORTNN_BACKEND, else NumPy.
+
+    Raises ArgumentError for a name or device that does not exist, BackendUnavailableError (with the mend)
+    for a backend that cannot run here.
+    """
+    return requested_backend(name, device) or instance("numpy", None)
+
+
+def with_dtype(backend: Backend, dtype: str) -> Backend:
+    """Return the backend, if its device computes in that dtype. Raises DTypeError."""
+    if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
+        raise DTypeError(f"dtype: expected 'float32' or 'float64'; got {dtype!r}")
+    if dtype not in backend.dtypes():
+        raise DTypeError(f'dtype: {backend!r} has no {dtype}; use dtype="float32" or another device')
+    return backend
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """One line of ``portnn backends``."""
+
+    name: str
+    available: bool
+    version: str
+    devices: tuple[str, ...]
+    reason: str
+    """Why it is not available, and the mend; empty where it is."""
+    slow: bool = False
+    """Whether comparisons of all backends leave it out, and take it when it is named."""
+
+
+def available_backends() -> list[BackendInfo]:
+    """Return every registered backend: what it runs on, or why it cannot run."""
+    names = sorted(_registered(), key=lambda name: (name != "numpy", name))
+    return [_info(name, *_availability(name)) for name in names]
+
+
+def _info(name: str, available: bool, reason: str) -> BackendInfo:
+    adapter = _loaded(name)
+    if not available or isinstance(adapter, str):
+        return BackendInfo(name, False, "", (), reason)
+    try:
+        return BackendInfo(name, True, adapter.version(), tuple(adapter.devices()), "", adapter.slow)
+    except Exception as error:
+        return BackendInfo(name, False, "", (), f"its adapter failed ({type(error).__name__}: {error})")
