@@ -23,7 +23,7 @@ def test_the_austere_array_refuses():
             bad()
     with pytest.raises(TypeError, match="promoted"):
         a * Austere(np.float64(2))
-    with pytest.raises(AttributeError, match=r"xp\.where .*tests/austere\.py .*portnn/numerics/bounds\.py"):
+    with pytest.raises(AttributeError, match=r"xp\.where .*portnn/ops\.py"):
         _ = XP.where
     with pytest.raises(AttributeError, match=r"xp\.where has no bound yet: .*docs/test-equivalence\.md"):
         _ = BoundingNamespace().where

@@ -12,14 +12,16 @@ from portnn.nn import random
 from portnn.nn.layers import Dense
 from portnn.nn.noise import Dropout
 from portnn.numerics.bounds import Bounded, BoundingNamespace
+from portnn.ops import OPS
 from portnn.types import Mode
 
 INT32 = np.iinfo(np.int32)
 _MODE = Mode(training=True, key=(1234567, -7654321), layer=3)
 
-_UNARY = ("exp", "expm1", "log", "log1p", "tanh", "cos", "sqrt", "sign", "abs", "negative")
 FUNCTIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
-    name: (lambda xp, a, b, name=name: getattr(xp, name)(a)) for name in _UNARY
+    op.name: (lambda xp, a, b, name=op.name: getattr(xp, name)(a))
+    for op in OPS
+    if op.core and op.kind == "elementwise" and op.operands == 1
 } | {
     "+": lambda xp, a, b: a + b,
     "-": lambda xp, a, b: 2.0 - b,
@@ -32,6 +34,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "maximum and minimum": lambda xp, a, b: xp.minimum(xp.maximum(a, 0.7), 1.5),
     "comparisons": lambda xp, a, b: a * xp.astype((a > b) & (a < 1.9), a.dtype),
     "concat and reshape": lambda xp, a, b: xp.concat([xp.reshape(a, (-1,)), xp.reshape(b, (-1,))]),
+    "concat by columns": lambda xp, a, b: xp.concat([a, b[:, :2]], axis=1),
     "slices": lambda xp, a, b: a[1:3, ...] * b[1:3, :1],
     "take": lambda xp, a, b: xp.take(a, xp.arange(3, dtype=xp.int32), axis=0),
     "asarray and finfo": lambda xp, a, b: (

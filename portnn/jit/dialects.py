@@ -109,7 +109,7 @@ class NumPyDialect(Dialect):
             case "where":
                 return f"where({', '.join(a)})"
             case "concat":
-                return f"concatenate(({', '.join(a)},))"
+                return f"concatenate(({', '.join(a)},), {options[0]})"
             case "sum" | "max" | "min":
                 return f"{self._UFUNCS[operation]}.reduce({a[0]}, {options[0]}, None, {out or None}, {options[1]})"
             case "matmul":
@@ -168,7 +168,7 @@ class TorchDialect(Dialect):
             case "searchsorted":
                 text = f"array_searchsorted({a[0]}, {a[1]}, side={options[0]!r})"
             case "concat":
-                text = f"array_concat([{', '.join(a)}])"
+                text = f"array_concat([{', '.join(a)}], axis={options[0]})"
             case "sum" | "max" | "min" if not out:
                 text = f"array_{operation}({a[0]}, axis={options[0]}, keepdims={options[1]})"
             case "sum" | "max" | "min":

@@ -51,7 +51,7 @@ class Plan:
         for number in targets:
             self._end_in(number)
         for line in program.lines:
-            if line.operation == "concat" and line.line not in self._results:
+            if line.operation == "concat" and len(line.shape) == 1 and line.line not in self._results:
                 self._join(line)
         self.slots: list[int] = []
         """Bytes of each."""

@@ -6,17 +6,16 @@ It knows no array library: tracing.py records it, source.py writes it in the wor
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
+from portnn.ops import names
+
 Operand = Any
 """A Traced or known array, a Number, or a plain number."""
 
-VIEWS = frozenset({"reshape", "expand_dims", "matrix_transpose", "slice"})
+VIEWS = names("view")
 """Operations that show the same memory in another way."""
-COMPARISONS = frozenset({"greater", "less", "equal"})
-ELEMENTWISE = COMPARISONS | frozenset(
-    "add subtract multiply divide bitwise_and bitwise_xor bitwise_right_shift maximum minimum negative abs exp expm1 "
-    "log log1p cos sqrt tanh sign astype round floor".split()
-)
-TABLES = frozenset({"take", "searchsorted"})
+COMPARISONS = names("comparison")
+ELEMENTWISE = names("elementwise", "comparison")
+TABLES = names("gather")
 """Element by element too where the first operand is a constant."""
 
 

@@ -108,12 +108,13 @@ class Code:
         return self.dialect.call(line, a, out)
 
     def _concat(self, line: Traced, out: str) -> None:
-        start = 0
+        (axis,), start = line.options, 0
         for piece in line.operands:
+            stop = start + piece.shape[axis]
             if self.plan.places.get(root(piece).line) != ("piece", line.line, start):
-                self.once.append(f"{out}_{start} = {out}[{start}:{start + piece.shape[0]}]")
+                self.once.append(f"{out}_{start} = {out}[{':, ' * axis}{start}:{stop}]")
                 self.each.append(f"copyto({out}_{start}, {self.name(piece)})")
-            start += piece.shape[0]
+            start = stop
 
     def _kernel(self, line: Traced) -> None:
         """Add a function for each stretch, and the lines that call it on one block after the other."""

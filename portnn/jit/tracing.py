@@ -153,11 +153,13 @@ class TracingNamespace:
         x = self._tape.operand(x)
         return self._tape.note("matrix_transpose", (x,), (), (*x.shape[:-2], x.shape[-1], x.shape[-2]))
 
-    def concat(self, arrays: Sequence[Operand]) -> Any:
+    def concat(self, arrays: Sequence[Operand], *, axis: int = 0) -> Any:
         parts = tuple(map(self._tape.operand, arrays))
-        if len({part.dtype for part in parts}) > 1 or any(part.ndim != 1 for part in parts):
-            raise UntraceableError("concat of other things than vectors of one dtype")
-        return self._tape.note("concat", parts, (), (sum(part.shape[0] for part in parts),))
+        rest = {(part.dtype, part.shape[:axis], part.shape[axis + 1 :]) for part in parts}
+        if len(rest) > 1 or not 0 <= axis < parts[0].ndim:
+            raise UntraceableError("concat of arrays of several dtypes, or along an axis that they have not")
+        joined = sum(part.shape[axis] for part in parts)
+        return self._tape.note("concat", parts, (axis,), (*parts[0].shape[:axis], joined, *parts[0].shape[axis + 1 :]))
 
     def take(self, x: Operand, indices: Operand, *, axis: int) -> Any:
         x, indices = self._tape.operand(x), self._tape.operand(indices)

@@ -65,17 +65,11 @@ class Tabular(Standardize):
             xp.astype(x[:, numbers + i : numbers + i + 1] == xp.arange(1, entries + 1, dtype=x.dtype), x.dtype)
             for i, entries in enumerate(self.entries)
         ]
-        starts = [0, *accumulate(self.units, initial=numbers)]
-        parts = [x[:, :numbers], *(xp.matmul(one, weights[f"{i}.E"]) for i, one in enumerate(hot))]
-        # Side by side by products with zeros and ones, which are exact: the core's namespaces join vectors alone.
-        places = xp.arange(starts[-1], dtype=x.dtype)
-        y = 0.0
-        for start, part in zip(starts, parts, strict=False):
-            own = xp.expand_dims(xp.arange(start, start + part.shape[1], dtype=x.dtype), axis=1)
-            y = y + xp.matmul(part, xp.astype(own == places, x.dtype))
+        starts = list(accumulate(self.units, initial=numbers))
+        y = xp.concat([x[:, :numbers], *(xp.matmul(one, weights[f"{i}.E"]) for i, one in enumerate(hot))], axis=1)
 
         def backward(dy: Array) -> tuple[None, dict[str, Array]]:
-            pieces = [dy[:, start : start + units] for start, units in zip(starts[1:], self.units, strict=False)]
+            pieces = [dy[:, start : start + units] for start, units in zip(starts, self.units, strict=False)]
             pairs = enumerate(zip(hot, pieces, strict=True))
             return None, {f"{i}.E": xp.matmul(xp.matrix_transpose(one), piece) for i, (one, piece) in pairs}
 

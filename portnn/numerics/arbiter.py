@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from portnn.errors import BackendUnavailableError
+from portnn.ops import OPS
 
 DIGITS = 50
 
@@ -23,6 +24,9 @@ def context() -> Any:
     made = mpmath.mp.clone()
     made.dps = DIGITS
     return made
+
+
+_REFERENCES = {op.name: op.reference for op in OPS if op.reference}
 
 
 class ArbiterNamespace:
@@ -39,9 +43,9 @@ class ArbiterNamespace:
         self._number = np.frompyfunc(lambda value: self._mp.mpf(float(value)), 1, 1)
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("exp", "expm1", "log", "log1p", "tanh", "cos", "sqrt", "sign"):
+        if name not in _REFERENCES:
             raise AttributeError(f"arbiter: xp.{name} is not among the functions that the core may use")
-        function = np.frompyfunc(getattr(self._mp, name), 1, 1)
+        function = np.frompyfunc(getattr(self._mp, _REFERENCES[name]), 1, 1)
         return lambda x: np.asarray(function(x), object)
 
     def exact(self, array: Any) -> Any:
@@ -72,8 +76,8 @@ class ArbiterNamespace:
     def matrix_transpose(self, x: np.ndarray) -> np.ndarray:
         return x.T
 
-    def concat(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        return np.concatenate(arrays)
+    def concat(self, arrays: Sequence[np.ndarray], *, axis: int = 0) -> np.ndarray:
+        return np.concatenate(arrays, axis)
 
     def take(self, x: np.ndarray, indices: np.ndarray, *, axis: int) -> np.ndarray:
         return np.take(x, indices, axis)

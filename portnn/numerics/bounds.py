@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from portnn.ops import OPS
+
 LAMBDA = 2.0
 """Of the probabilistic bound, for one computation beside the truth.
 
@@ -29,11 +31,8 @@ standard deviations of their sum: two elements in a billion go beyond. Others ar
 twentieth. It cannot be much larger: a product in TF32 must break the bound at k = 4096.
 """
 
-ULPS = {"exp": 4.0, "expm1": 4.0, "log": 4.0, "log1p": 4.0, "tanh": 8.0, "cos": 4.0, "sqrt": 1.0, "divide": 1.0}
-"""Largest error of elementary functions in units in the last place, over NumPy's SIMD loops, SLEEF (PyTorch), XLA's
-approximations (JAX) and CUDA (Programming Guide, appendix on mathematical functions: 2 for expf, 1 for logf, 1 for
-log1pf, 2 for expm1f, cosf and tanhf); of cos as if it were 1, near its zeros too. tests/test_bounds.py holds every
-library that is installed to them."""
+ULPS = {op.name: op.ulps for op in OPS if op.ulps is not None}
+"""Largest error of elementary functions in units in the last place, on any library."""
 
 
 class Bounded:
@@ -178,10 +177,9 @@ class BoundingNamespace:
     def matrix_transpose(self, x: Bounded) -> Bounded:
         return Bounded(x.value.T, x.error.T, x.dtype)
 
-    def concat(self, arrays: Sequence[Bounded]) -> Bounded:
-        return Bounded(
-            np.concatenate([a.value for a in arrays]), np.concatenate([a.error for a in arrays]), arrays[0].dtype
-        )
+    def concat(self, arrays: Sequence[Bounded], *, axis: int = 0) -> Bounded:
+        value, error = (np.concatenate(parts, axis) for parts in ([a.value for a in arrays], [a.error for a in arrays]))
+        return Bounded(value, error, arrays[0].dtype)
 
     def negative(self, x: Bounded) -> Bounded:
         return Bounded(-x.value, x.error, x.dtype)

@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from portnn.errors import DTypeError, ShapeError
+from portnn.ops import OPS
 from portnn.reproducible import elementary, exact
 from portnn.types import Array, Namespace
 
-_SAME = frozenset(
-    "abs arange argmax asarray astype concat expand_dims finfo float32 float64 int32 negative reshape take".split()
-)
+_SAME = frozenset({"float32", "float64", "int32", "argmax"} | {op.name for op in OPS if op.exact and op.core})
 """Functions (and dtypes) of a library that are exact, or move numbers alone."""
 
 Each: TypeAlias = Callable[..., tuple[Array, ...]]

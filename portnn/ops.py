@@ -1,0 +1,90 @@
+"""The array functions that a network may consist of: one table, from which every reading of a layer is built.
+
+The recorder (portnn/jit), the error bounds and the 50-digit reference (portnn/numerics), reproducible arithmetic
+(portnn/reproducible), what an adapter is asked (portnn/equivalence/conformance.py) and the test array that has nothing
+else take their names, errors and kinds from here. To add a function, add a line; tests/test_ops.py names what else it
+needs: a bound where it is no elementary function, and a case for adapters.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal[
+    "elementwise", "comparison", "reduction", "view", "gather", "selection", "join", "contraction", "creation"
+]
+
+
+@dataclass(frozen=True)
+class Op:
+    """One function of the array API standard."""
+
+    name: str
+    kind: Kind
+    operands: int = 1
+    """Arrays or numbers that it is given."""
+    ulps: float | None = None
+    """Largest error in units in the last place on any library; None: no elementary function."""
+    exact: bool = False
+    """Whether it has the same bits on every library: it moves numbers, or rounds correctly."""
+    reference: str = ""
+    """mpmath's name for it, where its values are computed one by one."""
+    core: bool = True
+    """Whether layers, losses and optimizers may call it by name; others are operators, or reproducible arithmetic's."""
+
+
+OPS = (
+    Op("add", "elementwise", 2, core=False),
+    Op("subtract", "elementwise", 2, core=False),
+    Op("multiply", "elementwise", 2, core=False),
+    Op("divide", "elementwise", 2, ulps=1.0, core=False),
+    Op("bitwise_and", "elementwise", 2, exact=True, core=False),
+    Op("bitwise_xor", "elementwise", 2, exact=True, core=False),
+    Op("bitwise_right_shift", "elementwise", 2, exact=True, core=False),
+    Op("greater", "comparison", 2, exact=True, core=False),
+    Op("less", "comparison", 2, exact=True, core=False),
+    Op("equal", "comparison", 2, exact=True, core=False),
+    Op("where", "selection", 3, exact=True, core=False),
+    Op("round", "elementwise", exact=True, core=False),
+    Op("floor", "elementwise", exact=True, core=False),
+    Op("searchsorted", "gather", 2, exact=True, core=False),
+    Op("min", "reduction", core=False),
+    Op("argmax", "reduction", exact=True, core=False),
+    Op("maximum", "elementwise", 2),
+    Op("minimum", "elementwise", 2),
+    Op("negative", "elementwise", exact=True),
+    Op("abs", "elementwise", exact=True),
+    Op("sign", "elementwise", reference="sign"),
+    Op("astype", "elementwise", 2, exact=True),
+    Op("exp", "elementwise", ulps=4.0, reference="exp"),
+    Op("expm1", "elementwise", ulps=4.0, reference="expm1"),
+    Op("log", "elementwise", ulps=4.0, reference="log"),
+    Op("log1p", "elementwise", ulps=4.0, reference="log1p"),
+    Op("tanh", "elementwise", ulps=8.0, reference="tanh"),
+    Op("cos", "elementwise", ulps=4.0, reference="cos"),
+    Op("sqrt", "elementwise", ulps=1.0, reference="sqrt"),
+    Op("sum", "reduction"),
+    Op("max", "reduction"),
+    Op("matmul", "contraction", 2),
+    Op("reshape", "view", exact=True),
+    Op("expand_dims", "view", exact=True),
+    Op("matrix_transpose", "view"),
+    Op("slice", "view", exact=True, core=False),
+    Op("take", "gather", 2, exact=True),
+    Op("concat", "join", exact=True),
+    Op("arange", "creation", 0, exact=True),
+    Op("asarray", "creation", 0, exact=True),
+    Op("finfo", "creation", 0, exact=True),
+)
+"""The errors are the largest of NumPy's SIMD loops, SLEEF (PyTorch), XLA's approximations (JAX) and CUDA (Programming
+Guide, appendix on mathematical functions: 2 for expf, 1 for logf and log1pf, 2 for expm1f, cosf and tanhf); of cos as
+if it were 1, near its zeros too. tests/test_bounds.py holds every library that is installed to them. The maximum and
+the minimum may be 0 or -0; matrix_transpose is noted by reproducible arithmetic."""
+
+
+def names(*kinds: Kind) -> frozenset[str]:
+    """Return the names of the functions of some kinds."""
+    return frozenset(op.name for op in OPS if op.kind in kinds)
+
+
+CORE = frozenset(op.name for op in OPS if op.core)
+"""What the core may call on ``xp``."""
