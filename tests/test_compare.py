@@ -187,7 +187,7 @@ def test_a_check_that_compares_nothing_does_not_pass(monkeypatch):
     assert result.exit_code == 2
     assert "no array library beside NumPy" in result.output
     assert "holds" not in result.stdout
-    assert not Report({}, [], "float32").holds
+    assert not Report("float32", {}, []).holds
 
 
 def test_one_name_is_no_list_of_names():

@@ -147,8 +147,8 @@ def test_options():
             compare_bits(classifier(), X, LABELS, **option)
     with pytest.raises(ArgumentError, match="another beside numpy"):
         compare_bits(classifier(), X, LABELS, backends=["numpy"])
-    assert not BitsReport({}, "reproducible", ["numpy:cpu"], 1, fingerprints={"numpy:cpu": ["0"]}).holds
-    assert not Report({}, [], "float32").holds
+    assert not BitsReport("reproducible", {}, ["numpy:cpu"], 1, fingerprints={"numpy:cpu": ["0"]}).holds
+    assert not Report("float32", {}, []).holds
 
 
 def check(*arguments):
@@ -195,3 +195,17 @@ def test_portnn_train_reproducible(tmp_path):
     assert prints[0] == prints[1]
     words = f"train {DIGITS} --target label --reproducible --dtype float32"
     assert "float64 throughout" in CliRunner().invoke(main, words.split()).output
+
+
+def test_a_report_of_bits_is_saved_as_any_other(tmp_path):
+    net = NeuralNetwork(3, 4, 2, seed=0, arithmetic="reproducible")
+    x = np.random.default_rng(0).random((16, 3))
+    report = compare_bits(net, x, x[:, :2], backends=["array_api_strict"], steps=2, batch_size=8)
+    report.save(tmp_path / "bits.json")
+    (saved,) = json.loads((tmp_path / "bits.json").read_text()).items()
+    assert saved == ("Bits of backends", json.loads(json.dumps(report.to_dict())))
+    assert saved[1]["schema"] == "portnn.bits/1"
+    report.save(tmp_path / "bits.md")
+    text = (tmp_path / "bits.md").read_text()
+    assert text == report.to_markdown("Bits of backends")
+    assert "- array_api_strict:cpu: the same bits as NumPy after 2 steps" in text.replace("CPU_DEVICE", "cpu")

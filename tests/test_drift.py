@@ -106,11 +106,11 @@ def test_where_all_are_equal_all_are_seen():
 
 def test_the_largest_drift_of_several_networks():
     several = [
-        Drift("float32", {"a": [1e-9, 1e-6], "b": [1e-8]}),
-        Drift("float32", {"a": [1e-8, 1e-7, 1e-5]}),
-        Drift("float64", {"a": [1e-17]}),
-        Drift("float64", {"c": [np.nan, 0.0]}),
-        Drift("float64", {"c": [0.0, np.nan]}),
+        Drift("float32", trajectory={"a": [1e-9, 1e-6], "b": [1e-8]}),
+        Drift("float32", trajectory={"a": [1e-8, 1e-7, 1e-5]}),
+        Drift("float64", trajectory={"a": [1e-17]}),
+        Drift("float64", trajectory={"c": [np.nan, 0.0]}),
+        Drift("float64", trajectory={"c": [0.0, np.nan]}),
     ]
     drawn = heights(draw(several))
     assert np.isnan(drawn.pop("c, float64")).all()  # what diverged is not drawn as equal

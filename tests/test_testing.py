@@ -166,7 +166,7 @@ def test_a_failure_shows_the_users_line(tmp_path):
         "        y, backward = super().forward(xp, w, x, mode)\n"
         "        return y, lambda dy: backward(dy * 1.5)\n"
         "net = NeuralNetwork(2, Wrong(2), seed=0)\n"
-        "t.compare = lambda *a, **o: Report({}, [], 'float32')\n"
+        "t.compare = lambda *a, **o: Report('float32', {}, [])\n"
         "def test_gradients():\n    check_gradients(net, x, x)\n"
         "def test_backends():\n    assert_backends_agree(net, x, x, backends=['torch'])\n"
     )

@@ -5,9 +5,8 @@ piece of the step noted on either side: the first that differs is named.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,33 +14,26 @@ import numpy as np
 
 from portnn.backend import Backend, by_stretches
 from portnn.core.runtime import Runtime, Snapshot
-from portnn.core.step import State
-from portnn.equivalence.drift import follow
-from portnn.equivalence.report import environment
-from portnn.equivalence.runs import batches, moved, others
+from portnn.equivalence.report import Comparison, environment
+from portnn.equivalence.runs import batches, moved, others, stepped
+from portnn.equivalence.truth import updated
 from portnn.network import NeuralNetwork
 from portnn.options import positive
 from portnn.types import Array, Batch, Namespace
 
-SCHEMA = "portnn.bits/1"
-"""Of a report as JSON; its number grows where a key is renamed or means something else."""
-
 
 @dataclass
-class BitsReport:
+class BitsReport(Comparison):
     """What ``compare_bits`` found."""
 
-    environment: dict[str, Any]
-    arithmetic: str
-    backends: list[str]
-    """NumPy, and those that were compared with it."""
     steps: int
-    trajectory: dict[str, list[float]] = field(default_factory=dict)
-    """By backend: after each step, the distance of the parameters from NumPy's as a share of their norm."""
     fingerprints: dict[str, list[str]] = field(default_factory=dict)
     """By backend: SHA-256 of parameters and buffers after each epoch, and at the end."""
     differences: dict[str, str] = field(default_factory=dict)
     """By backend whose bits differ: the first step and the first operation, or piece of the step, that do."""
+
+    title = "Bits of backends"
+    schema = "portnn.bits/1"
 
     @property
     def holds(self) -> bool:
@@ -57,21 +49,13 @@ class BitsReport:
         lines = [f"{name:<28} {digest}" for name, prints in self.fingerprints.items() for digest in prints]
         return "\n".join([*lines, "", self.verdict()])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
-        return {"schema": SCHEMA, "holds": self.holds, **asdict(self)}
-
-    def to_markdown(self, title: str = "Bits of backends") -> str:
-        """Return verdict, fingerprints and environment as Markdown."""
-        found = [f"- {line}" for line in self.verdict().splitlines()]
+    def _tables(self) -> list[str]:
         rows = [
             f"| {number} | {name} | `{digest}` |"
             for name, prints in self.fingerprints.items()
             for number, digest in enumerate(prints, start=1)
         ]
-        made = ["```json", json.dumps(self.environment, indent=2), "```"]
-        head = ["| epoch | backend | SHA-256 of the weights |", "| --- | --- | --- |"]
-        return "\n".join([f"# {title}", "", *found, "", *head, *rows, "", *made, ""])
+        return ["| epoch | backend | SHA-256 of the weights |", "| --- | --- | --- |", *rows]
 
 
 def compare_bits(
@@ -94,7 +78,7 @@ def compare_bits(
     home = reference.backend
     runs = [reference.to(backend) for backend in rivals]
     used = [home, *(run.backend for run in runs)]
-    report = BitsReport(environment(used), reference.arithmetic, list(map(repr, used)), steps)
+    report = BitsReport(reference.arithmetic, environment(used), list(map(repr, used)), steps)
     report.fingerprints |= {name: [] for name in report.backends}
     each = -(-dataset.rows // batch_size)
     for number, batch in enumerate(batches(reference, dataset, steps, batch_size), start=1):
@@ -103,10 +87,9 @@ def compare_bits(
             expected = _bits(reference, reference.step(batch))
         for run in list(runs):
             with run.backend.scope():
-                there = partial(moved, run.backend, run.dtype)
                 theirs = run.snapshot()
-                same = _bits(run, run.step(tuple(map(there, batch)))) == expected
-            follow(report, reference, run)
+                same = _bits(run, stepped(run, batch)) == expected
+            report.follow(reference, run)
             if not same:
                 place = _first_difference(reference, before, run, theirs, batch)
                 report.differences[repr(run.backend)] = f"DIFFERS first at step {number}: {place}"
@@ -179,16 +162,10 @@ def _noted(run: Runtime, snapshot: Snapshot, batch: Batch) -> list[_Note]:
         new, loss = run.core.step(xp, update, snapshot.state, batch, run.key, run.dials, look)
     finally:
         run.counters = after
-    for name, array in _named_arrays(run, new).items():
-        look("update", name, array)
+    for (place, name), array in updated(run, "update", run.backend.xp, new).items():
+        look(place, name, array)
     look("loss", "loss", loss)
     return notes
-
-
-def _named_arrays(run: Runtime, state: State) -> dict[str, Array]:
-    core, xp = run.core, run.backend.xp
-    named = core.parameters.named(xp, state.parameters) | core.buffers.named(xp, state.buffers)
-    return named | dict(zip(run.chain.slots, state.slots, strict=True))
 
 
 class _Noting:

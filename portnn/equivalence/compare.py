@@ -18,9 +18,8 @@ from typing import Any
 
 from portnn.backend import get_backend
 from portnn.core.runtime import Counters, Runtime, Snapshot
-from portnn.equivalence.drift import follow
 from portnn.equivalence.report import Piece, Report, environment
-from portnn.equivalence.runs import batches, mapped, moved, others
+from portnn.equivalence.runs import batches, mapped, moved, others, stepped
 from portnn.equivalence.truth import Judge, Name, Start, Truth, drawn, pieces, updated, walk
 from portnn.errors import DTypeError
 from portnn.network import NeuralNetwork
@@ -58,7 +57,7 @@ def compare(
     home = reference.backend
     judge = Judge(reference, against, min(batch_size, dataset.rows))
     judged = [home, *rivals]
-    report = Report(environment(judged), list(map(repr, judged)), reference.dtype, judge.name)
+    report = Report(reference.dtype, environment(judged), list(map(repr, judged)), judge.name)
     runs = [_Judged(reference.to(backend)) for backend in judged]
     shown = tqdm(total=steps * len(runs), unit="step", disable=None if progress is None else not progress, leave=False)
     with shown as bar:
@@ -87,7 +86,7 @@ def compare(
                 reference.step(batch)
             for run in runs[1:]:
                 run.step(batch, report)
-                follow(report, reference, run.runtime)
+                report.follow(reference, run.runtime)
             runs[0].runtime.restore(reference.snapshot())
     report.fingerprints.update({repr(run.backend): run.runtime.fingerprint() for run in runs})
     return report
@@ -134,9 +133,8 @@ class _Judged:
 
     def step(self, batch: Batch, report: Report) -> None:
         """Take the step of the backend's own training; one that is refused was seen in the report."""
-        with self.backend.scope():
-            try:
-                self.runtime.step(tuple(map(partial(moved, self.backend, self.runtime.dtype), batch)))
-            except DTypeError:
-                if report.holds:
-                    raise
+        try:
+            stepped(self.runtime, batch)
+        except DTypeError:
+            if report.holds:
+                raise

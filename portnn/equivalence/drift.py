@@ -2,34 +2,35 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import zip_longest
-from typing import Protocol
 
 import numpy as np
 
 from portnn import plot
 from portnn.core.runtime import Runtime
-from portnn.equivalence.runs import batches, moved, others
+from portnn.equivalence.runs import batches, others, stepped
 from portnn.network import NeuralNetwork
 from portnn.plot.canvas import Axes, Place
 
 
-class Drifting(Protocol):
-    """What has a drift: a report of either kind, or a Drift alone."""
-
-    arithmetic: str
-    trajectory: dict[str, list[float]]
-
-
 @dataclass
 class Drift:
-    """The drift of each backend's own training from NumPy's."""
+    """The drift of each backend's own training from NumPy's: all that is measured of it, or a part of a report."""
 
     arithmetic: str
     """"float32", "float64" or "reproducible"."""
-    trajectory: dict[str, list[float]] = field(default_factory=dict)
-    """By backend: after each step, what ``distance`` says of the parameters."""
+    trajectory: dict[str, list[float]] = field(default_factory=dict, kw_only=True)
+    """By backend: after each step, the distance of the parameters from NumPy's as a share of their norm."""
+
+    def plot(self, path: Place = None, *, ax: Axes = None) -> Axes:
+        """Draw how the parameters drift from NumPy's over the training steps; return the Axes."""
+        return draw([self], path, ax)
+
+    def follow(self, reference: Runtime, run: Runtime) -> None:
+        """Note how far a backend's own run has drifted from NumPy's."""
+        with run.backend.scope():
+            got = run.backend.to_numpy(run.state.parameters)
+        self.trajectory.setdefault(repr(run.backend), []).append(distance(reference.state.parameters, got))
 
 
 def distance(expected: np.ndarray, got: np.ndarray) -> float:
@@ -38,13 +39,6 @@ def distance(expected: np.ndarray, got: np.ndarray) -> float:
     tiny = float(np.finfo(np.float64).tiny)
     found = float(np.linalg.norm(a - b) / max(float(np.linalg.norm(a)), tiny))
     return found if found or np.array_equal(a, b) else tiny  # squares of little differences are 0
-
-
-def follow(report: Drifting, reference: Runtime, run: Runtime) -> None:
-    """Note how far a backend's own run has drifted from NumPy's."""
-    with run.backend.scope():
-        got = run.backend.to_numpy(run.state.parameters)
-    report.trajectory.setdefault(repr(run.backend), []).append(distance(reference.state.parameters, got))
 
 
 def drift(
@@ -58,13 +52,12 @@ def drift(
         with reference.backend.scope():
             reference.step(batch)
         for run in runs:
-            with run.backend.scope():
-                run.step(tuple(map(partial(moved, run.backend, run.dtype), batch)))
-            follow(found, reference, run)
+            stepped(run, batch)
+            found.follow(reference, run)
     return found
 
 
-def draw(drifts: Iterable[Drifting], path: Place = None, ax: Axes = None) -> Axes:
+def draw(drifts: Iterable[Drift], path: Place = None, ax: Axes = None) -> Axes:
     """Draw the largest drift of each backend in each arithmetic; return the Axes."""
     largest: dict[tuple[str, str], list[float]] = {}
     for each in drifts:

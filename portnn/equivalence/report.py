@@ -6,19 +6,17 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
 from portnn.backend import Backend
-from portnn.equivalence.drift import Drifting, draw
+from portnn.equivalence.drift import Drift, draw
 from portnn.equivalence.truth import Truth
 from portnn.errors import ArgumentError
 from portnn.io.files import write_atomically
 
 PICTURES = (".png", ".svg", ".pdf")
-SCHEMA = "portnn.report/2"
-"""Of a report as JSON; its number grows where a key is renamed or means something else."""
 
 
 @dataclass(frozen=True)
@@ -73,20 +71,56 @@ class Piece:
 
 
 @dataclass
-class Report:
-    """What ``compare`` found."""
+class Comparison(Drift):
+    """What a comparison of backends found: what reports of either kind have."""
 
     environment: dict[str, Any]
     backends: list[str]
-    """Those that were judged, NumPy first."""
-    arithmetic: str
-    """The network's dtype."""
+    """Those that were compared, NumPy first."""
+
+    title: ClassVar[str]
+    schema: ClassVar[str]
+    """Of the report as JSON; its number grows where a key is renamed or means something else."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the backends agree, and something was compared."""
+        raise NotImplementedError
+
+    def verdict(self) -> str:
+        """Return one line a backend."""
+        raise NotImplementedError
+
+    def _tables(self) -> list[str]:
+        """Return what was found, as lines of Markdown."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, under a name that says how they are arranged."""
+        return {"schema": self.schema, "holds": self.holds, **asdict(self)}
+
+    def to_markdown(self, title: str | None = None) -> str:
+        """Return verdict, findings and environment as Markdown."""
+        found = [f"- {line}" for line in self.verdict().splitlines()]
+        made = ["```json", json.dumps(self.environment, indent=2), "```"]
+        return "\n".join([f"# {title or self.title}", "", *found, "", *self._tables(), "", *made, ""])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as JSON (.json) or Markdown (.md), or the picture of the drift (.png, .svg, .pdf)."""
+        save_reports({self.title: self}, path)
+
+
+@dataclass
+class Report(Comparison):
+    """What ``compare`` found; ``arithmetic`` is the network's dtype."""
+
     judged_by: str = "float64"
     """What stood for the truth."""
     pieces: list[Piece] = field(default_factory=list)
-    trajectory: dict[str, list[float]] = field(default_factory=dict)
-    """By backend: after each step, the distance of the parameters as a share of NumPy's, each run on its own."""
     fingerprints: dict[str, str] = field(default_factory=dict)
+
+    title = "Equivalence of backends"
+    schema = "portnn.report/2"
 
     @property
     def holds(self) -> bool:
@@ -152,40 +186,14 @@ class Report:
         prints = [f"{name:<28} {digest}" for name, digest in self.fingerprints.items()]
         return "\n".join([*self._lines("  "), "", *prints, "", self.verdict()])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values, under a name that says how they are arranged."""
-        return {"schema": SCHEMA, "holds": self.holds, **asdict(self)}
-
-    def to_markdown(self, title: str = "Equivalence of backends") -> str:
-        """Return the table, the fingerprints and the environment as Markdown."""
+    def _tables(self) -> list[str]:
         head, *rows = self._lines(" | ")
         rule = " | ".join("---" for _ in _COLUMNS)
         table = [f"| {line} |" for line in (head, rule, *rows)]
-        prints = [f"- {name}: `{digest}`" for name, digest in self.fingerprints.items()]
-        found = [f"- {line}" for line in self.verdict().splitlines()]
-        made = ["```json", json.dumps(self.environment, indent=2), "```"]
-        return "\n".join([f"# {title}", "", *found, "", *table, "", *prints, "", *made, ""])
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the report as JSON (.json) or Markdown (.md), or the picture of the drift (.png, .svg, .pdf)."""
-        save_reports({"Equivalence of backends": self}, path)
-
-    def plot(self, path: str | os.PathLike[str] | None = None, *, ax: Any = None) -> Any:
-        """Draw how the parameters drift from NumPy's over the training steps; return the Axes."""
-        return draw([self], path, ax)
+        return [*table, "", *(f"- {name}: `{digest}`" for name, digest in self.fingerprints.items())]
 
 
-class Written(Drifting, Protocol):
-    """A report of any kind."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
-
-    def to_markdown(self, title: str) -> str:
-        """Return the report as Markdown."""
-
-
-def save_reports(reports: Mapping[str, Written], path: str | os.PathLike[str], beside: Sequence[Drifting] = ()) -> None:
+def save_reports(reports: Mapping[str, Comparison], path: str | os.PathLike[str], beside: Sequence[Drift] = ()) -> None:
     """Write reports by title, as ``Report.save`` does; the picture shows the largest drift of each backend.
 
     ``beside``: other drifts for the picture.

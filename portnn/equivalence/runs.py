@@ -11,7 +11,7 @@ from portnn.core.step import State
 from portnn.data.dataset import Dataset
 from portnn.errors import ArgumentError, BackendUnavailableError
 from portnn.nn import random
-from portnn.types import Batch
+from portnn.types import Array, Batch
 
 
 def others(backends: Sequence[str] | None) -> list[Backend]:
@@ -52,3 +52,9 @@ def moved(backend: Backend, dtype: str, value: Any) -> Any:
     if not isinstance(value, np.ndarray):
         return value
     return backend.copy(backend.asarray(value, dtype if value.dtype.kind == "f" else None))
+
+
+def stepped(run: Runtime, batch: Batch) -> Array:
+    """Take a backend's own step on one of the reference's batches; return the loss before it."""
+    with run.backend.scope():
+        return run.step(tuple(moved(run.backend, run.dtype, array) for array in batch))
