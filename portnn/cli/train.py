@@ -26,9 +26,9 @@ from portnn.cli.common import (
     show,
     terminated_as_interrupted,
 )
-from portnn.cli.scores import majority_baseline, score_lines, scores
+from portnn.cli.scores import Results, majority_baseline, score_lines, scores
 from portnn.data.labels import classes_of, labels_of
-from portnn.data.task import read_task
+from portnn.data.task import Data, read_task
 from portnn.defaults import (
     MAX_EPOCHS_WITH_VALIDATION,
     MIN_EPOCHS,
@@ -175,19 +175,8 @@ def train(
 
     DATA: CSV (.gz too), .npz, .npy or IDX; - is a CSV on standard input.
     """
-    fresh = {"hidden", "activation", "loss", "initializer", "task", "columns", "drop", "standardize", "dtype", "seed"}
-    given = {name for name in {*fresh, "reproducible"} if _is_given(name)}
-    if continued is not None and given:
-        raise ArgumentError(f"{min(given)}: --continue takes it from {continued}; expected one of the two")
-    if continued is None and target is None:
-        raise ArgumentError("target: expected --target with the column to predict, or --continue with a model")
+    _refuse_contradictions(continued, target, test, holdout, checkpoint, resume)
     where = get_backend(backend)
-    if test is not None and holdout is not None:
-        raise ArgumentError("holdout: --test names the rows to test on already; expected one of the two")
-    if checkpoint is None and resume:
-        raise ArgumentError("resume: expected --checkpoint with the file to go on from")
-    if checkpoint is not None and checkpoint.exists() and not resume:
-        raise ArgumentError(f"checkpoint: {checkpoint} exists; --resume goes on from it, or name another file")
     check_outputs({"save": save, "plot": plot, "checkpoint": checkpoint}, [data, target, test, test_target], ["plot"])
     picture = loss_picture(save, plot)
     home = f"{where.name}:{where.device}"
@@ -250,32 +239,60 @@ def train(
         best = best_epoch(network.history)
         kept = "the network" if best is None else f"epoch {best}, of the least loss of the validation,"
         say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); {kept} is kept")
-    seconds, history = time.perf_counter() - started, network.history
-    metric = "accuracy" if learnt.classes else "r2"
-    results = {"backend": network.backend, **scores(network, metric, rows.x_test, rows.y_test)}
-    lines = [f"backend      {network.backend}"]
-    known = " not trained on" if before is None else ", which the model may have been trained on before"
-    lines += score_lines(results, metric, " trained on" if seen else known)
-    lines.append(f"time         {seconds:.2f} s for {len(history.loss)} epochs")
-    results |= {
-        "trained_on_test": True if seen else False if before is None else None,
-        "seconds": seconds,
-        "epochs": len(history.loss),
-        "finished": done,
-    }
-    if best := best_epoch(history):
-        lines.append(f"best         epoch {best}, by the loss of the validation")
-        results["best_epoch"] = best
-    results["fingerprint"] = network.fingerprint()
-    show(results, [*lines, f"fingerprint  {results['fingerprint']}"], as_json)
+    fit = {"seconds": time.perf_counter() - started, "epochs": len(network.history.loss), "finished": done}
+    trained_on = True if seen else False if before is None else None
+    results, lines = _tested(network, "accuracy" if learnt.classes else "r2", rows, trained_on, fit)
+    show(results, lines, as_json)
     if save is not None:
         network.save(save)
         say(f"wrote {save}")
     if not done:
         sys.exit(143 if terminated else 130)
     if picture is not None:
-        history.plot(picture)
+        network.history.plot(picture)
         say(f"wrote {picture}")
+
+
+def _refuse_contradictions(
+    continued: Path | None,
+    target: str | None,
+    test: Path | None,
+    holdout: float | None,
+    checkpoint: Path | None,
+    resume: bool,
+) -> None:
+    """Refuse options that say two things, or that lack another."""
+    fresh = {"hidden", "activation", "loss", "initializer", "task", "columns", "drop", "standardize", "dtype", "seed"}
+    given = {name for name in {*fresh, "reproducible"} if _is_given(name)}
+    if continued is not None and given:
+        raise ArgumentError(f"{min(given)}: --continue takes it from {continued}; expected one of the two")
+    if continued is None and target is None:
+        raise ArgumentError("target: expected --target with the column to predict, or --continue with a model")
+    if test is not None and holdout is not None:
+        raise ArgumentError("holdout: --test names the rows to test on already; expected one of the two")
+    if checkpoint is None and resume:
+        raise ArgumentError("resume: expected --checkpoint with the file to go on from")
+    if checkpoint is not None and checkpoint.exists() and not resume:
+        raise ArgumentError(f"checkpoint: {checkpoint} exists; --resume goes on from it, or name another file")
+
+
+def _tested(
+    network: NeuralNetwork, metric: str, rows: Data, trained_on: bool | None, fit: Results
+) -> tuple[Results, list[str]]:
+    """Return how well a network does on the rows to test on, beside figures of the ``fit``: as values, and in lines.
+
+    ``trained_on``: whether it was trained on these rows; None: it may have been.
+    """
+    kind = {True: " trained on", False: " not trained on", None: ", which the model may have been trained on before"}
+    results = {"backend": network.backend, **scores(network, metric, rows.x_test, rows.y_test)}
+    lines = [f"backend      {network.backend}", *score_lines(results, metric, kind[trained_on])]
+    lines.append(f"time         {fit['seconds']:.2f} s for {fit['epochs']} epochs")
+    results |= {"trained_on_test": trained_on, **fit}
+    if best := best_epoch(network.history):
+        lines.append(f"best         epoch {best}, by the loss of the validation")
+        results["best_epoch"] = best
+    results["fingerprint"] = network.fingerprint()
+    return results, [*lines, f"fingerprint  {results['fingerprint']}"]
 
 
 def _is_given(name: str) -> bool:

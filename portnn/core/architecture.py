@@ -135,36 +135,10 @@ class Architecture:
             if output not in ("identity", name):
                 raise ArgumentError(f"output: the last layer is {name!r} already; got output={output!r}")
             output = name
-        layers: list[Layer] = []
-        widths: set[int] = set()
-        for position, item in enumerate(rest):
-            if isinstance(item, Layer):
-                layers.append(item)
-            elif isinstance(item, str):
-                activations.find("layers", item)
-                layers.append(Activation(item))
-            elif isinstance(item, int):
-                widths.add(len(layers))
-                layers.append(Dense(item, bias, initializer))
-                following = rest[position + 1 :]
-                hidden = any(isinstance(later, int | Dense | Residual) for later in following)
-                if hidden and not isinstance(following[0], str | Activation):
-                    layers.append(Activation(activation))
-            else:
-                raise ArgumentError(f"layers: expected an int, a layer or the name of an activation; got {item!r}")
-        for i, (layer, after) in enumerate(pairwise(layers)):
-            if i in widths and isinstance(layer, Dense) and isinstance(after, BatchNorm):
-                # The mean takes it away again: its gradient is rounding noise, which adam would blow up to full size.
-                layers[i] = replace(layer, bias=False)
+        layers = _hidden(rest, activation, bias, initializer)
         if not any(isinstance(layer, Dense) for layer in layers):
             raise ArgumentError(f"layers: expected at least an input and an output width; got {tuple(items)!r}")
-        if misplaced := next((layer for layer in layers[1:] if isinstance(layer, Standardize | Rescale)), None):
-            raise ArgumentError(f"layers: {type(misplaced).__name__} must be the first layer")
-        if late := next((layer for layer in layers[1:] if layer.codes), None):
-            raise ArgumentError(f"layers: {type(late).__name__} takes whole numbers: it must be the first layer")
-        early = any(isinstance(layer, Unstandardize) for layer in layers[:-1])
-        if early or (isinstance(layers[-1], Unstandardize) and output != "identity"):
-            raise ArgumentError(f'layers: Unstandardize must be the last, before output="identity"; got {output!r}')
+        _check_order(layers, output)
         return cls(tuple(layers), output, features)
 
     @property
@@ -274,3 +248,40 @@ class Architecture:
         activations.find("output", description["output"])
         features = description["features"]
         return cls(tuple(layers), description["output"], None if features is None else tuple(features))
+
+
+def _hidden(items: Sequence[Any], activation: str, bias: bool, initializer: str) -> list[Layer]:
+    """Return the layers that widths, names and layers make, each width with the activation that follows it."""
+    layers: list[Layer] = []
+    widths: set[int] = set()
+    for position, item in enumerate(items):
+        if isinstance(item, Layer):
+            layers.append(item)
+        elif isinstance(item, str):
+            activations.find("layers", item)
+            layers.append(Activation(item))
+        elif isinstance(item, int):
+            widths.add(len(layers))
+            layers.append(Dense(item, bias, initializer))
+            following = items[position + 1 :]
+            hidden = any(isinstance(later, int | Dense | Residual) for later in following)
+            if hidden and not isinstance(following[0], str | Activation):
+                layers.append(Activation(activation))
+        else:
+            raise ArgumentError(f"layers: expected an int, a layer or the name of an activation; got {item!r}")
+    for i, (layer, after) in enumerate(pairwise(layers)):
+        if i in widths and isinstance(layer, Dense) and isinstance(after, BatchNorm):
+            # The mean takes it away again: its gradient is rounding noise, which adam would blow up to full size.
+            layers[i] = replace(layer, bias=False)
+    return layers
+
+
+def _check_order(layers: Sequence[Layer], output: str) -> None:
+    """Refuse layers that are not where they must be: what only a first layer does, or the last."""
+    if misplaced := next((layer for layer in layers[1:] if isinstance(layer, Standardize | Rescale)), None):
+        raise ArgumentError(f"layers: {type(misplaced).__name__} must be the first layer")
+    if late := next((layer for layer in layers[1:] if layer.codes), None):
+        raise ArgumentError(f"layers: {type(late).__name__} takes whole numbers: it must be the first layer")
+    early = any(isinstance(layer, Unstandardize) for layer in layers[:-1])
+    if early or (isinstance(layers[-1], Unstandardize) and output != "identity"):
+        raise ArgumentError(f'layers: Unstandardize must be the last, before output="identity"; got {output!r}')

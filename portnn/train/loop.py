@@ -4,7 +4,7 @@ import math
 import operator
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
@@ -92,7 +92,6 @@ def _bar(progress: bool | str | None, run: Run, steps: int | None) -> Any:
 def train(run: Run, hooks: Hooks, progress: bool | str | None) -> History:
     """Train to the run's end, from where it is; see NeuralNetwork.fit."""
     runtime, data, history = run.runtime, run.data, run.history
-    xp, mean = runtime.backend.xp, runtime.core.loss.mean
     size = run.batch_size or 0
     if data.rows is not None:
         size = min(size or data.rows, data.rows)
@@ -109,57 +108,74 @@ def train(run: Run, hooks: Hooks, progress: bool | str | None) -> History:
                 raise
 
         while run.goes_on():
-            backup, before = runtime.snapshot(), len(run.losses)
-            order = None
-            if run.shuffle and data.rows is not None and steps != 1:
-                rng = random.generator(runtime.seed, random.SHUFFLE, runtime.counters.epoch)
-                order = runtime.backend.asarray(rng.permutation(data.rows))
-            whole = True
-            try:
-                for batch in islice(data.batches(xp, size, order, mean), before, None):
-                    whole = False
-                    run.losses.append(runtime.step(batch))
-                    run.sizes.append(int(batch[0].shape[0]))
-                    whole = True
-                    bar.update()
-                    if hooks.of_steps:
-                        hooks.step(_event(run, run.losses[-1], {}))
-                    if run.ended:
-                        break
-                    pause()
-            except BaseException:
-                # A step that fails may have consumed its state; those before an interrupt may have diverged.
-                if not whole or run.problem():
-                    _go_back(run, backup, before)
-                raise
-            if found := run.problem():
-                _go_back(run, backup, before)
-                place = "checkpoint" if before else "start of the epoch"
-                raise DivergenceError(
-                    f"{found}. The network is as it was at the {place} (step {runtime.counters.step}); a "
-                    f"smaller learning_rate than {runtime.optimizer.rate(runtime.counters.update):g} may help"
-                )
+            _run_epoch(run, hooks, size, steps, bar, pause)
             history.seconds = time.perf_counter() - started
             if run.ended:
                 pause()
                 break
-            weights = run.sizes if mean else [1] * len(run.sizes)
-            history.loss.append(sum(map(operator.mul, run.losses, weights)) / (sum(run.sizes) if mean else 1))
-            run.losses, run.sizes, run.done = [], [], run.done + 1
-            runtime.end_epoch()
-            measured = _measure(run)
-            for name, value in measured.items():
-                history.metrics.setdefault(name, []).append(value)
+            measured = _finish_epoch(run)
             history.seconds = time.perf_counter() - started
-            shown = {k: f"{v:.4g}" for k, v in {"loss": history.loss[-1], **measured}.items()}
-            if progress == "log":
-                figures = ", ".join(f"{name} {value}" for name, value in shown.items())
-                print(f"epoch {run.done} of {run.epochs}: {figures}, {history.seconds:.1f} s", file=sys.stderr)
-            elif not bar.disable:
-                bar.set_postfix(shown, refresh=False)
+            _show(run, measured, progress, bar)
             hooks.epoch(_event(run, history.loss[-1], measured))
             pause()
     return history
+
+
+def _run_epoch(run: Run, hooks: Hooks, size: int, steps: int | None, bar: Any, pause: Callable[[], None]) -> None:
+    """Take the steps of an epoch, or those that are left of it; see NeuralNetwork.fit for what is left after errors."""
+    runtime, data = run.runtime, run.data
+    backup, before, whole = runtime.snapshot(), len(run.losses), True
+    order = None
+    if run.shuffle and data.rows is not None and steps != 1:
+        rng = random.generator(runtime.seed, random.SHUFFLE, runtime.counters.epoch)
+        order = runtime.backend.asarray(rng.permutation(data.rows))
+    try:
+        for batch in islice(data.batches(runtime.backend.xp, size, order, runtime.core.loss.mean), before, None):
+            whole = False
+            run.losses.append(runtime.step(batch))
+            run.sizes.append(int(batch[0].shape[0]))
+            whole = True
+            bar.update()
+            if hooks.of_steps:
+                hooks.step(_event(run, run.losses[-1], {}))
+            if run.ended:
+                break
+            pause()
+    except BaseException:
+        # A step that fails may have consumed its state; those before an interrupt may have diverged.
+        if not whole or run.problem():
+            _go_back(run, backup, before)
+        raise
+    if found := run.problem():
+        _go_back(run, backup, before)
+        place = "checkpoint" if before else "start of the epoch"
+        raise DivergenceError(
+            f"{found}. The network is as it was at the {place} (step {runtime.counters.step}); a "
+            f"smaller learning_rate than {runtime.optimizer.rate(runtime.counters.update):g} may help"
+        )
+
+
+def _finish_epoch(run: Run) -> Mapping[str, float]:
+    """Count an epoch whose steps are taken, and add its loss and metrics to the history; return the metrics."""
+    history, mean = run.history, run.runtime.core.loss.mean
+    weights = run.sizes if mean else [1] * len(run.sizes)
+    history.loss.append(sum(map(operator.mul, run.losses, weights)) / (sum(run.sizes) if mean else 1))
+    run.losses, run.sizes, run.done = [], [], run.done + 1
+    run.runtime.end_epoch()
+    measured = _measure(run)
+    for name, value in measured.items():
+        history.metrics.setdefault(name, []).append(value)
+    return measured
+
+
+def _show(run: Run, measured: Mapping[str, float], progress: bool | str | None, bar: Any) -> None:
+    """Print a line for an epoch, or show its figures beside the bar."""
+    shown = {k: f"{v:.4g}" for k, v in {"loss": run.history.loss[-1], **measured}.items()}
+    if progress == "log":
+        figures = ", ".join(f"{name} {value}" for name, value in shown.items())
+        print(f"epoch {run.done} of {run.epochs}: {figures}, {run.history.seconds:.1f} s", file=sys.stderr)
+    elif not bar.disable:
+        bar.set_postfix(shown, refresh=False)
 
 
 def _event(run: Run, loss: Any, measured: Mapping[str, float]) -> Event:
