@@ -33,6 +33,7 @@ from portnn.nn.noise import Dropout, GaussianNoise
 from portnn.nn.normalization import BatchNorm, LayerNorm, Rescale, Standardize, Unstandardize
 from portnn.nn.registry import register
 from portnn.nn.tabular import Tabular
+from portnn.ops import register_op
 from portnn.optim.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 from portnn.optim.schedules import Schedule
 from portnn.rate_finder import RangeTest, find_learning_rate
@@ -97,5 +98,6 @@ __all__ = [
     "plot",
     "read_pickled_weights",
     "register",
+    "register_op",
     "schedules",
 ]

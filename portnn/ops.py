@@ -6,8 +6,12 @@ else take their names, errors and kinds from here. To add a function, add a line
 needs: a bound where it is no elementary function, and a case for adapters.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from portnn.errors import ArgumentError
+from portnn.options import between
 
 Kind = Literal[
     "elementwise", "comparison", "reduction", "view", "gather", "selection", "join", "contraction", "creation"
@@ -30,6 +34,8 @@ class Op:
     """mpmath's name for it, where its values are computed one by one."""
     core: bool = True
     """Whether layers, losses and optimizers may call it by name; others are operators, or reproducible arithmetic's."""
+    slope: float | Callable[[Any, Any], Any] = 0.0
+    """Of a function that a user registers: the largest |f'|, or a function of values and their errors that gives it."""
 
 
 OPS = (
@@ -88,3 +94,42 @@ def names(*kinds: Kind) -> frozenset[str]:
 
 CORE = frozenset(op.name for op in OPS if op.core)
 """What the core may call on ``xp``."""
+ELEMENTWISE = set(names("elementwise", "comparison"))
+"""With those that users register."""
+REGISTERED: dict[str, Op] = {}
+"""Those by name."""
+
+
+def register_op(
+    name: str, *, ulps: float, slope: float | Callable[[Any, Any], Any], reference: str | None = None
+) -> None:
+    """Let layers of your own call another element-wise function of one array, with a bound and recorded.
+
+    ::
+
+        portnn.register_op("atan", ulps=4, slope=1)
+        portnn.register_op("sinh", ulps=4, slope=lambda x, error: np.cosh(np.abs(x) + error))
+
+    Parameters
+    ----------
+    name : str
+        Of the array API standard, as NumPy and PyTorch have it too.
+    ulps : float
+        Largest error in units in the last place on any library.
+    slope : float or function
+        The largest absolute value of the derivative: everywhere, or ``slope(x, error)`` of NumPy's float64 arrays, from
+        x - error to x + error.
+    reference : str, optional
+        mpmath's name for it; None: the same.
+
+    Reproducible arithmetic goes on refusing it: libraries differ in its last place. Raises ArgumentError.
+    """
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ArgumentError(f"name: expected that of a function; got {name!r}")
+    if name in {op.name for op in OPS}:
+        raise ArgumentError(f"name: {name} is among the functions of portnn/ops.py already")
+    if not callable(slope):
+        between("slope", slope)
+    between("ulps", ulps)
+    REGISTERED[name] = Op(name, "elementwise", ulps=ulps, reference=reference or name, slope=slope)
+    ELEMENTWISE.add(name)

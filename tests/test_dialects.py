@@ -8,8 +8,9 @@ import pytest
 from portnn import get_backend
 from portnn.jit.dialects import LINE, NumPyDialect, TorchDialect
 from portnn.jit.memory import OWN
-from portnn.jit.program import COMPARISONS, ELEMENTWISE
+from portnn.jit.program import COMPARISONS
 from portnn.jit.recording import Recording
+from portnn.ops import names
 
 SPECIAL = [0.0, -0.0, 1.0, -1.5, 2.5, 0.3, 1e-40, -1e-40, 3e38, 88.9, -104.0, np.inf, -np.inf, np.nan]
 RNG = np.random.default_rng(0)
@@ -25,6 +26,7 @@ SIGNS = {
 }
 PAIRS = {name: (lambda xp, a, b, f=f: f(a, b)) for name, f in SIGNS.items()}
 PAIRS |= {"maximum": lambda xp, a, b: xp.maximum(a, b), "minimum": lambda xp, a, b: xp.minimum(a, b)}
+ELEMENTWISE = names("elementwise", "comparison")
 UNARY = sorted(ELEMENTWISE - {*PAIRS, *BITS, "astype"})
 X = np.array([*SPECIAL, *RNG.standard_normal(30)])
 Y = np.array([*reversed(SPECIAL), *RNG.standard_normal(30)])

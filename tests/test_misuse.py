@@ -437,8 +437,8 @@ def test_a_function_that_is_not_recorded_is_named_once(caplog):
         net.predict(X)
     said = [record.message for record in caplog.records]
     assert said == [
-        "xp.sin is not among the functions that a step is recorded with: it is computed call by call, more slowly "
-        "(docs/test-equivalence.md)"
+        "xp.sin is not among the functions that a step is recorded with, nor registered (portnn.register_op): it is "
+        "computed call by call, more slowly (docs/test-equivalence.md)"
     ]
     with pytest.raises(AttributeError, match=r"xp.sin has no bound yet: .*assert_same_on_backends \(docs/test-equi"):
         portnn.compare(net, X, Y, backends=["array_api_strict"])

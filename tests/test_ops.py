@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from portnn import Dense, Layer, NeuralNetwork, Shapes
+from portnn import ArgumentError, Dense, Layer, NeuralNetwork, Shapes, compare, register_op
 from portnn.backend import get_backend
 from portnn.equivalence.conformance import FUNCTIONS
 from portnn.jit.dialects import NumPyDialect
 from portnn.jit.tracing import Tape, TracingNamespace
 from portnn.numerics.arbiter import ArbiterNamespace
 from portnn.numerics.bounds import ULPS, Bounded, BoundingNamespace
-from portnn.ops import CORE, OPS, names
+from portnn.ops import CORE, ELEMENTWISE, OPS, REGISTERED, names
 from portnn.reproducible.arithmetic import ARITHMETICS
-from portnn.testing import check_gradients
+from portnn.testing import check_backend, check_gradients
 
 CORE_OPS = sorted(CORE)
 
@@ -119,3 +119,84 @@ def test_a_layer_that_joins_is_recorded(backend, caplog):
     for name, value in net.to("numpy").parameters.items():
         np.testing.assert_allclose(value, np.asarray(plain.to("numpy").parameters[name]), rtol=1e-5, atol=1e-7)
     check_gradients(NeuralNetwork(3, Dense(4), Twice(), Dense(3), seed=0), x, y, entries=4)
+
+
+@pytest.fixture
+def registered():
+    """atan, which no layer of ours calls, for one test."""
+    register_op("atan", ulps=4, slope=1)
+    yield "atan"
+    del REGISTERED["atan"]
+    ELEMENTWISE.discard("atan")
+
+
+class Arctan(Layer):
+    """A user's layer, y = atan x; dx = dy / (1 + x²)."""
+
+    def shapes(self, features):
+        return Shapes(features)
+
+    def forward(self, xp, weights, x, mode):
+        return xp.atan(x), lambda dy: (dy * (1.0 / (1.0 + x * x)), {})
+
+
+def made(**options):
+    return NeuralNetwork(3, Dense(4), Arctan(), Dense(3), seed=0, **options)
+
+
+def test_a_function_that_is_registered_is_recorded_and_bounded(registered, backend, caplog):
+    """Judged by float64, and by 50 digits; a wrong one is broken."""
+    x, y = np.random.default_rng(0).random((2, 20, 3))
+    net = made(backend=backend)
+    net.step(x, y)
+    net.step(x, y)
+    assert not caplog.records
+    assert check_backend(backend) is None
+    for options in ({}, {"dtype": "float64"}):
+        assert compare(made(**options), x, y, backends=["array_api_strict"], steps=1).holds
+    check_gradients(made(), x, y)
+
+
+def test_a_registered_function_that_is_off_is_seen(registered, monkeypatch):
+    x, y = np.random.default_rng(0).random((2, 20, 3))
+    xp = get_backend("array_api_strict").xp
+    right = xp.atan
+    monkeypatch.setattr(xp, "atan", lambda a: right(a) * (1.0 + 1e-5))
+    report = compare(made(), x, y, backends=["array_api_strict"], steps=1)
+    assert not report.holds
+    assert "2 Arctan, output" in report.verdict()
+
+
+def test_adapters_are_asked_for_what_is_registered(registered, monkeypatch):
+    xp = get_backend("array_api_strict").xp
+    right = xp.atan
+    monkeypatch.setattr(xp, "atan", lambda a: right(a) * (1.0 + 1e-5))
+    with pytest.raises(AssertionError, match="atan of float32: "):
+        check_backend("array_api_strict")
+
+
+def test_without_a_bound_a_function_is_named(caplog):
+    x, y = np.random.default_rng(0).random((2, 20, 3))
+    net = made(backend="numpy")
+    net.step(x, y)
+    net.step(x, y)
+    assert "xp.atan is not among the functions that a step is recorded with, nor registered" in caplog.text
+    with pytest.raises(AttributeError, match=r"xp\.atan has no bound yet: give it one by portnn\.register_op"):
+        compare(made(), x, y, backends=["array_api_strict"], steps=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("exp", {}, "name: exp is among the functions of portnn/ops.py already"),
+        ("a b", {}, "name: expected that of a function; got 'a b'"),
+        (3, {}, "name: expected that of a function; got 3"),
+        ("atan", {"ulps": -1}, "ulps: expected a number"),
+        ("atan", {"slope": float("nan")}, "slope: expected a number"),
+        ("atan", {"slope": None}, "slope: expected a number"),
+    ],
+)
+def test_what_cannot_be_registered_is_refused(name, options, message):
+    with pytest.raises(ArgumentError, match=message):
+        register_op(name, **{"ulps": 4, "slope": 1, **options})
+    assert not REGISTERED

@@ -320,7 +320,15 @@ def test_other_encodings_are_named(command, tmp_path):
     found = run(*arguments, "--encoding", "latin-1")
     if command == "predict":
         assert found.stdout == run("predict", model, path).stdout
-    assert "encoding: expected utf-8, latin-1" in run(*arguments, "--encoding", "klingon", code=2).output
+    for name in ("klingon", "base64"):
+        assert "encoding: expected utf-8, latin-1" in run(*arguments, "--encoding", name, code=2).output
+
+
+def test_a_mark_at_the_beginning_of_utf_8_is_no_name(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_bytes("a,b\n1,2\n".encode("utf-8-sig"))
+    for encoding in (None, "utf-8", "UTF8"):
+        assert list(read_table(path, encoding=encoding).columns) == ["a", "b"]
 
 
 # ---- numbers of which thousands are marked, and times

@@ -12,16 +12,19 @@ from portnn.nn import random
 from portnn.nn.layers import Dense
 from portnn.nn.noise import Dropout
 from portnn.numerics.bounds import Bounded, BoundingNamespace
-from portnn.ops import OPS
+from portnn.ops import OPS, REGISTERED
 from portnn.types import Mode
 
 INT32 = np.iinfo(np.int32)
 _MODE = Mode(training=True, key=(1234567, -7654321), layer=3)
 
+
+def _unary(name: str) -> Callable[[Any, Any, Any], Any]:
+    return lambda xp, a, b: getattr(xp, name)(a)
+
+
 FUNCTIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
-    op.name: (lambda xp, a, b, name=op.name: getattr(xp, name)(a))
-    for op in OPS
-    if op.core and op.kind == "elementwise" and op.operands == 1
+    op.name: _unary(op.name) for op in OPS if op.core and op.kind == "elementwise" and op.operands == 1
 } | {
     "+": lambda xp, a, b: a + b,
     "-": lambda xp, a, b: 2.0 - b,
@@ -148,7 +151,7 @@ def _functions(backend: Backend) -> Iterator[str]:
     bounding: Any = BoundingNamespace()
     for dtype in _floating(backend):
         a, b = rng.uniform(0.5, 2, (2, 5, 5)).astype(dtype)
-        for name, function in FUNCTIONS.items():
+        for name, function in (FUNCTIONS | {name: _unary(name) for name in REGISTERED}).items():
             bound = function(bounding, *map(Bounded.given, (a, b)))
             try:
                 got = backend.to_numpy(function(backend.xp, backend.asarray(a), backend.asarray(b)))

@@ -49,11 +49,14 @@ def _text(path: str | os.PathLike[str], encoding: str) -> Iterator[IO[str]]:
         raise DataError(f"{path}: expected a CSV file; {error}") from error
 
 
-def _known_encoding(encoding: str) -> None:
+def _known_encoding(encoding: str) -> str:
+    """Return the name of an encoding of text; that of UTF-8 that takes a mark at the beginning for none."""
     try:
-        codecs.lookup(encoding)
+        name = codecs.lookup(encoding).name
+        "".encode(name)
     except LookupError:
         raise ArgumentError(f"encoding: expected utf-8, latin-1, cp1252 ...; got {encoding!r}") from None
+    return UTF8 if name == "utf-8" else name
 
 
 def read_csv(path: str | os.PathLike[str], header: bool | None = None, encoding: str = UTF8) -> Table:
@@ -68,7 +71,7 @@ def read_csv(path: str | os.PathLike[str], header: bool | None = None, encoding:
 
     ``encoding``: of the text, as Python names it: latin-1, cp1252.
     """
-    _known_encoding(encoding)
+    encoding = _known_encoding(encoding)
     with _text(path, encoding) as file:
         delimiter = _delimiter(file.readline())
 

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from portnn.jit.program import ELEMENTWISE, Traced
+from portnn.jit.program import Traced
+from portnn.ops import REGISTERED, names
 from portnn.types import Array, Namespace
 
 LINE = 64
@@ -25,6 +26,8 @@ class Dialect:
 
     array: Any
     """The type of its arrays."""
+    library: Any
+    """Its module."""
     block: int
     """Bytes of one block of a vector, on which all operations of an element-wise kernel are done in turn."""
     scalar: str
@@ -64,6 +67,10 @@ class Dialect:
         """Return whether an array lies as a program assumes; any other order of its elements may show in sums."""
         raise NotImplementedError
 
+    def registered(self) -> dict[str, Any]:
+        """Return the library's functions that users registered, by name."""
+        return {name: getattr(self.library, name) for name in REGISTERED}
+
     def aligned(self, shape: Sequence[int], dtype: Any) -> Array:
         """Return an array, of unknown values, that starts on a cache line."""
         return self.memory(prod(shape) * self.itemsize(dtype)).view(dtype).reshape(shape)
@@ -72,7 +79,7 @@ class Dialect:
 class NumPyDialect(Dialect):
     """NumPy: functions that take ``out`` by position, and methods, which come to the same sooner."""
 
-    array = np.ndarray
+    array, library = np.ndarray, np
     block = 1 << 17  # adam's four and a temporary stay in a second-level cache of 1 MiB
     scalar = "{0}[()] = {1}"
     copied = "{0}.copy()"
@@ -87,8 +94,8 @@ class NumPyDialect(Dialect):
     }
 
     def __init__(self) -> None:
-        names = {"copyto", "concatenate", "matmul", "where"} | ELEMENTWISE - {"astype"}
-        self.names = {self._UFUNCS.get(n, n): getattr(np, self._UFUNCS.get(n, n)) for n in names}
+        known = {"copyto", "concatenate", "matmul", "where"} | names("elementwise", "comparison") - {"astype"}
+        self.names = {self._UFUNCS.get(n, n): getattr(np, self._UFUNCS.get(n, n)) for n in known}
         self.scope = partial(np.errstate, all="ignore")
         self.names["scope"] = self._within
 
@@ -154,8 +161,9 @@ class TorchDialect(Dialect):
     def __init__(self, torch: Any, xp: Namespace, scope: Callable[[], AbstractContextManager[Any]]) -> None:
         """Take the module, the namespace that the core is handed, and the context in which it is called."""
         self.array, self.scope, self._torch = torch.Tensor, scope, torch
-        names = ELEMENTWISE | {"matmul", "sum", "max", "min"}
-        self.names = {n: getattr(torch, self._NAMES.get(n, n)) for n in names - self._LEFT - {"astype"}}
+        self.library = torch
+        known = names("elementwise", "comparison") | {"matmul", "sum", "max", "min"}
+        self.names = {n: getattr(torch, self._NAMES.get(n, n)) for n in known - self._LEFT - {"astype"}}
         self.names |= {f"array_{name}": getattr(xp, name) for name in self._LEFT | {"sum", "max", "min", "concat"}}
         self.names |= {"reciprocal": torch.reciprocal, "torch": torch}
         self.names |= {"copyto": torch.Tensor.copy_, "scope": self._within}

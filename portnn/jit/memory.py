@@ -9,7 +9,8 @@ from math import prod
 from typing import Any
 
 from portnn.jit.dialects import LINE, Dialect
-from portnn.jit.program import ELEMENTWISE, TABLES, VIEWS, Program, Traced
+from portnn.jit.program import TABLES, VIEWS, Program, Traced
+from portnn.ops import ELEMENTWISE
 
 OWN = TABLES | {"where"}
 """Operations whose result is an array of its own."""

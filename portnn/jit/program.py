@@ -14,7 +14,6 @@ Operand = Any
 VIEWS = names("view")
 """Operations that show the same memory in another way."""
 COMPARISONS = names("comparison")
-ELEMENTWISE = names("elementwise", "comparison")
 TABLES = names("gather")
 """Element by element too where the first operand is a constant."""
 

@@ -93,7 +93,7 @@ class Recording:
     def bind(self, state: Any, after: Any, arena: Array) -> Callable[..., Any]:
         """Return the function that runs the program on a state; ``after`` is where the new one goes."""
         code, dialect = self._code, self._code.dialect
-        names = dialect.names | code.constants | {"inf": inf, "nan": nan, "array": dialect.array}
+        names = dialect.names | dialect.registered() | code.constants | {"inf": inf, "nan": nan, "array": dialect.array}
         names |= {"after": after, "blocks": partial(blocks, dialect)}
         names |= {code.name(line): array for line, array in zip(self.inputs, leaves(state), strict=True)}
         targets = list(leaves(after)) if after is not None else []

@@ -10,7 +10,8 @@ from typing import Any
 
 from portnn.jit.dialects import Dialect
 from portnn.jit.memory import GIVEN, OWN, Plan, results_of, root
-from portnn.jit.program import ELEMENTWISE, VIEWS, Traced, UntraceableError
+from portnn.jit.program import VIEWS, Traced, UntraceableError
+from portnn.ops import ELEMENTWISE
 from portnn.types import Array
 
 WIDEST = 8

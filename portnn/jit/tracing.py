@@ -14,7 +14,6 @@ from typing import Any
 
 from portnn.jit.program import (
     COMPARISONS,
-    ELEMENTWISE,
     TABLES,
     Number,
     Operand,
@@ -24,6 +23,7 @@ from portnn.jit.program import (
     leaves,
     mapped,
 )
+from portnn.ops import ELEMENTWISE
 from portnn.types import Array, Namespace
 
 _SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
@@ -129,7 +129,9 @@ class TracingNamespace:
             return lambda *operands: self._elementwise(name, *operands)
         if name in ("float32", "float64", "int32", "int64", "finfo", "arange", "asarray"):
             return getattr(self._tape.xp, name)
-        raise UnrecordedError(f"xp.{name} is not among the functions that a step is recorded with")
+        raise UnrecordedError(
+            f"xp.{name} is not among the functions that a step is recorded with, nor registered (portnn.register_op)"
+        )
 
     def _elementwise(self, name: str, x: Operand, *others: Operand) -> Any:
         if name == "astype":

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from portnn.errors import BackendUnavailableError
-from portnn.ops import OPS
+from portnn.ops import OPS, REGISTERED
 
 DIGITS = 50
 
@@ -43,9 +43,10 @@ class ArbiterNamespace:
         self._number = np.frompyfunc(lambda value: self._mp.mpf(float(value)), 1, 1)
 
     def __getattr__(self, name: str) -> Any:
-        if name not in _REFERENCES:
+        reference = _REFERENCES.get(name) or (REGISTERED[name].reference if name in REGISTERED else "")
+        if not reference:
             raise AttributeError(f"arbiter: xp.{name} is not among the functions that the core may use")
-        function = np.frompyfunc(getattr(self._mp, _REFERENCES[name]), 1, 1)
+        function = np.frompyfunc(getattr(self._mp, reference), 1, 1)
         return lambda x: np.asarray(function(x), object)
 
     def exact(self, array: Any) -> Any:

@@ -16,11 +16,12 @@ Per operation, with u the unit roundoff (2^-24 for float32, 2^-53 for float64):
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from portnn.ops import OPS
+from portnn.ops import OPS, REGISTERED, Op
 
 LAMBDA = 2.0
 """Of the probabilistic bound, for one computation beside the truth.
@@ -155,10 +156,14 @@ class BoundingNamespace:
         self._factor = factor
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(
-            f"bounds: xp.{name} has no bound yet: write the layer with the functions that have one, or compare it by "
-            f"portnn.testing.assert_same_on_backends (docs/test-equivalence.md)"
-        )
+        op = REGISTERED.get(name)
+        if op is None:
+            raise AttributeError(
+                f"bounds: xp.{name} has no bound yet: give it one by portnn.register_op, write the layer with the "
+                f"functions that have one, or compare it by portnn.testing.assert_same_on_backends "
+                f"(docs/test-equivalence.md)"
+            )
+        return partial(_registered, op)
 
     def arange(self, *arguments: Any, dtype: Any) -> Bounded:
         return Bounded(np.arange(*arguments, dtype=dtype))
@@ -260,6 +265,11 @@ class BoundingNamespace:
         # |sqrt(a) - sqrt(b)| is at most |a - b| / sqrt(a), and at most sqrt(|a - b|).
         error = np.minimum(x.error / np.where(value > 0, value, 1.0), np.sqrt(x.error))
         return x._rounded(value, np.where(value > 0, error, np.sqrt(x.error)), ULPS["sqrt"])
+
+
+def _registered(op: Op, x: Bounded) -> Bounded:
+    slope = op.slope(x.value, x.error) if callable(op.slope) else op.slope
+    return x._rounded(getattr(np, op.name)(x.value), np.where(x.error > 0, slope * x.error, 0.0), op.ulps or 0.5)
 
 
 _DEFAULT = BoundingNamespace()
