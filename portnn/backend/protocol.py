@@ -7,13 +7,13 @@ API on ``xp``.
 import sys
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from importlib import import_module
+from functools import cache, partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from portnn.backend.kernels import Elementwise, Stretch, by_stretches
+from portnn.errors import BackendUnavailableError
 from portnn.types import Array, Namespace
 
 _CREATION = frozenset({"arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros"})
@@ -75,6 +75,13 @@ class Backend:
     def __init__(self, device: str | None = None) -> None:
         """Take the device of that name, or the library's default for None. Raises ArgumentError."""
         raise NotImplementedError
+
+    @classmethod
+    @cache
+    def on(cls, device: str) -> "Backend":
+        """Return the one instance of a device, however it was named."""
+        backend = cls(device)
+        return backend if backend.device == device else cls.on(backend.device)
 
     @classmethod
     def is_available(cls) -> tuple[bool, str]:
@@ -175,16 +182,18 @@ class Backend:
             return function(*arguments[:static], *(a() if callable(a) else a for a in arguments[static:]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self.name, self.device)
+        return _restored, (type(self), self.device)
 
     def __repr__(self) -> str:
         return f"{self.name}:{self.device}"
 
 
-def _restored(name: str, device: str) -> Backend:
-    """Return the backend that was pickled: the registry's own instance, which knows this file and not the other way."""
-    found: Backend = import_module("portnn.backend.registry").instance(name, device)
-    return found
+def _restored(adapter: type[Backend], device: str) -> Backend:
+    """Return the backend that was pickled. Raises BackendUnavailableError where it cannot run."""
+    available, reason = adapter.is_available()
+    if not available:
+        raise BackendUnavailableError(f"backend {adapter.name!r}: {reason}")
+    return adapter.on(device)
 
 
 def loaded(library: str) -> Any:

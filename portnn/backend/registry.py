@@ -73,16 +73,10 @@ def _usable(name: str) -> type[Backend]:
     return adapter
 
 
-@cache
-def _on(name: str, device: str) -> Backend:
-    backend = _usable(name)(device)
-    # One instance a device, however it was named.
-    return backend if backend.device == device else _on(name, backend.device)
-
-
 def instance(name: str, device: str | None) -> Backend:
     """Return the backend; without a device on the library's current one, which may change."""
-    return _on(name, _usable(name)(None).device if device is None else device)
+    adapter = _usable(name)
+    return adapter.on(adapter(None).device if device is None else device)
 
 
 def _owner(array: object) -> type[Backend] | None:
