@@ -19,7 +19,7 @@ from portnn.data.arrays import described
 from portnn.data.dataset import Dataset
 from portnn.data.labels import with_targets
 from portnn.data.mapped import mapping_of
-from portnn.data.schema import Schema, kept_in
+from portnn.data.schema import Schema
 from portnn.data.stream import Batches
 from portnn.errors import ArgumentError, DivergenceError, NotFittedError
 from portnn.interrupts import interrupt_held
@@ -595,7 +595,7 @@ class NeuralNetwork:
                 backend=backend,
                 device=device,
             )
-            names, network.metadata = kept_in(description)
+            names, network.metadata = files.kept_in(description)
             schema = network._schema.named_as(names)
             network._schema, network._runtime = network._sized(schema, architecture, network._backend)
             with network._backend.scope():

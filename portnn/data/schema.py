@@ -14,13 +14,14 @@ from portnn.data.encoding import Encoding, is_plain
 from portnn.data.frames import check_aligned, frame_table, is_column, is_frame, names_of
 from portnn.data.labels import as_numbers, classes_of, codes_of, labels_of
 from portnn.data.mapped import Mapped, mapping_of
+from portnn.data.sample_weights import sample_weights
 from portnn.data.stream import Batches, CheckedBatches
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
-from portnn.io.categories import Label, as_text, number
+from portnn.io.categories import Label, as_text
 from portnn.io.tables import Names
 from portnn.nn import random
 from portnn.nn.losses import Loss
-from portnn.options import choose, plain
+from portnn.options import plain
 from portnn.types import Array
 
 _log = logging.getLogger("portnn")
@@ -273,7 +274,7 @@ class Schema:
         inputs = self.inputs(backend, x, f"{name}x", stream)
         rows = int(inputs.shape[0])
         targets, exact = self.targets(backend, y, rows, check, f"{name}y")
-        weights = _weights(sample_weight, rows, backend, targets, self.classes)
+        weights = sample_weights(sample_weight, rows, backend, targets, self.classes)
         return Checked(inputs, targets, weights, self.columns, name, exact)
 
     def streamed(self, backend: Backend, batches: Batches, name: str = "") -> CheckedBatches:
@@ -323,30 +324,6 @@ class Schema:
         return whole.take(backend, kept, ""), whole.take(backend, held, "validation ")
 
 
-def kept_in(description: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what ``Schema.names`` returned, and the metadata, of a model file.
-
-    The command line once kept columns, encoding and classes among the metadata, and numbers of classes as texts.
-    """
-    names, metadata = dict(description["names"]), dict(description["metadata"])
-    by_command_line = isinstance(metadata.get("columns"), list) and isinstance(metadata.get("classes"), list)
-    if any(names.values()) or not by_command_line or not {"target", "task"} <= metadata.keys():
-        return names, metadata
-    target, classes = metadata.pop("target"), metadata.pop("classes")
-    numbers = [number(text) for text in classes]
-    if all(n is not None and as_text(n) == text for n, text in zip(numbers, classes, strict=True)):
-        classes = [int(text) if text.lstrip("-").isdigit() else float(text) for text in classes]
-    del metadata["task"]
-    names |= {
-        "columns": metadata.pop("columns"),
-        "target_columns": None if target is None else [target],
-        "classes": classes or None,
-        "encoding": metadata.pop("encoding", None),
-        "scales_bytes": True,
-    }
-    return names, metadata
-
-
 def _whole_classes(y: Any) -> tuple[int, ...] | None:
     """Return the whole numbers that labels are; None for other targets, and for numbers from 0 without a gap."""
     array = real(get_backend("numpy"), "y", y)
@@ -363,44 +340,6 @@ def _listed(names: Sequence[str]) -> str:
 def _mapped(x: Any) -> Mapped | None:
     """Return the rows of an array that shows a memory map."""
     return Mapped(x) if mapping_of(x) is not None and kind(x) in ("bool", "int", "float") else None
-
-
-def _weights(
-    weight: Any, rows: int, backend: Backend, y: Array, classes: tuple[Label, ...] | None
-) -> np.ndarray | None:
-    """Return sample weights as (rows,) in float64: as they came, or each row that of its class."""
-    if weight is None:
-        return None
-    if isinstance(weight, str | Mapping):
-        weight = _of_classes(weight, to_host(backend, y), classes)
-    values = host_array(weight, argument="sample_weight")
-    if kind(values) not in ("bool", "int", "float"):
-        raise DTypeError(f"sample_weight: expected real numbers; got dtype {values.dtype}")
-    values = values.astype(np.float64)
-    if values.shape != (rows,):
-        raise ShapeError(f"sample_weight: expected shape ({rows},); got {values.shape}")
-    if not np.all(np.isfinite(values)) or values.min() < 0 or not values.any():
-        raise DataError("sample_weight: expected finite numbers, none below 0 and not all 0")
-    return values
-
-
-def _of_classes(weight: str | Mapping[Any, Any], y: np.ndarray, names: tuple[Label, ...] | None) -> np.ndarray:
-    """Return each row's weight by its label: as a mapping says, or "balanced", rows / (classes * rows of the class).
-
-    ``names``: the labels of which y has the places, where they are more than these.
-    """
-    if names is not None and y.shape[1:] == (1,) and np.isin(y, range(len(names))).all():  # of one sigmoid
-        y = y[:, 0].astype(np.int32)
-    if y.ndim != 1:
-        raise ArgumentError("sample_weight: weights of classes need class labels; got targets that are values")
-    codes, classes, counts = np.unique(y, return_inverse=True, return_counts=True)
-    if not isinstance(weight, Mapping):
-        choose("sample_weight", weight, {"balanced": None})
-        return np.asarray((len(y) / (len(codes) * counts))[classes])
-    labels = [code if names is None else names[code] for code in codes.tolist()]
-    if missing := [label for label in labels if label not in weight]:
-        raise DataError(f"sample_weight: expected a weight for each class; got none for {missing[0]}")
-    return np.asarray([weight[label] for label in labels])[classes]
 
 
 def _check_probabilities(backend: Backend, name: str, y: Array, distributions: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from portnn.errors import SerializationError
+from portnn.io.categories import as_text, number
 
 FORMAT = 3
 _KEY = "portnn"
@@ -165,3 +166,27 @@ def read_pickled_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     ):
         raise SerializationError(f"{path}: expected a dictionary of names and numeric arrays")
     return content
+
+
+def kept_in(description: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a network knew of columns and classes (``Schema.names``), and the metadata, of a model file.
+
+    The command line once kept columns, encoding and classes among the metadata, and numbers of classes as texts.
+    """
+    names, metadata = dict(description["names"]), dict(description["metadata"])
+    by_command_line = isinstance(metadata.get("columns"), list) and isinstance(metadata.get("classes"), list)
+    if any(names.values()) or not by_command_line or not {"target", "task"} <= metadata.keys():
+        return names, metadata
+    target, classes = metadata.pop("target"), metadata.pop("classes")
+    numbers = [number(text) for text in classes]
+    if all(n is not None and as_text(n) == text for n, text in zip(numbers, classes, strict=True)):
+        classes = [int(text) if text.lstrip("-").isdigit() else float(text) for text in classes]
+    del metadata["task"]
+    names |= {
+        "columns": metadata.pop("columns"),
+        "target_columns": None if target is None else [target],
+        "classes": classes or None,
+        "encoding": metadata.pop("encoding", None),
+        "scales_bytes": True,
+    }
+    return names, metadata

@@ -1,0 +1,51 @@
+"""Weights of rows: as they came, or by the class of each."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from portnn.backend import Backend, host_array
+from portnn.data.arrays import kind, to_host
+from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
+from portnn.io.categories import Label
+from portnn.options import choose
+from portnn.types import Array
+
+
+def sample_weights(
+    weight: Any, rows: int, backend: Backend, y: Array, classes: tuple[Label, ...] | None
+) -> np.ndarray | None:
+    """Return sample weights as (rows,) in float64: as they came, or each row that of its class."""
+    if weight is None:
+        return None
+    if isinstance(weight, str | Mapping):
+        weight = _of_classes(weight, to_host(backend, y), classes)
+    values = host_array(weight, argument="sample_weight")
+    if kind(values) not in ("bool", "int", "float"):
+        raise DTypeError(f"sample_weight: expected real numbers; got dtype {values.dtype}")
+    values = values.astype(np.float64)
+    if values.shape != (rows,):
+        raise ShapeError(f"sample_weight: expected shape ({rows},); got {values.shape}")
+    if not np.all(np.isfinite(values)) or values.min() < 0 or not values.any():
+        raise DataError("sample_weight: expected finite numbers, none below 0 and not all 0")
+    return values
+
+
+def _of_classes(weight: str | Mapping[Any, Any], y: np.ndarray, names: tuple[Label, ...] | None) -> np.ndarray:
+    """Return each row's weight by its label: as a mapping says, or "balanced", rows / (classes * rows of the class).
+
+    ``names``: the labels of which y has the places, where they are more than these.
+    """
+    if names is not None and y.shape[1:] == (1,) and np.isin(y, range(len(names))).all():  # of one sigmoid
+        y = y[:, 0].astype(np.int32)
+    if y.ndim != 1:
+        raise ArgumentError("sample_weight: weights of classes need class labels; got targets that are values")
+    codes, classes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if not isinstance(weight, Mapping):
+        choose("sample_weight", weight, {"balanced": None})
+        return np.asarray((len(y) / (len(codes) * counts))[classes])
+    labels = [code if names is None else names[code] for code in codes.tolist()]
+    if missing := [label for label in labels if label not in weight]:
+        raise DataError(f"sample_weight: expected a weight for each class; got none for {missing[0]}")
+    return np.asarray([weight[label] for label in labels])[classes]
