@@ -1,6 +1,7 @@
 """Adapters of third parties: a broken one harms nobody, none replaces ours, a sound one is like ours."""
 
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portnn import ArgumentError, BackendInfo, NeuralNetwork, available_backends, get_backend
+from portnn import ArgumentError, BackendInfo, BackendUnavailableError, NeuralNetwork, available_backends, get_backend
 from portnn import backend as choice
 
 NUMPY = "from portnn.backends._numpy import NumPyBackend\nclass Mine(NumPyBackend):\n    name = {name!r}\n"
@@ -116,6 +117,16 @@ def test_one_instance_a_device(backend):
     assert get_backend(f"{one.name}:{one.device}") is one
     assert get_backend(one.name, one.device) is one
     assert choice.backend_of(one.asarray([1.0])) is one
+
+
+def test_a_backend_that_was_pickled_and_cannot_run_is_refused(monkeypatch):
+    pytest.importorskip("array_api_strict")
+    backend = get_backend("array_api_strict")
+    kept = pickle.dumps(backend)
+    assert pickle.loads(kept) is backend
+    monkeypatch.setattr(type(backend), "is_available", classmethod(lambda cls: (False, "it is gone")))
+    with pytest.raises(BackendUnavailableError, match="backend 'array_api_strict': it is gone"):
+        pickle.loads(kept)
 
 
 def test_the_current_device_is_asked_for_each_time(monkeypatch):

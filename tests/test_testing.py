@@ -1,5 +1,6 @@
 """What portnn.testing and the pytest plugin give to other people's suites."""
 
+import math
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from portnn import (
     ArgumentError,
     BackendUnavailableError,
+    BatchNorm,
     Dense,
     Dropout,
     Layer,
@@ -20,6 +22,7 @@ from portnn import (
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.layer import Shapes
 from portnn.testing import assert_backends_agree, check_gradients
+from portnn.types import Mode
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((2, 16, 5))
@@ -119,7 +122,15 @@ def test_a_wrong_gradient_is_named():
         check_gradients(NeuralNetwork(5, Dense(4), Scale(1.001), Dense(5), seed=0), X, Y)
 
 
-SCALES = [(1e-5, 1e-5, 1.0), (1e-5, 1e5, 1e3), (1.0, 1.0, 1e-4), (1.0, 1e5, 1.0), (1e5, 1e-5, 1.0), (1e5, 1e5, 1e3)]
+SCALES = [
+    (1e-9, 1e-9, 1.0),
+    (1e-5, 1e-5, 1.0),
+    (1e-5, 1e5, 1e3),
+    (1.0, 1.0, 1e-4),
+    (1.0, 1e5, 1.0),
+    (1e5, 1e-5, 1.0),
+    (1e5, 1e5, 1e3),
+]
 
 
 @pytest.mark.parametrize(("data", "targets", "weights"), SCALES)
@@ -137,13 +148,57 @@ def test_a_wrong_gradient_is_seen_at_any_scale(loss, activation, data, targets, 
             check_gradients(net, data * X, targets * Y, entries=6)
 
 
+@pytest.mark.parametrize("norm", [(), (BatchNorm(),)])
+def test_gradients_of_a_loss_of_nearly_nothing(norm):
+    """Targets 1e-9 from the outputs: the loss is 1e-18, and its rounding more than its last place.
+
+    Biases before a norm have a gradient of 0: what is computed of it is rounding alone.
+    """
+    for fault, right in ((1.0, True), (1.01, False)):
+        net = NeuralNetwork(5, Dense(4), *norm, Scale(fault), Dense(5), seed=1)
+        runtime, dataset = net.to("numpy", dtype="float64").prepared(X, Y)
+        outputs, *_ = runtime.core._run(runtime.xp, runtime.state, dataset.x, Mode(training=True, key=runtime.key))
+        y = outputs * (1 + 1e-9 * Y)
+        if right:
+            check_gradients(net, X, y)
+            continue
+        with pytest.raises(AssertionError, match=r"gradient of (W1|s\d)"):
+            check_gradients(net, X, y)
+
+
+def test_a_loss_of_probabilities_is_rounded_as_one_is():
+    """Of a network that is sure of its classes: a loss of 1e-12, the logarithm of 1 + 1e-12, has few right digits."""
+    net = NeuralNetwork(5, Dense(4), Dense(3), output="softmax", loss="cross_entropy", seed=1)
+    net.set_parameters({"b2": [28.0, 0.0, 0.0], "W2": np.asarray(net.parameters["W2"]) * 1e-3})
+    with pytest.raises(ArgumentError, match=r"y: expected targets whose loss shows .* its rounding hides W1"):
+        check_gradients(net, X, np.zeros(16, np.int64))
+    net.set_parameters({"b2": [9.0, 0.0, 0.0]})
+    check_gradients(net, X, np.zeros(16, np.int64))
+
+
+def test_a_gradient_that_is_no_number_is_named_drawn_or_not():
+    class Holed(Scale):
+        def forward(self, xp, weights, x, mode):
+            y, backward = super().forward(xp, weights, x, mode)
+
+            def holed(dy):
+                dx, gradients = backward(dy)
+                return dx, {"s": xp.concat([gradients["s"][:6], gradients["s"][6:] * math.nan])}
+
+            return y, holed
+
+    net = NeuralNetwork(5, Dense(8), Holed(), Dense(5), seed=0)
+    with pytest.raises(AssertionError, match=r"gradient of s1\[6\]: expected a finite number; got nan"):
+        check_gradients(net, X, Y, entries=1)
+
+
 @pytest.mark.parametrize(("activation", "data"), [("identity", 1e-5), ("tanh", 1e5)])
 def test_a_loss_that_hides_the_outputs_is_refused(activation, data):
     """Of a loss of 1e10 no digit is left for outputs of 1e-13; widths that show in it saturate tanh."""
     for fault in (1.0, 2.0):
         net = NeuralNetwork(5, Dense(4, bias=False), activation, Scale(fault), Dense(5, bias=False), seed=1)
         net.set_parameters({k: 1e-4 * np.asarray(v) for k, v in net.parameters.items() if k.startswith("W")})
-        with pytest.raises(ArgumentError, match=r"y: expected targets of about the size .* hides W1"):
+        with pytest.raises(ArgumentError, match=r"y: expected targets whose loss shows .* hides W1"):
             check_gradients(net, data * X, 1e5 * Y)
 
 

@@ -82,7 +82,7 @@ def check_aligned(argument: str, given: Any, x: Any) -> None:
     other: Any = getattr(x, "index", None)
     if not (hasattr(own, "symmetric_difference") and hasattr(other, "symmetric_difference")):
         return
-    if len(own) == len(other) and not own.equals(other) and own.symmetric_difference(other).empty:
+    if len(own) == len(other) and not own.equals(other) and own.symmetric_difference(other, sort=False).empty:
         raise DataError(
             f"{argument}: expected its rows in the order of x's index; got the same labels in another order: take "
             f".loc[x.index], or to_numpy() where places are meant"

@@ -3,18 +3,17 @@
 A difference over a width h is off by the rounding of the loss, over h, and by its truncation. Neither may be measured
 with a fixed yardstick: a loss is 1e-10 or 1e10, as its data are. All sizes are those at hand:
 
-- Rounding: to first order, each number q between the layers that is off by eps |q| moves the loss by eps |dL/dq q|,
-  the loss itself rounds by eps |L|, and rounding errors add up as independent ones do (Higham, Accuracy and Stability
-  of Numerical Algorithms, 2nd ed., sections 1.9 and 2.8): ``Sizes.rounding``.
+- Rounding: eps of the larger loss, as it is moved; a loss of probabilities takes logarithms of numbers near 1. What
+  the rounding of the layers' outputs adds, eps |dL/dq q|, is below SHARE_OF_SLOPE over these widths.
 - Widths: SHARES of the parameter's largest value and of its layer's largest output, which is the measure of a bias
   that is 0 or tiny.
-- Truncation: half of what is between the slopes of the two sides, what a tenth of the width makes of the slope, and
-  what narrower widths leave no room for; SHARE_OF_SLOPE at least. A kink within one width is outside a narrower one,
-  so narrow ones come first.
+- Truncation: half of what is between the slopes of the two sides, unless that grows with the width as a curve's does;
+  what a tenth of the width makes of the slope, and what narrower widths leave no room for; SHARE_OF_SLOPE at least. A
+  kink within one width is outside a narrower one, so narrow ones come first.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -46,13 +45,15 @@ class Sizes:
     loss: float
     influence: float
     """How far the loss moves, to first order, if each output of a layer doubles or not, as chance has it."""
+    unit: float
+    """1 for a loss of probabilities, whose logarithms are of numbers near 1 whatever the data; else 0."""
     outputs: tuple[float, ...] = ()
     """The largest of each layer."""
 
     @property
     def rounding(self) -> float:
         """How far the computed difference of two losses may be off."""
-        return ROUNDINGS * EPS * (abs(self.loss) + self.influence)
+        return ROUNDINGS * EPS * (abs(self.loss) + self.unit)
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,10 @@ def wrong_gradients(runtime: Runtime, batch: Batch, entries: int, rng: np.random
     flat = np.asarray(runtime.state.parameters)
     for entry in runtime.core.parameters.entries:
         gradient, largest = found[entry.start : entry.stop], _largest(found[entry.start : entry.stop])
+        if not np.isfinite(largest):  # of any element, drawn or not
+            i = int(np.argmin(np.isfinite(gradient)))
+            yield f"gradient of {_element(entry, i)}: expected a finite number; got {gradient[i]}"
+            continue
         scales = {_largest(flat[entry.start : entry.stop]), sizes.outputs[entry.layer]} - {0.0}
         scales = scales or {abs(sizes.loss) / largest if largest else 1.0}
         hidden = largest * max(scales) > HIDDEN * sizes.influence
@@ -96,10 +101,11 @@ def wrong_gradients(runtime: Runtime, batch: Batch, entries: int, rng: np.random
             verdict, slope = _verdict(got, moved, sizes, sorted(scales), largest)
             hidden = hidden and verdict is None
             if verdict is False:
-                yield _line(entry, int(i), got, slope)
+                place = _element(entry, int(i))
+                yield f"gradient of {place}: expected {slope:.10g}, by central differences; got {got:.10g}"
         if hidden:
             raise ArgumentError(
-                f"y: expected targets of about the size of the outputs, to check gradients; got a loss of "
+                f"y: expected targets whose loss shows what the outputs change, to check gradients; got one of "
                 f"{sizes.loss:.3g}, of which the outputs make {sizes.influence:.3g}: its rounding hides {entry.name}"
             )
 
@@ -122,7 +128,8 @@ def _sizes(runtime: Runtime, batch: Batch) -> tuple[Array, Sizes]:
         for dx, output in zip(arriving, outputs, strict=True)
         if dx is not None
     ]
-    return gradient, Sizes(float(loss), max(influences), tuple(map(_largest, outputs)))
+    unit = 0.0 if runtime.core.loss.pair is None else 1.0
+    return gradient, Sizes(float(loss), max(influences), unit, tuple(map(_largest, outputs)))
 
 
 def _largest(array: Array) -> float:
@@ -144,8 +151,11 @@ def _differences(moved: Callable[[float], float], sizes: Sizes, scale: float) ->
         up, down = moved(h), moved(-h)
         above, below = (up - sizes.loss) / h, (sizes.loss - down) / h
         slope = (above + below) / 2
-        rounding = Sizes(max(abs(sizes.loss), abs(up), abs(down)), sizes.influence).rounding / h
-        truncation = max(abs(above - below) / 2, SHARE_OF_SLOPE * abs(slope))
+        rounding = replace(sizes, loss=max(abs(sizes.loss), abs(up), abs(down))).rounding / h
+        gap, truncation = abs(above - below), SHARE_OF_SLOPE * abs(slope)
+        # A gap that grows with the width is of a curve, of which the differences to both sides cancel.
+        if not narrower or abs(gap - 10 * narrower[-1].gap) > 0.1 * gap:
+            truncation = max(truncation, gap / 2)
         if narrower:
             contradicted = max(abs(slope - each.slope) - each.rounding for each in narrower)
             truncation = max(truncation, contradicted, abs(slope - narrower[-1].slope))
@@ -192,6 +202,5 @@ def _at_a_kink(got: float, differences: list[Difference]) -> bool:
     return False
 
 
-def _line(entry: Entry, place: int, got: float, slope: float) -> str:
-    index = ", ".join(str(int(i)) for i in np.unravel_index(place, entry.shape))
-    return f"gradient of {entry.name}[{index}]: expected {slope:.10g}, by central differences; got {got:.10g}"
+def _element(entry: Entry, place: int) -> str:
+    return f"{entry.name}[{', '.join(str(int(i)) for i in np.unravel_index(place, entry.shape))}]"
