@@ -26,19 +26,21 @@ from portnn.errors import (
 )
 from portnn.io.files import read_pickled_weights
 from portnn.network import NeuralNetwork
-from portnn.nn.layer import Layer, Shapes, Spec
-from portnn.nn.layers import Activation, Dense, Embedding, Flatten, Residual
+from portnn.nn.embedding import Embedding, Tabular
+from portnn.nn.layer import Layer, PreprocessingLayer, Shapes, Spec
+from portnn.nn.layers import Activation, Dense, Flatten, Residual
 from portnn.nn.losses import Loss
 from portnn.nn.noise import Dropout, GaussianNoise
-from portnn.nn.normalization import BatchNorm, LayerNorm, Rescale, Standardize, Unstandardize
+from portnn.nn.normalization import BatchNorm, LayerNorm
+from portnn.nn.preprocessing import Rescale, Standardize, Unstandardize
 from portnn.nn.registry import register
-from portnn.nn.tabular import Tabular
 from portnn.ops import register_op
 from portnn.optim.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 from portnn.optim.schedules import Schedule
 from portnn.rate_finder import RangeTest, find_learning_rate
 from portnn.train.checkpoint import Checkpoint
 from portnn.train.history import History
+from portnn.types import Forward
 
 __version__ = "0.1.0"
 
@@ -62,6 +64,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "Forward",
     "GaussianNoise",
     "History",
     "Layer",
@@ -72,6 +75,7 @@ __all__ = [
     "NotFittedError",
     "Optimizer",
     "PortnnError",
+    "PreprocessingLayer",
     "RMSprop",
     "RangeTest",
     "Report",

@@ -9,6 +9,7 @@ import numpy as np
 from portnn import plot
 from portnn.network import NeuralNetwork
 from portnn.nn.activations import ACTIVATIONS, find
+from portnn.nn.layer import as_preprocessing
 from portnn.nn.layers import Activation, Residual
 from portnn.options import choose
 from portnn.types import Mode
@@ -115,8 +116,8 @@ def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
         core.gradients(runtime.xp, runtime.state, batch, Mode(training=True, key=runtime.key), look)
         entered = np.abs(backend.to_numpy(batch[0]).astype(np.float64))
     # What Unstandardize gives is in the target's units, and larger for no fault of the network's.
-    chosen = [i for i, layer in enumerate(layers) if layer.fitted_to != "y"]
-    scale = 1.0 if layers[0].codes else max(1.0, float(_rms(entered.reshape(-1))))
+    chosen = [i for i, layer in enumerate(layers) if as_preprocessing(layer).adapts_to != "y"]
+    scale = 1.0 if batch[0].dtype != runtime.state.parameters.dtype else max(1.0, float(_rms(entered.reshape(-1))))
     steep = float(_rms(gradients[chosen[-1]]).max())
     found = [_activity(i, layers[i], outputs[i], gradients.get(i), gradients.get(i - 1), scale, steep) for i in chosen]
     output = core.architecture.output

@@ -1,6 +1,7 @@
 """Names for what flows through the core."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 Array: TypeAlias = Any
@@ -18,8 +19,30 @@ Closure: TypeAlias = Callable[[Array], Array]
 Backward: TypeAlias = Callable[[Array], tuple[Array, Mapping[str, Array]]]
 """From the gradient of a layer's output to that of its input and those of its parameters."""
 
-Forward: TypeAlias = tuple[Array, Backward] | tuple[Array, Backward, Mapping[str, Array]]
-"""A layer's output, its backward closure and, if training changes its buffers, their new values by name."""
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """What a layer's forward pass returns; a plain tuple of the first members will do."""
+
+    output: Array
+    """The layer's output, (batch, \\*features)."""
+    backward: Backward
+    """``backward(dy)`` returns (dx, {parameter: gradient})."""
+    buffers: Mapping[str, Array] = field(default_factory=dict)
+    """New values of buffers by name, which a training step keeps."""
+
+    @classmethod
+    def of(cls, result: "ForwardLike") -> "Forward":
+        """Return a layer's result as one object."""
+        return result if isinstance(result, cls) else cls(*result)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Unpack as the tuple that forward passes of layers of one's own may return."""
+        return iter((self.output, self.backward, self.buffers) if self.buffers else (self.output, self.backward))
+
+
+ForwardLike: TypeAlias = Forward | tuple[Array, Backward] | tuple[Array, Backward, Mapping[str, Array]]
+
 
 LossFunction: TypeAlias = Callable[[Namespace, Array, Array, Any], tuple[Array, Array]]
 """``loss(xp, z, y, weight) -> (loss, dz)``; ``weight`` is a number, or one number per row, (batch, 1)."""

@@ -56,7 +56,7 @@ FAULTS = [
     # Derivatives
     # Updates, buffers, schedules
     Fault("decay of the biases too", "portnn/optim/chain.py", "False: tuple(link for link in every if not link[0].weights_only)", "False: every", "tests/test_optimizers.py"),
-    Fault("buffers that no step changes", f"{CORE}/step.py", "kept[i] |= look(i, \"\", new[0])", "look(i, \"\", new[0])", "tests/test_parts.py"),
+    Fault("buffers that no step changes", f"{CORE}/step.py", "kept[i] |= look(i, \"\", result.buffers)", "look(i, \"\", result.buffers)", "tests/test_parts.py"),
     Fault("a biased running variance", f"{NN}/normalization.py", "var * (n / (n - 1))", "var", "tests/test_registered.py -k torch"),
     Fault("a norm of each part", f"{NN}/normalization.py", "n = (mode.rows or x.shape[0])", "n = x.shape[0]", "tests/test_parts.py"),
     Fault("the first rows' masks for every part", f"{NN}/random.py", "xp.arange(mode.row, mode.row + shape[0]", "xp.arange(0, shape[0]", "tests/test_parts.py tests/test_random.py"),
@@ -266,8 +266,8 @@ FAULTS = [
     Fault("a metric that takes the place of the loss", "portnn/metrics.py", 'if name == "loss":', "if False:", "tests/test_misuse.py -k called_loss"),
     Fault("a table of numbers to learn that is no array", "portnn/data/schema.py", 'host_array(real(get_backend("numpy"), "y", schema._codes(y), target_columns))', "host_array(schema._codes(y))", "tests/test_tables.py -k learnt_from_texts"),
     Fault("tables: as much decay whatever the rows", "portnn/defaults.py", "WEIGHT_DECAY * min(1.0, DECAY_ROWS / positive(\"rows\", rows))", "WEIGHT_DECAY", "tests/test_tables.py -k one_training"),
-    Fault("tables: rare values of a text blown up", f"{NN}/tabular.py", "std * ~binary + binary", "std", "tests/test_tabular.py"),
-    Fault("tables: bools centred", f"{NN}/tabular.py", "Statistics(mean * ~binary", "Statistics(mean", "tests/test_tabular.py"),
+    Fault("tables: rare values of a text blown up", f"{NN}/embedding.py", "std * ~binary + binary", "std", "tests/test_tabular.py"),
+    Fault("tables: bools centred", f"{NN}/embedding.py", "Statistics(mean * ~binary", "Statistics(mean", "tests/test_tabular.py"),
     Fault("tables: 0,5 beside 1,163.74", "portnn/data/kinds.py", "if found and other is not None:", "if False:", "tests/test_encoding.py"),
     Fault("tables: weekdays from Monday on", "portnn/data/encoding.py", "np.floor(days) + 3.0", "np.floor(days)", "tests/test_encoding.py"),
     Fault("tables: a gap that is midnight on a Thursday", "portnn/data/encoding.py", "np.where(missing, 0.0, cos(np,", "np.where(False, 0.0, cos(np,", "tests/test_encoding.py"),
@@ -387,9 +387,9 @@ FAULTS = [
     # Codes of texts
     Fault("codes: the first text taken for one that was never seen", f"{DATA}/encoding.py", "[*last, codes + 1.0]", "[*last, np.maximum(codes, 0) + 1.0]", "tests/test_tabular.py"),
     Fault("codes: in the order of the columns", f"{DATA}/encoding.py", "return np.concatenate(parts + codes, axis=1)", "return np.concatenate(codes + parts, axis=1)", CODED),
-    Fault("codes: one row further", f"{NN}/tabular.py", "xp.arange(1, entries + 1, dtype=x.dtype)", "xp.arange(0, entries, dtype=x.dtype)", CODED),
-    Fault("codes: the gradient of another column", f"{NN}/tabular.py", "list(accumulate(self.units, initial=numbers))", "[n - 1 for n in accumulate(self.units, initial=numbers)]", "tests/test_registered.py -k Tabular"),
-    Fault("codes: standardised like numbers", f"{NN}/tabular.py", "x[:, numbers:]], axis=1)", "x[:, numbers:] * 0.5], axis=1)", CODED),
+    Fault("codes: one row further", f"{NN}/embedding.py", "xp.arange(1, entries + 1, dtype=x.dtype)", "xp.arange(0, entries, dtype=x.dtype)", CODED),
+    Fault("codes: the gradient of another column", f"{NN}/embedding.py", "list(accumulate(self.units, initial=numbers))", "[n - 1 for n in accumulate(self.units, initial=numbers)]", "tests/test_registered.py -k Tabular"),
+    Fault("codes: standardised like numbers", f"{NN}/embedding.py", "x[:, numbers:]], axis=1)", "x[:, numbers:] * 0.5], axis=1)", CODED),
     # The truth
     Fault("numbers as texts: their ranks", f"{DATA}/schema.py", "return self.named and not self.loss.labels", "return False and not self.loss.labels", "tests/test_frames.py -k numbers"),
     Fault("weights of classes by their places", "portnn/data/sample_weights.py", "code if names is None else names[code]", "code", "tests/test_frames.py -k weights"),
@@ -414,7 +414,11 @@ FAULTS = [
     Fault("conformance: faults of one check hide the next", f"{PROOF}/conformance.py", '            yield f"{check.__name__.strip(\'_\')}: {type(error).__name__}: {error}"', "            return", "tests/test_conformance.py"),
     # Data as people have them
     Fault("statistics that depend on what lies where", f"{DATA}/dataset.py", "np.ascontiguousarray(array[start:stop])", "np.asarray(array[start:stop])", "tests/test_breadth.py"),
-    Fault("codes: any number taken for one", f"{NN}/tabular.py", "return tuple(entries + 1 for entries in self.entries)", "return ()", CODED),
+    Fault("layers: a least batch that a block forgets", f"{NN}/layers.py", "max(rows, shapes.min_batch_size)", "rows", "tests/test_bad_input.py tests/test_options.py"),
+    Fault("layers: buffers of a layer of one's own forgotten", "portnn/types.py", "cls(*result)", "cls(*result[:2])", "tests/test_options.py"),
+    Fault("layers: the old name of a member not read", f"{NN}/layer.py", "setattr(cls, new[name], own[name])", "pass", "tests/test_options.py"),
+    Fault("layers: whole numbers of before cast to floats", f"{NN}/layer.py", 'cls.input_dtype = "int32"', "pass", "tests/test_options.py"),
+    Fault("codes: any number taken for one", f"{NN}/embedding.py", "return tuple(entries + 1 for entries in self.entries)", "return ()", CODED),
     Fault("drift: a network that diverged does not show", f"{PROOF}/drift.py", "np.max(pairs, axis=1)", "np.nanmax(pairs, axis=1)", "tests/test_drift.py"),
     Fault("drift: a share of the other one's norm", f"{PROOF}/drift.py", "max(float(np.linalg.norm(a)),", "max(float(np.linalg.norm(b)),", "tests/test_drift.py"),
     Fault("drift: what is not finite drawn as equal", "portnn/plot/charts.py", "np.where(at == 0, zero, np.log10(np.where(at == 0, 1.0, at)))", "np.where(at > 0, np.log10(np.where(at > 0, at, 1.0)), zero)", "tests/test_drift.py"),

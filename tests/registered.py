@@ -22,10 +22,10 @@ from portnn import (
     Embedding,
     Flatten,
     GaussianNoise,
-    Layer,
     LayerNorm,
     Lion,
     NeuralNetwork,
+    PreprocessingLayer,
     Rescale,
     Residual,
     RMSprop,
@@ -36,6 +36,7 @@ from portnn import (
     schedules,
 )
 from portnn.nn import activations, initializers, layers, losses
+from portnn.nn.layer import as_preprocessing
 from portnn.optim import optimizers
 
 RNG = np.random.default_rng(5)
@@ -198,19 +199,19 @@ TABLES = {
 def inputs(layer, features):
     """Return rows that a network with this layer first takes."""
     if isinstance(layer, Tabular):
-        return layer.drawn(np.random.default_rng(6), (ROWS, *features))
-    return CODES if layer.codes else X.reshape(ROWS, *features)
+        return layer.sample_input(np.random.default_rng(6), (ROWS, *features))
+    return CODES if isinstance(layer, Embedding) else X.reshape(ROWS, *features)
 
 
 def is_first(layer):
-    """Return whether a layer must be the first one: it takes codes, or data before they are cast."""
-    return bool(layer.codes) or type(layer).enter is not Layer.enter
+    """Return whether a layer must be the first one."""
+    return isinstance(layer, PreprocessingLayer) and layer.adapts_to != "y"
 
 
 def with_layer(layer, features, activation="tanh", **options):
     """Return a network that has the layer between others, so that gradients pass through it where it has one."""
     options = {"loss": "mse", "seed": 1, **options}
-    if layer.fitted_to == "y":
+    if as_preprocessing(layer).adapts_to == "y":
         return NeuralNetwork(4, 5, activation, Dense(3), layer, **options)
     before = [] if is_first(layer) or len(features) > 1 else [Dense(4)]
     return NeuralNetwork(features, *before, layer, Flatten(), Dense(5), activation, 3, **options)

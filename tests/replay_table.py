@@ -19,8 +19,9 @@ import registered
 import test_replay
 from tqdm import tqdm
 
-from portnn import Dense, Flatten, Layer, NeuralNetwork, Residual
+from portnn import Dense, Flatten, NeuralNetwork, PreprocessingLayer, Residual
 from portnn.jit import dialects
+from portnn.nn.layer import as_preprocessing
 from portnn.nn.losses import LOSSES
 
 ROWS = (7, 7, 4, 4, 7, 4)
@@ -52,19 +53,17 @@ def table(stride: int, backend: str) -> Iterator[tuple[str, list[NeuralNetwork],
     kinds = (LAYERS, registered.ACTIVATIONS, registered.LOSSES, registered.OPTIMIZERS, ("float32", "float64"))
     for case in islice(product(*kinds), 0, None, stride):
         layer, features = registered.LAYERS[case[0]]
-        yield ", ".join(case), [network(*case, backend) for _ in range(2)], layer.drawn(RNG, (40, *features))
+        yield (
+            ", ".join(case),
+            [network(*case, backend) for _ in range(2)],
+            as_preprocessing(layer).sample_input(RNG, (40, *features)),
+        )
 
 
 def drawn(count: int, backend: str, times: int) -> Iterator[tuple[str, list[NeuralNetwork], np.ndarray]]:
     """Yield (name, two equal networks, x) of chains of layers, each drawn by a seed of its own."""
-    plain = [
-        layer for layer, features in registered.LAYERS.values() if not layer.codes and type(layer).drawn is Layer.drawn
-    ]
-    plain = [
-        layer
-        for layer in plain
-        if not (registered.is_first(layer) or layer.fitted_to or isinstance(layer, Residual | Dense))
-    ]
+    others = PreprocessingLayer | Residual | Dense
+    plain = [layer for layer, _ in registered.LAYERS.values() if not isinstance(layer, others)]
     for seed in range(count):
         rng = np.random.default_rng(seed)
 
@@ -91,7 +90,7 @@ def drawn(count: int, backend: str, times: int) -> Iterator[tuple[str, list[Neur
 
 def seen(net: NeuralNetwork, x: np.ndarray, times: int) -> list[object]:
     found: list[object] = []
-    every = [*(rows * times for rows in ROWS), *[net._runtime._least_rows] * 3]  # one row where a layer allows it
+    every = [*(rows * times for rows in ROWS), *[net._runtime._min_batch_size] * 3]  # one row where a layer allows it
     for i, rows in enumerate(every):
         found.append(np.asarray(net.step(x[i : i + rows], TARGETS[i : i + rows])).tobytes())
         found.append(net.fingerprint())

@@ -5,8 +5,25 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pytest
 
-from portnn import SGD, Adam, ArgumentError, Dense, Dropout, DTypeError, Layer, NeuralNetwork, compare, get_backend
+from portnn import (
+    SGD,
+    Adam,
+    ArgumentError,
+    BatchNorm,
+    DataError,
+    Dense,
+    Dropout,
+    DTypeError,
+    Forward,
+    Layer,
+    NeuralNetwork,
+    Residual,
+    ShapeError,
+    compare,
+    get_backend,
+)
 from portnn.backend import host_array
+from portnn.equivalence.networks import sample
 from portnn.nn.layer import Shapes
 from portnn.nn.layers import LAYERS
 from portnn.optim.optimizers import OPTIMIZERS, Optimizer
@@ -129,6 +146,63 @@ def test_a_layer_that_promotes_is_refused_and_changes_nothing():
         net.step(X, Y)
     assert net.fingerprint() == before
     assert net.step_count == 0
+
+
+def of_before(**members):
+    """Return a layer with members by the names that they had before PreprocessingLayer."""
+
+    def shapes(self, features):
+        return Shapes(features, {}, {"mean": (features, "zeros")})
+
+    def forward(self, xp, weights, x, mode):
+        return xp.astype(x, weights["mean"].dtype) - weights["mean"], lambda dy: (dy, {})
+
+    return type("Before", (Layer,), {"shapes": shapes, "forward": forward, **members})()
+
+
+def test_members_of_layers_by_their_old_names():
+    members = {
+        "fitted_to": "x",
+        "enter": lambda self, xp, weights, x: x * 2.0,
+        "fitted": lambda self, statistics: {"mean": statistics.mean * 2.0},
+        "drawn": lambda self, rng, shape: rng.random(shape) + 1.0,
+    }
+    with pytest.warns(DeprecationWarning, match="enter is now preprocess, fitted is now from_statistics"):
+        layer = of_before(**members)
+    net = NeuralNetwork(3, layer, 2, backend="numpy", seed=0)
+    net.fit(X[:, :3], X[:, :2])
+    np.testing.assert_allclose(net.buffers["mean1"], 2.0 * X[:, :3].mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(net._inputs(X[:4, :3]), X[:4, :3] * 2.0, rtol=1e-6)
+    assert sample(net, 5)[0].min() >= 1.0
+    with pytest.raises(ArgumentError, match="Before must be the first layer"):
+        NeuralNetwork(3, 4, layer, 2)
+
+
+def test_whole_numbers_and_least_rows_by_their_old_names():
+    with pytest.warns(DeprecationWarning, match="codes is now num_categories, least_rows is now Shapes"):
+        layer = of_before(codes=7, least_rows=3)
+    net = NeuralNetwork(3, layer, 2, backend="numpy", seed=0)
+    codes = np.arange(21).reshape(7, 3) % 7
+    net.fit(codes, X[:7, :2], batch_size=7)
+    assert net._inputs(codes).dtype == np.int32
+    with pytest.raises(DataError, match="expected whole numbers below 7"):
+        net.predict(codes + 1)
+    with pytest.raises(ShapeError, match="at least 3 rows"):
+        net.step(codes[:2], X[:2, :2])
+
+
+def test_a_block_needs_the_rows_that_its_layers_need():
+    net = NeuralNetwork(5, Residual((BatchNorm(),)), 2, backend="numpy", seed=0)
+    with pytest.raises(ShapeError, match="at least 2 rows"):
+        net.step(X[:1], X[:1, :2])
+
+
+def test_a_forward_pass_is_one_object_and_the_tuple_of_before():
+    result = Forward(1, 2, {"mean": 3})
+    assert Forward.of((1, 2, {"mean": 3})) == result
+    assert Forward.of(result) is result
+    assert tuple(result) == (1, 2, {"mean": 3})
+    assert tuple(Forward(1, 2)) == (1, 2)
 
 
 @pytest.mark.parametrize("option", ["epochs", "batch_size"])

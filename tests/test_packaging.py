@@ -153,7 +153,7 @@ PLANTED = {
     "portnn/nn/layers.py": "from portnn import network",
     "portnn/nn/activations.py": "from portnn.nn import layers",  # a circle within the folder
     "portnn/nn/losses.py": "import torch",
-    "portnn/nn/normalization.py": "import numpy",
+    "portnn/nn/preprocessing.py": "import numpy",
     "portnn/data/arrays.py": "from portnn.core import step",
     "portnn/core/runtime.py": "from portnn.train import loop",
     "portnn/core/step.py": "import numpy",

@@ -81,21 +81,22 @@ def test_a_layer_of_its_own(name, training):
     def forward(given):
         return layer.forward(xp, {key: value for key, value in given.items() if key != "x"}, given["x"], mode)
 
-    y, backward, *new = forward(inputs)
+    result = forward(inputs)
+    y, backward, new = result.output, result.backward, result.buffers
     c = rng.standard_normal(y.shape)
     dx, gradients = backward(c)
     assert set(gradients) == set(shapes.parameters)
     assert y.shape == (ROWS, *shapes.output)
-    assert {key for each in new for key in each} <= set(shapes.buffers)
-    assert all(new[0][key].shape == weights[key].shape for key in (new[0] if new else ()))
-    for key, gradient in (gradients if layer.codes or isinstance(layer, Tabular) else {"x": dx, **gradients}).items():
+    assert set(new) <= set(shapes.buffers)
+    assert all(new[key].shape == weights[key].shape for key in new)
+    for key, gradient in (gradients if isinstance(layer, Embedding | Tabular) else {"x": dx, **gradients}).items():
         assert gradient.shape == inputs[key].shape
         for index in np.ndindex(gradient.shape):
             sides = []
             for h in (1e-5, -1e-5):
                 moved = {k: np.array(v) for k, v in inputs.items()}
                 moved[key][index] += h
-                sides.append(np.sum(c * forward(moved)[0]))
+                sides.append(np.sum(c * forward(moved).output))
             assert abs((sides[0] - sides[1]) / 2e-5 - gradient[index]) < 1e-7, (key, index)
 
 

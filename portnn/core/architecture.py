@@ -11,11 +11,11 @@ import numpy as np
 
 from portnn.errors import ArgumentError, ShapeError
 from portnn.nn import activations, random, registry
+from portnn.nn.embedding import Tabular
 from portnn.nn.initializers import resolve
-from portnn.nn.layer import Features, Layer, Spec, SpecLike
+from portnn.nn.layer import Features, Layer, PreprocessingLayer, Shapes, Spec, SpecLike, as_preprocessing
 from portnn.nn.layers import Activation, Dense, Residual
-from portnn.nn.normalization import BatchNorm, Rescale, Standardize, Unstandardize
-from portnn.nn.tabular import Tabular
+from portnn.nn.normalization import BatchNorm
 from portnn.options import plain, positive
 from portnn.types import Array, Namespace
 
@@ -144,7 +144,7 @@ class Architecture:
     @property
     def unscaled(self) -> bool:
         """Whether the last layer brings the outputs to the targets' scale, which is learnt from these."""
-        return self.layers[-1].fitted_to == "y"
+        return as_preprocessing(self.layers[-1]).adapts_to == "y"
 
     @property
     def embeds(self) -> bool:
@@ -158,7 +158,7 @@ class Architecture:
             return self
         return replace(self, layers=(replace(first, entries=entries), *self.layers[1:]))
 
-    def shapes(self) -> list[tuple[Layer, Any]]:
+    def shapes(self) -> list[tuple[Layer, Shapes]]:
         """Return each layer with its Shapes. The width of the input must be known."""
         if self.features is None:
             raise AssertionError("the width of the input is not known yet")
@@ -178,9 +178,9 @@ class Architecture:
         return int(output[0])
 
     @property
-    def least_rows(self) -> int:
-        """Rows that a batch to train on must have."""
-        return max(layer.least_rows for layer in self.layers)
+    def min_batch_size(self) -> int:
+        """Rows that a batch to train on must have. The width of the input must be known."""
+        return max(shapes.min_batch_size for _, shapes in self.shapes())
 
     def layouts(self) -> tuple[Layout, Layout]:
         """Return the layouts of what is trained and of what is not: buffers, and parameters of frozen layers.
@@ -278,10 +278,10 @@ def _hidden(items: Sequence[Any], activation: str, bias: bool, initializer: str)
 
 def _check_order(layers: Sequence[Layer], output: str) -> None:
     """Refuse layers that are not where they must be: what only a first layer does, or the last."""
-    if misplaced := next((layer for layer in layers[1:] if isinstance(layer, Standardize | Rescale)), None):
-        raise ArgumentError(f"layers: {type(misplaced).__name__} must be the first layer")
-    if late := next((layer for layer in layers[1:] if layer.codes), None):
-        raise ArgumentError(f"layers: {type(late).__name__} takes whole numbers: it must be the first layer")
-    early = any(isinstance(layer, Unstandardize) for layer in layers[:-1])
-    if early or (isinstance(layers[-1], Unstandardize) and output != "identity"):
-        raise ArgumentError(f'layers: Unstandardize must be the last, before output="identity"; got {output!r}')
+    for i, layer in enumerate(layers):
+        name = type(layer).__name__
+        if as_preprocessing(layer).adapts_to == "y":
+            if not (i == len(layers) - 1 and output == "identity"):
+                raise ArgumentError(f'layers: {name} must be the last, before output="identity"; got {output!r}')
+        elif i and isinstance(layer, PreprocessingLayer):
+            raise ArgumentError(f"layers: {name} must be the first layer: it takes data as they come")

@@ -12,7 +12,7 @@ from portnn.data.dataset import ROWS, Checked, column_statistics
 from portnn.data.stream import CheckedBatches
 from portnn.errors import DataError
 from portnn.io.tables import Names
-from portnn.nn.layer import Layer
+from portnn.nn.layer import Layer, PreprocessingLayer, as_preprocessing
 from portnn.types import Array
 
 
@@ -21,10 +21,12 @@ class Entry:
 
     def __init__(self, backend: Backend, layer: Layer, weights: Mapping[str, np.ndarray], dtype: str) -> None:
         """Take the first layer and its buffers."""
-        self._backend, self._layer, self._dtype = backend, layer, dtype
+        self._backend, self._dtype = backend, dtype
+        self._layer = as_preprocessing(layer)
         self._weights = {key: value.astype(np.float64) for key, value in weights.items()}
-        self._coded = bool(layer.codes) or type(layer).code_limits is not Layer.code_limits
-        self._passes = type(layer).enter is Layer.enter
+        kind, plain = type(self._layer), PreprocessingLayer
+        self._categorical = kind.num_categories is not plain.num_categories
+        self._passes = kind.preprocess is plain.preprocess
         # Where the data are, if float64 is there too; else on the host. IEEE arithmetic, one operation at a time,
         # gives the same bits in either place.
         self._host = get_backend("numpy")
@@ -39,10 +41,10 @@ class Entry:
         ``check`` refuses what is not finite. What is no code of the first layer's is refused, but where ``waits`` is
         False and looking would wait for a device.
         """
-        if self._coded and (check or waits or isinstance(x, np.ndarray) or self._on_host):
-            self._check_codes(name, to_host(self._backend, x), self._layer.code_limits(int(x.shape[-1])))
-        if self._layer.codes:
-            return self._backend.asarray(x, "int32")
+        if self._categorical and (check or waits or isinstance(x, np.ndarray) or self._on_host):
+            self._check_codes(name, to_host(self._backend, x), self._layer.num_categories(int(x.shape[-1])))
+        if self._layer.input_dtype:
+            return self._backend.asarray(x, self._layer.input_dtype)
         entered = self._numbers(x)
         if check:
             check_finite(self._backend, name, entered, self._dtype, columns)
@@ -76,7 +78,7 @@ class Entry:
         return self._backend.asarray(whole)
 
     def _entered(self, place: Backend, weights: Mapping[str, Array], block: Array) -> Array:
-        return place.asarray(self._layer.enter(place.xp, weights, place.asarray(block, "float64")), self._dtype)
+        return place.asarray(self._layer.preprocess(place.xp, weights, place.asarray(block, "float64")), self._dtype)
 
 
 def learnt(core: Core, backend: Backend, data: Checked | CheckedBatches) -> dict[str, np.ndarray]:
@@ -86,21 +88,21 @@ def learnt(core: Core, backend: Backend, data: Checked | CheckedBatches) -> dict
     """
     buffers: dict[str, np.ndarray] = {}
     columns = data.columns if isinstance(data, Checked) else None
-    for i, layer in enumerate(core.architecture.layers):
-        if not layer.fitted_to:
+    for i, layer in enumerate(map(as_preprocessing, core.architecture.layers)):
+        if not layer.adapts_to:
             continue
-        blocks = partial(data.blocks, backend, layer.fitted_to)
+        blocks = partial(data.blocks, backend, layer.adapts_to)
         counted, ends = 0, []
         for rows, _, first in blocks():
-            check_finite(get_backend("numpy"), layer.fitted_to, rows, "float64", columns, first)
+            check_finite(get_backend("numpy"), layer.adapts_to, rows, "float64", columns, first)
             counted += len(rows)
             ends.append((rows.min(axis=0), rows.max(axis=0)))
         if counted < 2:
             raise DataError("x: expected at least two rows to learn mean and deviation from; got 1")
-        if layer.fitted_to == "y":  # which is in the network's dtype, as outputs are
+        if layer.adapts_to == "y":  # which is in the network's dtype, as outputs are
             lows, highs = zip(*ends, strict=True)
             _check_resolved(np.min(lows, axis=0), np.max(highs, axis=0))
-        fitted = layer.fitted(column_statistics(blocks))
+        fitted = layer.from_statistics(column_statistics(blocks))
         buffers |= {e.name: fitted[e.key].reshape(e.shape) for e in core.buffers.entries if e.layer == i}
     return buffers
 

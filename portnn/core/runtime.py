@@ -26,11 +26,12 @@ from portnn.io.files import little_endian
 from portnn.io.tables import Names
 from portnn.metrics import Compared, Metric
 from portnn.nn import random, registry
+from portnn.nn.layer import as_preprocessing
 from portnn.optim.chain import Numbers
 from portnn.optim.optimizers import Optimizer
 from portnn.options import choose
 from portnn.reproducible.arithmetic import ARITHMETICS
-from portnn.types import Array, Batch, Mode, Namespace
+from portnn.types import Array, Batch, Forward, Mode, Namespace
 
 PREDICT_ROWS = 8192
 """Rows of one batch at prediction: bounds the memory of the hidden layers."""
@@ -109,7 +110,7 @@ class Runtime:
         self._forward, self._evaluate, self._gradients = (
             compiled(function) for function in (core.forward, core.evaluate, core.gradient)
         )
-        self._least_rows = core.architecture.least_rows
+        self._min_batch_size = core.architecture.min_batch_size
         self._bind()
         self._entry = self._opened()
 
@@ -144,7 +145,7 @@ class Runtime:
     ) -> "Runtime":
         """Return a runtime with freshly drawn parameters."""
         state = State(*core.architecture.initial(seed), _started(core, optimizer))
-        adapted = not any(layer.fitted_to for layer in core.architecture.layers)
+        adapted = not any(as_preprocessing(layer).adapts_to for layer in core.architecture.layers)
         return cls(backend, core, optimizer, dtype, seed, state, adapted=adapted, arithmetic=arithmetic)
 
     def to(self, backend: Backend, dtype: str | None = None, arithmetic: str | None = None) -> "Runtime":
@@ -247,7 +248,7 @@ class Runtime:
         It consumes the state, which is faster; whoever holds no snapshot to go back to keeps it: then nothing is
         changed by a step that fails, but for one that the library itself breaks off after it began (out of memory).
         """
-        if batch[0].shape[0] < self._least_rows:
+        if batch[0].shape[0] < self._min_batch_size:
             self.check_rows(batch[0].shape[0], "x")
         with self.lock:
             before, done = self.state, self.counters
@@ -267,10 +268,10 @@ class Runtime:
 
     def check_rows(self, rows: int, argument: str) -> None:
         """Refuse a last batch that has too few rows for a layer (BatchNorm: 2)."""
-        if rows < self._least_rows:
+        if rows < self._min_batch_size:
             raise ShapeError(
-                f"{argument}: expected batches of at least {self._least_rows} rows to train on; got a last batch of "
-                f"{rows}"
+                f"{argument}: expected batches of at least {self._min_batch_size} rows to train on; got a last batch "
+                f"of {rows}"
             )
 
     def end_epoch(self) -> None:
@@ -353,7 +354,8 @@ class Runtime:
         if self.core.architecture.unscaled:
             entries = [entry for entry in self.core.buffers.entries if entry.layer == len(layers) - 1]
             weights = {entry.key: buffers[entry.start : entry.stop].reshape(entry.shape) for entry in entries}
-            outputs, *_ = layers[-1].forward(np, weights, outputs.astype(np.float64), Mode(training=False))
+            result = Forward.of(layers[-1].forward(np, weights, outputs.astype(np.float64), Mode(training=False)))
+            outputs = result.output
         link = self.core.loss.inverse_link
         return outputs if link is None else link(np, outputs.astype(np.float64))
 

@@ -12,7 +12,7 @@ from portnn.core.architecture import Architecture, Layout
 from portnn.nn import activations
 from portnn.nn.losses import Loss
 from portnn.nn.random import Key
-from portnn.types import Array, Backward, Batch, Mode, Namespace, Weights
+from portnn.types import Array, Backward, Batch, Forward, Mode, Namespace, Weights
 
 Look = Callable[[int | str, str, Any], Any]
 """``look(place, what, array)`` is shown each piece of a step as it is made, by its layer's number or "loss"; the step
@@ -58,12 +58,12 @@ class Core:
         for i, layer in enumerate(self.architecture.layers):
             weights: Weights = views[i] | kept[i]
             how = Mode(mode.training, i > first, i, mode.key, mode.row, mode.rows, mode.reduce)
-            x, backward, *new = layer.forward(xp, weights, x, how)
-            x = look(i, "output", x)
-            closures.append(backward)
-            if new:
+            result = Forward.of(layer.forward(xp, weights, x, how))
+            x = look(i, "output", result.output)
+            closures.append(result.backward)
+            if result.buffers:
                 changed = True
-                kept[i] |= look(i, "", new[0])
+                kept[i] |= look(i, "", result.buffers)
         return x, closures, self.buffers.flatten(xp, kept) if changed else state.buffers
 
     @property

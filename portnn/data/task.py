@@ -14,10 +14,10 @@ from portnn.io import readers
 from portnn.io.categories import Label, as_text
 from portnn.io.tables import Names, Table
 from portnn.nn import random
+from portnn.nn.embedding import Tabular
 from portnn.nn.layer import Layer
 from portnn.nn.losses import LOSSES
-from portnn.nn.normalization import Rescale, Unstandardize
-from portnn.nn.tabular import Tabular
+from portnn.nn.preprocessing import Rescale, Unstandardize
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ import numpy as np
 
 from portnn.network import NeuralNetwork
 from portnn.nn.activations import ACTIVATIONS
-from portnn.nn.layers import Activation, Dense, Embedding, Flatten, Residual
+from portnn.nn.embedding import Embedding, Tabular
+from portnn.nn.layer import as_preprocessing
+from portnn.nn.layers import Activation, Dense, Flatten, Residual
 from portnn.nn.losses import LOSSES, find
 from portnn.nn.noise import Dropout, GaussianNoise
-from portnn.nn.normalization import BatchNorm, LayerNorm, Rescale, Standardize, Unstandardize
-from portnn.nn.tabular import Tabular
+from portnn.nn.normalization import BatchNorm, LayerNorm
+from portnn.nn.preprocessing import Rescale, Standardize, Unstandardize
 from portnn.optim.optimizers import OPTIMIZERS, SGD, AdamW
 
 ROWS = 200
@@ -24,7 +26,7 @@ def sample(net: NeuralNetwork, rows: int = ROWS, seed: int = 0) -> tuple[np.ndar
     features = net.architecture.features
     assert features is not None
     width, loss = net.architecture.outputs, find(net.loss)
-    x = net.architecture.layers[0].drawn(rng, (rows, *features))
+    x = as_preprocessing(net.architecture.layers[0]).sample_input(rng, (rows, *features))
     if loss.labels:
         return x, rng.integers(0, width, rows)
     y = rng.random((rows, width))

@@ -1,14 +1,16 @@
 """What a layer is: a small frozen object that holds options; parameters live in the network's flat vector.
 
-``forward(xp, weights, x, mode)`` returns the output and a ``backward`` closure: ``dx, gradients = backward(dy)``.
+A layer of one's own has ``shapes`` and ``forward``; ``PreprocessingLayer`` has what only a network's first layer does,
+or its last: data before the cast to the network's dtype, whole numbers, statistics of the data to train on.
 """
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 from portnn.options import Plain
-from portnn.types import Array, Forward, Mode, Namespace, Statistics, Weights
+from portnn.types import Array, ForwardLike, Mode, Namespace, Statistics, Weights
 
 Features = tuple[int, ...]
 
@@ -42,47 +44,96 @@ class Shapes:
     output: Features
     parameters: Mapping[str, SpecLike] = field(default_factory=dict)
     buffers: Mapping[str, SpecLike] = field(default_factory=dict)
+    min_batch_size: int = 1
+    """Rows that a batch to train on must have."""
+
+
+_RENAMED = {
+    "code_limits": "num_categories",
+    "drawn": "sample_input",
+    "enter": "preprocess",
+    "fitted": "from_statistics",
+    "fitted_to": "adapts_to",
+}
+
+
+def _take_old_names(cls: Any) -> None:
+    """Read members by the names that they had before PreprocessingLayer, with a warning: for one release."""
+    own, new = dict(vars(cls)), _RENAMED | {"codes": "num_categories", "least_rows": "Shapes.min_batch_size"}
+    if not (old := [name for name in new if name in own]):
+        return
+    mend = ", ".join(f"{name} is now {new[name]}" for name in old)
+    warnings.warn(f"{cls.__name__}: {mend} (portnn.PreprocessingLayer)", DeprecationWarning, stacklevel=3)
+    if "least_rows" in own:
+        cls.shapes = lambda self, features: replace(own["shapes"](self, features), min_batch_size=self.least_rows)
+        old.remove("least_rows")
+    if old and not issubclass(cls, PreprocessingLayer):
+        PreprocessingLayer.register(cls)
+        for name, member in vars(PreprocessingLayer).items():
+            if not hasattr(cls, name):
+                setattr(cls, name, member)
+    if "codes" in own:
+        cls.input_dtype = "int32"
+        cls.num_categories = lambda self, columns: (self.codes,) * columns
+        cls.sample_input = lambda self, rng, shape: rng.integers(0, self.codes, shape)
+    for name in set(old) - {"codes"}:
+        setattr(cls, new[name], own[name])
 
 
 class Layer(metaclass=Plain):
     """Base of all layers. Options are plain Python values: a NumPy scalar becomes one as the layer is made."""
 
-    fitted_to: ClassVar[str] = ""
-    """What the buffers are fitted to, in the first data to train on: "x", "y" or nothing."""
     trainable: bool = True
     """Whether training changes the parameters; a layer may have it as an option."""
-    least_rows: ClassVar[int] = 1
-    """Rows that a batch to train on must have."""
-    codes: int = 0
-    """For a first layer that takes whole numbers, as int32, rather than the network's dtype: they are below this."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _take_old_names(cls)
 
     def shapes(self, features: Features) -> Shapes:
         """Return the shapes for an input of (batch, \\*features)."""
         raise NotImplementedError
 
-    def code_limits(self, columns: int) -> tuple[int, ...]:
-        """Return, for a first layer, below what each of its last columns is to be, which are whole numbers."""
-        return (self.codes,) * columns if self.codes else ()
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> ForwardLike:
+        """Return the output, its ``backward``, and new values of buffers, if any, as ``Forward`` or a tuple of these.
 
-    def enter(self, xp: Namespace, weights: Weights, x: Array) -> Array:
-        """Return the data as ``forward`` takes them, for the first layer alone: before the cast to the network's dtype.
+        It must depend on its arguments alone: NumPy and JAX run its Python once for each set of shapes, and then the
+        operations without it.
+        """
+        raise NotImplementedError
+
+
+class PreprocessingLayer(Layer):
+    """Base of layers at the edges of a network: they take raw data, or are fitted to data before training.
+
+    Such a layer is the first one; one that adapts to the targets is the last.
+    """
+
+    adapts_to: ClassVar[str] = ""
+    """The data whose statistics give the buffers, before the first training step: "x", "y" or, for none, ""."""
+    input_dtype: ClassVar[str] = ""
+    """The dtype that ``forward`` takes; "": the network's."""
+
+    def num_categories(self, columns: int) -> tuple[int, ...]:
+        """Return, for each of the last of so many columns that hold whole numbers, what these are below."""
+        return ()
+
+    def preprocess(self, xp: Namespace, weights: Weights, x: Array) -> Array:
+        """Return the data as ``forward`` takes them, in float64: they are then cast to the network's dtype.
 
         ``x`` and ``weights`` (the buffers) are float64. Must be element by element in each row.
         """
         return x
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
-        """Return (output, backward); ``backward(dy)`` returns (dx, {parameter: gradient}).
-
-        A third member gives new values of buffers by name; they are taken in training. It must depend on its arguments
-        alone: NumPy and JAX run its Python once for each set of shapes, and then the operations without it.
-        """
-        raise NotImplementedError
-
-    def drawn(self, rng: Any, shape: Features) -> Array:
-        """Return rows of that shape, drawn by a NumPy Generator, as the layer takes them where it is the first."""
-        return rng.integers(0, self.codes, shape) if self.codes else rng.standard_normal(shape)
-
-    def fitted(self, statistics: Statistics) -> dict[str, Array]:
+    def from_statistics(self, statistics: Statistics) -> dict[str, Array]:
         """Return the buffers for data whose columns have these statistics."""
         raise NotImplementedError
+
+    def sample_input(self, rng: Any, shape: Features) -> Array:
+        """Return data of that shape, drawn by a NumPy Generator, as the layer takes them."""
+        return rng.standard_normal(shape)
+
+
+def as_preprocessing(layer: Layer) -> PreprocessingLayer:
+    """Return the layer where it is a PreprocessingLayer, else one that takes all data as they are."""
+    return layer if isinstance(layer, PreprocessingLayer) else PreprocessingLayer()

@@ -9,11 +9,12 @@ from typing import Any
 
 from portnn.errors import ArgumentError, ShapeError
 from portnn.nn import activations, registry
+from portnn.nn.embedding import Embedding, Tabular
 from portnn.nn.initializers import automatic, check
-from portnn.nn.layer import Features, Layer, Shapes, Spec
+from portnn.nn.layer import Features, Layer, PreprocessingLayer, Shapes, Spec
 from portnn.nn.noise import Dropout, GaussianNoise
-from portnn.nn.normalization import BatchNorm, LayerNorm, Rescale, Standardize, Unstandardize
-from portnn.nn.tabular import Tabular
+from portnn.nn.normalization import BatchNorm, LayerNorm
+from portnn.nn.preprocessing import Rescale, Standardize, Unstandardize
 from portnn.options import positive
 from portnn.types import Array, Forward, Mode, Namespace, Weights
 
@@ -57,7 +58,7 @@ class Dense(Layer):
             dx = xp.matmul(dy, xp.matrix_transpose(w)) if mode.input_gradient else None
             return dx, gradients
 
-        return y, backward
+        return Forward(y, backward)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Activation(Layer):
 
     def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
         y, closure = activations.find("activation", self.name)(xp, x)
-        return y, lambda dy: (closure(dy), {})
+        return Forward(y, lambda dy: (closure(dy), {}))
 
 
 @dataclass(frozen=True)
@@ -87,48 +88,7 @@ class Flatten(Layer):
 
     def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
         shape = x.shape
-        return xp.reshape(x, (shape[0], math.prod(shape[1:]))), lambda dy: (xp.reshape(dy, shape), {})
-
-
-@dataclass(frozen=True)
-class Embedding(Layer):
-    """A trainable vector for each whole number below ``entries``: (batch, columns) of int32 to (batch, columns, units).
-
-    It must be the first layer; ``Flatten`` follows before a ``Dense``. A number out of range is refused where values
-    are checked, and gives infinity or NaN where they are not (``step``). dE = one_hot(x)^T dy: the same sum on every
-    library, where each has a scatter of its own.
-    """
-
-    entries: int
-    units: int
-    initializer: str = "normal"
-    trainable: bool = True
-
-    def __post_init__(self) -> None:
-        positive("entries", self.entries)
-        positive("units", self.units)
-        check(self.initializer)
-
-    @property
-    def codes(self) -> int:  # type: ignore[override]
-        return self.entries
-
-    def shapes(self, features: Features) -> Shapes:
-        return Shapes((*features, self.units), {"E": Spec((self.entries, self.units), self.initializer)})
-
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
-        table = weights["E"]
-        flat = xp.reshape(x, (-1,))
-        known = (flat > -1) & (flat < self.entries)
-        place = flat * xp.astype(known, flat.dtype)
-        y = xp.take(table, place, axis=0) * xp.expand_dims(1.0 / xp.astype(known, table.dtype), axis=1)
-
-        def backward(dy: Array) -> tuple[None, dict[str, Array]]:
-            entries = xp.arange(self.entries, dtype=flat.dtype)
-            one_hot = xp.astype(xp.expand_dims(place, axis=1) == entries, table.dtype)
-            return None, {"E": xp.matmul(xp.matrix_transpose(one_hot), xp.reshape(dy, (-1, self.units)))}
-
-        return xp.reshape(y, (*x.shape, self.units)), backward
+        return Forward(xp.reshape(x, (shape[0], math.prod(shape[1:]))), lambda dy: (xp.reshape(dy, shape), {}))
 
 
 @dataclass(frozen=True)
@@ -145,25 +105,24 @@ class Residual(Layer):
     def __post_init__(self) -> None:
         layers = tuple(_made(item) for item in self.layers)
         for layer in layers:
-            if layer.fitted_to or layer.codes:
+            if isinstance(layer, PreprocessingLayer):
                 raise ArgumentError(f"layers: {type(layer).__name__} cannot be in a block; got {layer!r}")
         if not self.trainable:
             layers = tuple(_frozen(layer) for layer in layers)
         object.__setattr__(self, "layers", layers)
-        object.__setattr__(self, "least_rows", max((layer.least_rows for layer in layers), default=1))
 
     def shapes(self, features: Features) -> Shapes:
         parameters: dict[str, Spec] = {}
         buffers: dict[str, Spec] = {}
-        inside = features
+        inside, rows = features, 1
         for i, layer in enumerate(self.layers):
             shapes = layer.shapes(inside)
-            inside = shapes.output
+            inside, rows = shapes.output, max(rows, shapes.min_batch_size)
             for specs, own in ((parameters, shapes.parameters), (buffers, shapes.buffers)):
                 specs |= {f"{i}.{key}": self._resolved(i, Spec(*spec)) for key, spec in own.items()}
         if inside != features:
             raise ShapeError(f"Residual: expected a block that keeps the shape {features}; got {inside}")
-        return Shapes(features, parameters, buffers)
+        return Shapes(features, parameters, buffers, rows)
 
     def _resolved(self, index: int, spec: Spec) -> Spec:
         """Return a spec whose initializer suits the activation that follows in the block."""
@@ -177,9 +136,10 @@ class Residual(Layer):
             mine = {key.partition(".")[2]: value for key, value in weights.items() if key.partition(".")[0] == str(i)}
             # A number of its own for each layer within a layer: random bits must differ.
             how = mode._replace(input_gradient=True, layer=((mode.layer + 1) * 1024 + i) & 0x7FFFFFFF)
-            y, backward, *new = layer.forward(xp, mine, y, how)
-            closures.append(backward)
-            changed |= {f"{i}.{key}": value for each in new for key, value in each.items()}
+            result = Forward.of(layer.forward(xp, mine, y, how))
+            y = result.output
+            closures.append(result.backward)
+            changed |= {f"{i}.{key}": value for key, value in result.buffers.items()}
 
         def back(dy: Array) -> tuple[Array, dict[str, Array]]:
             d = dy
@@ -189,7 +149,7 @@ class Residual(Layer):
                 gradients |= {f"{i}.{key}": value for key, value in own.items()}
             return dy + d, gradients
 
-        return (x + y, back, changed) if changed else (x + y, back)
+        return Forward(x + y, back, changed)
 
 
 def _frozen(layer: Any) -> Any:

@@ -27,10 +27,10 @@ class Dropout(Layer):
 
     def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
         if not mode.training or self.rate == 0:
-            return x, lambda dy: (dy, {})
+            return Forward(x, lambda dy: (dy, {}))
         keep = 1.0 - self.rate
         mask = xp.reshape(random.bernoulli(xp, mode, _matrix(x), keep, x.dtype), x.shape) * (1.0 / keep)
-        return x * mask, lambda dy: (dy * mask, {})
+        return Forward(x * mask, lambda dy: (dy * mask, {}))
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class GaussianNoise(Layer):
     def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
         if mode.training and self.std:
             x = x + xp.reshape(random.normal(xp, mode, _matrix(x), x.dtype), x.shape) * self.std
-        return x, lambda dy: (dy, {})
+        return Forward(x, lambda dy: (dy, {}))
 
 
 def _matrix(x: Array) -> tuple[int, int]:

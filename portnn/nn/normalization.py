@@ -1,84 +1,11 @@
-"""Layers that bring their inputs to one scale."""
+"""Layers that bring what passes between other layers to one scale."""
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 from portnn.nn.layer import Features, Layer, Shapes, Spec
 from portnn.options import between
-from portnn.types import Array, Forward, Mode, Namespace, Statistics, Weights
-
-
-@dataclass(frozen=True)
-class Standardize(Layer):
-    """Per-feature standardisation: y = (x - mean) inverse_std. It must be the first layer.
-
-    It is done in float64 as the data come in, before they are cast to the network's dtype: what varies by 100 around
-    1.7e9 would be gone in float32. Mean and standard deviation, weighted by ``sample_weight``, are learnt from the
-    first data to train on (``fit``, or the batch of a first ``step``) and stored with the model as buffers; a feature
-    that never varies keeps inverse_std = 1. The mean stands in two buffers, ``mean`` of 24 bits and the ``rest``, so
-    that float32 holds it too.
-    """
-
-    fitted_to: ClassVar[str] = "x"
-
-    def shapes(self, features: Features) -> Shapes:
-        return Shapes(
-            features, {}, {"mean": (features, "zeros"), "rest": (features, "zeros"), "inverse_std": (features, "ones")}
-        )
-
-    def enter(self, xp: Namespace, weights: Weights, x: Array) -> Array:
-        return ((x - weights["mean"]) - weights["rest"]) * weights["inverse_std"]
-
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
-        return x, lambda dy: (dy, {})
-
-    def fitted(self, statistics: Statistics) -> dict[str, Array]:
-        return {"mean": statistics.mean, "rest": statistics.rest, "inverse_std": 1.0 / statistics.std}
-
-
-@dataclass(frozen=True)
-class Rescale(Layer):
-    """Division by a constant: y = x / divisor. It must be the first layer.
-
-    It is done in float64 as the data come in, whatever their dtype: bytes of images, by 255, come to lie in [0, 1].
-    """
-
-    divisor: float = 255.0
-
-    def __post_init__(self) -> None:
-        between("divisor", self.divisor, math.ulp(0.0))
-
-    def shapes(self, features: Features) -> Shapes:
-        return Shapes(features)
-
-    def enter(self, xp: Namespace, weights: Weights, x: Array) -> Array:
-        return x / self.divisor
-
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
-        return x, lambda dy: (dy, {})
-
-
-@dataclass(frozen=True)
-class Unstandardize(Layer):
-    """The way back, for a regression's outputs: y = x std + mean.
-
-    Both are buffers, learnt from the first targets to train on, weighted by ``sample_weight``, and stored with the
-    model: the layers before it work on numbers of size one, whatever the target's unit. It must be the last layer,
-    with the output activation identity; the loss stays in the target's unit.
-    """
-
-    fitted_to: ClassVar[str] = "y"
-
-    def shapes(self, features: Features) -> Shapes:
-        return Shapes(features, {}, {"mean": (features, "zeros"), "std": (features, "ones")})
-
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
-        scale = weights["std"]
-        return x * scale + weights["mean"], lambda dy: (dy * scale, {})
-
-    def fitted(self, statistics: Statistics) -> dict[str, Array]:
-        return {"mean": statistics.mean + statistics.rest, "std": statistics.std}
+from portnn.types import Array, Forward, Mode, Namespace, Weights
 
 
 @dataclass(frozen=True)
@@ -95,15 +22,13 @@ class BatchNorm(Layer):
     eps: float = 1e-5
     trainable: bool = True
 
-    least_rows: ClassVar[int] = 2
-
     def __post_init__(self) -> None:
         between("momentum", self.momentum, 0.0, math.nextafter(1.0, 2.0))
         between("eps", self.eps, math.ulp(0.0))
 
     def shapes(self, features: Features) -> Shapes:
         zeros, ones = Spec(features[:1], "zeros"), Spec(features[:1], "ones")
-        return Shapes(features, {"gamma": ones, "beta": zeros}, {"running_mean": zeros, "running_var": ones})
+        return Shapes(features, {"gamma": ones, "beta": zeros}, {"running_mean": zeros, "running_var": ones}, 2)
 
     def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
         axes = (0, *range(2, x.ndim))
@@ -133,10 +58,11 @@ class BatchNorm(Layer):
 
         y = xhat * gamma + beta
         if not learns:
-            return y, backward
+            return Forward(y, backward)
         new = {"running_mean": mean, "running_var": var * (n / (n - 1))}
         kept = 1.0 - self.momentum
-        return y, backward, {k: weights[k] * kept + xp.reshape(v, (-1,)) * self.momentum for k, v in new.items()}
+        new = {k: weights[k] * kept + xp.reshape(v, (-1,)) * self.momentum for k, v in new.items()}
+        return Forward(y, backward, new)
 
 
 @dataclass(frozen=True)
@@ -170,7 +96,7 @@ class LayerNorm(Layer):
             shift = xp.sum(d, axis=-1, keepdims=True) + xhat * xp.sum(d * xhat, axis=-1, keepdims=True)
             return (d - shift * share) * inverse, gradients
 
-        return xhat * weights["gamma"] + weights["beta"], backward
+        return Forward(xhat * weights["gamma"] + weights["beta"], backward)
 
 
 def _alone(array: Array) -> Array:

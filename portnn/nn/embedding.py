@@ -1,14 +1,59 @@
-"""The first layer for tables: numbers brought to one scale, and a trainable vector for each text."""
+"""First layers with a trainable vector (an embedding) for each whole number: alone, and beside numbers of a table."""
 
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, ClassVar
 
 from portnn.errors import ArgumentError, ShapeError
-from portnn.nn.layer import Features, Shapes, Spec
-from portnn.nn.normalization import Standardize
+from portnn.nn.initializers import check
+from portnn.nn.layer import Features, PreprocessingLayer, Shapes, Spec
+from portnn.nn.preprocessing import Standardize
 from portnn.options import positive
 from portnn.types import Array, Forward, Mode, Namespace, Statistics, Weights
+
+
+@dataclass(frozen=True)
+class Embedding(PreprocessingLayer):
+    """A trainable vector for each whole number below ``entries``: (batch, columns) of int32 to (batch, columns, units).
+
+    It must be the first layer; ``Flatten`` follows before a ``Dense``. A number out of range is refused where values
+    are checked, and gives infinity or NaN where they are not (``step``). dE = one_hot(x)^T dy: the same sum on every
+    library, where each has a scatter of its own.
+    """
+
+    entries: int
+    units: int
+    initializer: str = "normal"
+    trainable: bool = True
+    input_dtype: ClassVar[str] = "int32"
+
+    def __post_init__(self) -> None:
+        positive("entries", self.entries)
+        positive("units", self.units)
+        check(self.initializer)
+
+    def num_categories(self, columns: int) -> tuple[int, ...]:
+        return (self.entries,) * columns
+
+    def shapes(self, features: Features) -> Shapes:
+        return Shapes((*features, self.units), {"E": Spec((self.entries, self.units), self.initializer)})
+
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+        table = weights["E"]
+        flat = xp.reshape(x, (-1,))
+        known = (flat > -1) & (flat < self.entries)
+        place = flat * xp.astype(known, flat.dtype)
+        y = xp.take(table, place, axis=0) * xp.expand_dims(1.0 / xp.astype(known, table.dtype), axis=1)
+
+        def backward(dy: Array) -> tuple[None, dict[str, Array]]:
+            entries = xp.arange(self.entries, dtype=flat.dtype)
+            one_hot = xp.astype(xp.expand_dims(place, axis=1) == entries, table.dtype)
+            return None, {"E": xp.matmul(xp.matrix_transpose(one_hot), xp.reshape(dy, (-1, self.units)))}
+
+        return Forward(xp.reshape(y, (*x.shape, self.units)), backward)
+
+    def sample_input(self, rng: Any, shape: Features) -> Array:
+        return rng.integers(0, self.entries, shape)
 
 
 @dataclass(frozen=True)
@@ -49,17 +94,17 @@ class Tabular(Standardize):
         }
         return Shapes((numbers + sum(self.units),), parameters, super().shapes((numbers,)).buffers)
 
-    def code_limits(self, columns: int) -> tuple[int, ...]:
+    def num_categories(self, columns: int) -> tuple[int, ...]:
         return tuple(entries + 1 for entries in self.entries)
 
-    def enter(self, xp: Namespace, weights: Weights, x: Array) -> Array:
+    def preprocess(self, xp: Namespace, weights: Weights, x: Array) -> Array:
         numbers = x.shape[1] - len(self.entries)
-        standardised = super().enter(xp, weights, x[:, :numbers])
+        standardised = super().preprocess(xp, weights, x[:, :numbers])
         return xp.concat([standardised, x[:, numbers:]], axis=1) if self.entries else standardised
 
     def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
         if not self.entries:
-            return x, lambda dy: (dy, {})
+            return Forward(x, lambda dy: (dy, {}))
         numbers = x.shape[1] - len(self.entries)
         hot = [
             xp.astype(x[:, numbers + i : numbers + i + 1] == xp.arange(1, entries + 1, dtype=x.dtype), x.dtype)
@@ -73,15 +118,15 @@ class Tabular(Standardize):
             pairs = enumerate(zip(hot, pieces, strict=True))
             return None, {f"{i}.E": xp.matmul(xp.matrix_transpose(one), piece) for i, (one, piece) in pairs}
 
-        return y, backward
+        return Forward(y, backward)
 
-    def drawn(self, rng: Any, shape: Features) -> Array:
+    def sample_input(self, rng: Any, shape: Features) -> Array:
         x = rng.standard_normal(shape)
         for i, entries in enumerate(self.entries, start=shape[1] - len(self.entries)):
             x[:, i] = rng.integers(0, entries + 1, shape[0])
         return x
 
-    def fitted(self, statistics: Statistics) -> dict[str, Array]:
+    def from_statistics(self, statistics: Statistics) -> dict[str, Array]:
         numbers = statistics.mean.shape[0] - len(self.entries)
         mean, rest, std, binary = (each[:numbers] for each in statistics)
-        return super().fitted(Statistics(mean * ~binary, rest * ~binary, std * ~binary + binary, binary))
+        return super().from_statistics(Statistics(mean * ~binary, rest * ~binary, std * ~binary + binary, binary))

@@ -1,0 +1,81 @@
+"""Layers at the edges of a network, which bring data to one scale: the first takes them in float64."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from portnn.nn.layer import Features, PreprocessingLayer, Shapes
+from portnn.options import between
+from portnn.types import Array, Forward, Mode, Namespace, Statistics, Weights
+
+
+@dataclass(frozen=True)
+class Standardize(PreprocessingLayer):
+    """Per-feature standardisation: y = (x - mean) inverse_std. It must be the first layer.
+
+    It is done in float64 as the data come in, before they are cast to the network's dtype: what varies by 100 around
+    1.7e9 would be gone in float32. Mean and standard deviation, weighted by ``sample_weight``, are learnt from the
+    first data to train on (``fit``, or the batch of a first ``step``) and stored with the model as buffers; a feature
+    that never varies keeps inverse_std = 1. The mean stands in two buffers, ``mean`` of 24 bits and the ``rest``, so
+    that float32 holds it too.
+    """
+
+    adapts_to: ClassVar[str] = "x"
+
+    def shapes(self, features: Features) -> Shapes:
+        return Shapes(
+            features, {}, {"mean": (features, "zeros"), "rest": (features, "zeros"), "inverse_std": (features, "ones")}
+        )
+
+    def preprocess(self, xp: Namespace, weights: Weights, x: Array) -> Array:
+        return ((x - weights["mean"]) - weights["rest"]) * weights["inverse_std"]
+
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+        return Forward(x, lambda dy: (dy, {}))
+
+    def from_statistics(self, statistics: Statistics) -> dict[str, Array]:
+        return {"mean": statistics.mean, "rest": statistics.rest, "inverse_std": 1.0 / statistics.std}
+
+
+@dataclass(frozen=True)
+class Rescale(PreprocessingLayer):
+    """Division by a constant: y = x / divisor. It must be the first layer.
+
+    It is done in float64 as the data come in, whatever their dtype: bytes of images, by 255, come to lie in [0, 1].
+    """
+
+    divisor: float = 255.0
+
+    def __post_init__(self) -> None:
+        between("divisor", self.divisor, math.ulp(0.0))
+
+    def shapes(self, features: Features) -> Shapes:
+        return Shapes(features)
+
+    def preprocess(self, xp: Namespace, weights: Weights, x: Array) -> Array:
+        return x / self.divisor
+
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+        return Forward(x, lambda dy: (dy, {}))
+
+
+@dataclass(frozen=True)
+class Unstandardize(PreprocessingLayer):
+    """The way back, for a regression's outputs: y = x std + mean.
+
+    Both are buffers, learnt from the first targets to train on, weighted by ``sample_weight``, and stored with the
+    model: the layers before it work on numbers of size one, whatever the target's unit. It must be the last layer,
+    with the output activation identity; the loss stays in the target's unit.
+    """
+
+    adapts_to: ClassVar[str] = "y"
+
+    def shapes(self, features: Features) -> Shapes:
+        return Shapes(features, {}, {"mean": (features, "zeros"), "std": (features, "ones")})
+
+    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+        scale = weights["std"]
+        return Forward(x * scale + weights["mean"], lambda dy: (dy * scale, {}))
+
+    def from_statistics(self, statistics: Statistics) -> dict[str, Array]:
+        return {"mean": statistics.mean + statistics.rest, "std": statistics.std}
