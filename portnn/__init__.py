@@ -6,7 +6,7 @@ from pathlib import Path
 if not (Path(__file__).parent / "backends").is_dir():
     __path__.append(str(Path(__file__).parents[1]))
 
-from portnn import callbacks, metrics, plot, schedules
+from portnn import callbacks, initializers, losses, metrics, plot, schedules
 from portnn.backend import BackendInfo, available_backends, get_backend
 from portnn.defaults import default_optimizer, fit_options
 from portnn.diagnosis import Diagnosis, diagnose
@@ -33,11 +33,11 @@ from portnn.nn.losses import Loss
 from portnn.nn.noise import Dropout, GaussianNoise
 from portnn.nn.normalization import BatchNorm, LayerNorm
 from portnn.nn.preprocessing import Rescale, Standardize, Unstandardize
-from portnn.nn.registry import register
 from portnn.ops import register_op
 from portnn.optim.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 from portnn.optim.schedules import Schedule
 from portnn.rate_finder import RangeTest, find_learning_rate
+from portnn.registry import register
 from portnn.train.checkpoint import Checkpoint
 from portnn.train.history import History
 from portnn.types import Forward
@@ -98,6 +98,8 @@ __all__ = [
     "find_learning_rate",
     "fit_options",
     "get_backend",
+    "initializers",
+    "losses",
     "metrics",
     "plot",
     "read_pickled_weights",

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from portnn import registry
 from portnn.backend import Backend, backend_of, get_backend, requested_backend, with_dtype
 from portnn.core.architecture import Architecture
 from portnn.core.runtime import PREDICT_ROWS, Runtime
@@ -26,8 +27,9 @@ from portnn.interrupts import interrupt_held
 from portnn.io import files
 from portnn.io.categories import Label
 from portnn.io.tables import Names
-from portnn.metrics import Chosen, chosen
-from portnn.nn import losses, random, registry
+from portnn.metrics.selection import Chosen, chosen
+from portnn.nn import losses, random
+from portnn.nn.initializers import Initializer
 from portnn.nn.layer import Layer
 from portnn.nn.layers import Dense
 from portnn.nn.losses import Loss
@@ -58,14 +60,15 @@ class NeuralNetwork:
     activation, output : str
         Names of activations: identity, sigmoid, tanh, relu, softmax.
     loss : str or Loss, optional
-        sse, half_sse, mse, binary_cross_entropy (output sigmoid), cross_entropy (output softmax) or a ``Loss`` of your
-        own. None: mse, for floating targets only.
+        sse, half_sse, mse, binary_cross_entropy (output sigmoid), cross_entropy (output softmax), an object such as
+        ``losses.Huber(delta=2.0)``, or a ``Loss`` of your own. None: mse, for floating targets only.
     optimizer : str or Optimizer
         "sgd", "adam", or an object such as ``SGD(0.1, momentum=0.9)``.
     learning_rate : float or Schedule, optional
         None: the optimizer's own.
-    initializer : str
-        zeros, uniform, normal, glorot, he, or "auto": he before relu, else glorot.
+    initializer : str or Initializer
+        zeros, uniform, normal, glorot, he, an object such as ``initializers.Normal(std=0.02)``, or "auto": he before
+        relu, else glorot.
     classes : sequence of labels, optional
         Texts, numbers or bools that targets are, in the order of the outputs: for a loss of classes, where the data to
         train on do not say which there are (batches of texts). None: learnt from the targets of the first fit.
@@ -95,7 +98,7 @@ class NeuralNetwork:
         loss: str | Loss | None = None,
         optimizer: str | Optimizer = "adam",
         learning_rate: float | Schedule | None = None,
-        initializer: str = "auto",
+        initializer: str | Initializer = "auto",
         classes: Sequence[Label] | None = None,
         bias: bool = True,
         backend: str | None = None,
@@ -197,7 +200,7 @@ class NeuralNetwork:
         (portnn/data/stream.py).
 
         ``batch_size=None`` is the full batch. ``validation`` is a share of the rows, held out at random (of each class
-        alike), (x, y), or batches. ``metrics``: names, Metrics (portnn/metrics.py) or functions ``(outputs, y)`` of
+        alike), (x, y), or batches. ``metrics``: names, Metrics (portnn/metrics) or functions ``(outputs, y)`` of
         arrays on the host, measured after each epoch: of y as it came, and of what the outputs predict (for the loss
         poisson exp of them). ``sample_weight``: (rows,), or for class labels {label: weight} or "balanced", with which
         all classes count alike; the rows trained on and those held out are each weighted among themselves, in metrics
@@ -405,7 +408,7 @@ class NeuralNetwork:
     @property
     def loss(self) -> str | None:
         """Name of the loss, "module:name" of one of your own; None: mse."""
-        return registry.full_name(self._loss) if isinstance(self._loss, Loss) else self._loss
+        return losses.name_of(self._loss)
 
     @property
     def classes(self) -> tuple[Label, ...] | None:
@@ -564,7 +567,7 @@ class NeuralNetwork:
         with runtime.lock:  # arrays and counters of one step
             description = {
                 "architecture": self.architecture.describe(),
-                "loss": losses.name_in_files(self._loss),
+                "loss": losses.describe(self._loss),
                 "names": schema.names(),
                 "metadata": self.metadata,
                 **runtime.describe(),
@@ -587,7 +590,7 @@ class NeuralNetwork:
             network = cls(
                 *architecture.layers,
                 output=architecture.output,
-                loss=description["loss"],
+                loss=losses.from_description(description["loss"]),
                 optimizer=registry.rebuilt("optimizer", description["optimizer"]),
                 dtype=description["dtype"],
                 arithmetic=description.get("arithmetic", "fast"),

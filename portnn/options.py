@@ -42,11 +42,11 @@ class Plain(ABCMeta):
         return made
 
 
-def choose(argument: str, value: object, options: Mapping[str, T]) -> T:
-    """Return ``options[value]`` or raise an ArgumentError that lists the options."""
+def choose(argument: str, value: object, options: Mapping[str, T], *others: str) -> T:
+    """Return ``options[value]`` or raise an ArgumentError that lists the options, and ``others`` before them."""
     if isinstance(value, str) and value in options:
         return options[value]
-    raise ArgumentError(f"{argument}: expected one of {', '.join(options)}; got {value!r}")
+    raise ArgumentError(f"{argument}: expected one of {', '.join((*others, *options))}; got {value!r}")
 
 
 def whole(argument: str, value: Any, least: int) -> int:

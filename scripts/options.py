@@ -23,8 +23,8 @@ OF_ALL = (
 
 
 def described(thing: object) -> str:
-    """Return the first paragraph of a docstring on one line; a loss is described at its function."""
-    text = inspect.getdoc(getattr(thing, "function", thing)) or ""
+    """Return the first paragraph of a docstring on one line."""
+    text = inspect.getdoc(thing) or ""
     return " ".join(text.partition("\n\n")[0].split()).replace("|", "\\|")
 
 
@@ -64,7 +64,7 @@ def page() -> str:
         ),
         *section(
             "Losses",
-            "`loss=`, by name (without one: mse), as `Loss.named('huber', delta=2.0)`, or a `Loss` of your own.",
+            "`loss=`, by name (without one: mse), as `portnn.losses.Huber(delta=2.0)`, or a `Loss` of your own.",
             LOSSES,
         ),
         *section("Optimizers", OF_ALL, OPTIMIZERS),
@@ -75,10 +75,11 @@ def page() -> str:
         ),
         *section(
             "Initializers",
-            '`initializer=`, or that of one `Dense`; "auto" suits the activation that follows.',
+            '`initializer=`, or that of one `Dense`, by name or as `initializers.Normal(std=0.02)`; "auto" suits the '
+            "activation that follows.",
             INITIALIZERS,
         ),
-        *section("Metrics", "`metrics=[...]` of `fit` and `evaluate`.", METRICS),
+        *section("Metrics", "`metrics=[...]` of `fit` and `evaluate`, by name or as `metrics.TopK(k=3)`.", METRICS),
         *section(
             "Callbacks",
             "`callbacks=[...]` of `fit`, from `portnn.callbacks`; `portnn.Checkpoint` is for `checkpoint=`.",

@@ -219,10 +219,10 @@ def with_layer(layer, features, activation="tanh", **options):
 
 def covering(**options):
     """Yield (name, network, x, y): every layer, activation, loss, optimizer and schedule, one of each in a network."""
-    found = {name: losses.LOSSES[name] for name in LOSSES}
+    found = {name: losses.LOSSES[name]() for name in LOSSES}
     found |= {" ".join(key): losses.Loss.named(key[0], **values) for key, (values, _) in OPTIONS.items()}
     pairs = [*found.items()]
-    pairs.insert(list(LAYERS).index("Unstandardize"), ("mse", losses.LOSSES["mse"]))  # it takes no softmax before it
+    pairs.insert(list(LAYERS).index("Unstandardize"), ("mse", losses.LOSSES["mse"]()))  # it takes no softmax before it
     tables = [LAYERS.items(), ACTIVATIONS, pairs, {**OPTIMIZERS, **CHAINS}.items(), SCHEDULES.items()]
     rows = zip(*(islice(cycle(table), max(map(len, tables))) for table in tables), strict=True)
     for (title, (layer, features)), activation, (name, loss), (rule, (optimizer, _)), (rate, (schedule, _)) in rows:
@@ -240,7 +240,7 @@ def networks(**options):
         yield f"layer {name}", with_layer(layer, features, **options), inputs(layer, features), ONE_HOT
     for name in ACTIVATIONS:
         yield f"activation {name}", NeuralNetwork(4, 5, name, 3, loss="mse", seed=1, **options), X, ONE_HOT
-    bare = [(name, losses.LOSSES[name]) for name in LOSSES]
+    bare = [(name, losses.LOSSES[name]()) for name in LOSSES]
     given = [(" ".join(key), losses.Loss.named(key[0], **values)) for key, (values, _) in OPTIONS.items()]
     for name, loss in (*bare, *given):
         net = NeuralNetwork(4, 5, "tanh", 3, loss=loss, output=loss.pair or "tanh", seed=1, **options)

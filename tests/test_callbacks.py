@@ -18,6 +18,8 @@ RNG = np.random.default_rng(0)
 X = RNG.random((20, 3))
 Y = X.sum(axis=1, keepdims=True)
 
+MEASURED = {name: metric() for name, metric in METRICS.items()}
+
 
 def net(**options):
     return NeuralNetwork(3, 4, 1, seed=0, **options)
@@ -113,7 +115,7 @@ def test_an_error_in_a_callback_leaves_a_whole_network():
 def scripted(callback, values, name="loss"):
     """Tell a callback of epochs with these values; return what it answers, and the network, whose b2 is the epoch."""
     one, said = net(optimizer=SGD(1.0)), []
-    callback.run = Run(one._runtime, None, None, len(values), None, True, METRICS)
+    callback.run = Run(one._runtime, None, None, len(values), None, True, MEASURED)
     for epoch, value in enumerate(values):
         one.set_parameters({"b2": [float(epoch)]})
         loss, metrics = (value, {}) if name == "loss" else (0.0, {name: value})

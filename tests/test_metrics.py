@@ -17,9 +17,9 @@ RNG = np.random.default_rng(0)
 def test_by_definition(name):
     """Pages of the table of everything: of three classes as one-hot rows, or values."""
     outputs = RNG.random((50, 3))
-    truth = RNG.standard_normal((50, 3)) if METRICS[name].values else np.eye(3)[RNG.integers(0, 3, 50)]
+    truth = RNG.standard_normal((50, 3)) if METRICS[name].regression_only else np.eye(3)[RNG.integers(0, 3, 50)]
     expected = registered.METRICS[name](outputs, truth)
-    assert METRICS[name](outputs, truth) == pytest.approx(expected, rel=1e-12)
+    assert METRICS[name]()(outputs, truth) == pytest.approx(expected, rel=1e-12)
 
 
 # ---- scikit-learn
@@ -76,7 +76,7 @@ def of_classes(name, p, y, weight):
             each = asked(theirs, y, taken, labels=[label], average="macro", zero_division=0, **known)
             yield Metric.named(name, average=label)(p, y, weight), each
         default = {"average": "binary" if count == 2 else "macro"}
-        yield METRICS[name](p, y, weight), asked(theirs, y, taken, **default, **known)
+        yield METRICS[name]()(p, y, weight), asked(theirs, y, taken, **default, **known)
     elif name == "top_k":
         for k in range(1, count):
             options = {"k": k, "labels": range(count), **known}
@@ -85,17 +85,17 @@ def of_classes(name, p, y, weight):
     elif name == "roc_auc":
         scores = both[:, 1] if count == 2 else both
         options = {"multi_class": "ovr", "labels": range(count)} if count > 2 else {}
-        yield METRICS[name](p, y, weight), asked(sk.roc_auc_score, y, scores, **options, **known)
+        yield METRICS[name]()(p, y, weight), asked(sk.roc_auc_score, y, scores, **options, **known)
     elif name == "log_loss":
-        yield METRICS[name](p, y, weight), asked(sk.log_loss, y, both, labels=range(count), **known)
+        yield METRICS[name]()(p, y, weight), asked(sk.log_loss, y, both, labels=range(count), **known)
     else:
         theirs = {"accuracy": sk.accuracy_score, "balanced_accuracy": sk.balanced_accuracy_score}[name]
-        yield METRICS[name](p, y, weight), asked(theirs, y, taken, **known)
+        yield METRICS[name]()(p, y, weight), asked(theirs, y, taken, **known)
 
 
 @pytest.mark.parametrize("kind", ["plain", "weights", "zeros"])
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if not metric.values])
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if not metric.regression_only])
 def test_metrics_of_classes_are_scikit_learns(name, case, kind):
     p, y = CASES[case]
     weight = weights(len(y), kind if len(y) > 1 else "plain")
@@ -122,7 +122,7 @@ def test_metrics_of_values_are_scikit_learns(name, theirs, case, kind):
     outputs, y = VALUES[case]
     weight = weights(len(y), kind)
     expected = asked(getattr(sk, theirs), y, outputs, sample_weight=weight)
-    got = METRICS[name](outputs, y, weight)
+    got = METRICS[name]()(outputs, y, weight)
     if "constant" in case and name == "r2":  # scikit-learn's weighted mean of equal numbers may be another number
         met = [1.0] if case == "a constant" else [0.0]
         each = [asked(sk.r2_score, y[:, i], outputs[:, i], sample_weight=weight) for i in range(1, y.shape[1])]
@@ -170,12 +170,12 @@ def test_a_network_measures_with_them(backend):
     assert list(history.metrics) == [*names, "validation_loss", *(f"validation_{name}" for name in names)]
     p = np.asarray(net.predict(X))
     found = net.evaluate(X, LABELS, metrics=asked_for, sample_weight=WEIGHT)
-    assert found["f1"] == pytest.approx(METRICS["f1"](p, LABELS, WEIGHT), rel=1e-12)
+    assert found["f1"] == pytest.approx(METRICS["f1"]()(p, LABELS, WEIGHT), rel=1e-12)
     assert found["top_k(k=2)"] == pytest.approx(Metric.named("top_k", k=2)(p, LABELS, WEIGHT), rel=1e-12)
     # cross-entropy is the same loss, of rows weighted to a mean of one
     assert found["log_loss"] == pytest.approx(found["loss"], rel=1e-9)
-    assert found["f1"] != METRICS["f1"](p, LABELS)
-    assert history.metrics["validation_log_loss"][-1] == pytest.approx(METRICS["log_loss"](p, LABELS), rel=1e-9)
+    assert found["f1"] != METRICS["f1"]()(p, LABELS)
+    assert history.metrics["validation_log_loss"][-1] == pytest.approx(METRICS["log_loss"]()(p, LABELS), rel=1e-9)
     assert history.metrics["log_loss"][-1] == pytest.approx(found["log_loss"], rel=1e-12)
 
 
@@ -195,7 +195,7 @@ def test_what_is_no_metric_is_refused():
         ("accuracy", {"k": 3}, "accuracy has the options none; got 'k'"),
         ("top_k", {"k": 0}, "k: expected a positive int; got 0"),
         ("f1", {"average": "mean"}, "average: expected one of macro, weighted, micro, binary; got 'mean'"),
-        ("f2", {}, "metrics: expected one of"),
+        ("f2", {}, "metric: expected one of"),
     ):
         with pytest.raises(ArgumentError, match=message):
             Metric.named(name, **options)

@@ -215,7 +215,7 @@ def test_averages_that_three_classes_do_not_have(score):
         with pytest.raises(ArgumentError, match=message):
             classifier().evaluate(X, LABELS, metrics=[Metric.named(score, average=average)])
     two = np.eye(2)[LABELS % 2]
-    assert METRICS[score](two, LABELS % 2) == Metric.named(score, average="binary")(two, LABELS % 2) == 1.0
+    assert METRICS[score]()(two, LABELS % 2) == Metric.named(score, average="binary")(two, LABELS % 2) == 1.0
 
 
 # ---- batches

@@ -9,8 +9,20 @@ import numpy as np
 import pytest
 
 import portnn
-from portnn import ArgumentError, Dense, Layer, Loss, NeuralNetwork, Residual, SerializationError, Shapes
-from portnn.nn import registry
+from portnn import (
+    ArgumentError,
+    Dense,
+    Layer,
+    Loss,
+    NeuralNetwork,
+    Residual,
+    SerializationError,
+    Shapes,
+    initializers,
+    metrics,
+    registry,
+)
+from portnn.nn import losses
 from portnn.nn.losses import LOSSES
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -148,12 +160,89 @@ def test_optimizers_and_losses(tmp_path):
     class Mine(portnn.SGD):
         pass
 
-    for options in ({"optimizer": Mine(0.1)}, {"loss": Loss(LOSSES["sse"].function)}):
+    for options in ({"optimizer": Mine(0.1)}, {"loss": Loss(lambda *arguments: LOSSES["sse"]()(*arguments))}):
         net = network(4, **options)
         net.fit(X, X[:, :2])
         with pytest.raises(SerializationError, match="a file cannot name"):
             net.save(tmp_path / "m")
-    assert network(4, loss=LOSSES["sse"]).fit(X, X[:, :2]).loss == network(4, loss="sse").fit(X, X[:, :2]).loss
+    assert network(4, loss=LOSSES["sse"]()).fit(X, X[:, :2]).loss == network(4, loss="sse").fit(X, X[:, :2]).loss
+
+
+@portnn.register
+@dataclass(frozen=True)
+class Scaled(Loss):
+    """A loss of one's own with an option."""
+
+    factor: float = 1.0
+
+    def __call__(self, xp, a, y, weight):
+        e = (a - y) * self.factor
+        return xp.sum(e * e * weight), 2.0 * self.factor * e * weight
+
+
+@portnn.register
+@dataclass(frozen=True)
+class Constant(initializers.Initializer):
+    value: float = 0.5
+
+    def __call__(self, rng, shape, fan_in, fan_out):
+        return np.full(shape, self.value)
+
+
+@dataclass(frozen=True)
+class Within(metrics.Metric):
+    """A metric of one's own with an option."""
+
+    width: float = 1.0
+
+    def score(self, outputs, y, weight):
+        return float(np.average((np.abs(outputs - y) <= self.width).all(axis=1), weights=weight))
+
+
+def test_a_loss_with_options_of_ones_own(tmp_path):
+    net = network(4, loss=Scaled(factor=2.0))
+    net.fit(X, X[:, :2])
+    net.save(tmp_path / "m")
+    other = NeuralNetwork.load(tmp_path / "m")
+    assert (net.loss, other.loss) == ("test_register:Scaled", "test_register:Scaled")
+    assert other.fit(X, X[:, :2]).loss == net.fit(X, X[:, :2]).loss
+    half = network(4, loss="mse")
+    half.set_parameters(net.parameters)
+    assert net.evaluate(X, X[:, :2])["loss"] == pytest.approx(8.0 * half.evaluate(X, X[:, :2])["loss"], rel=1e-5)
+
+
+def test_initializers_with_options(tmp_path):
+    """In a layer, in a block, for all widths; a name is an object with its defaults."""
+    block = Residual((Dense(4, initializer=Constant(0.25)), "relu"))
+    net = network(Dense(4, initializer=initializers.Normal(std=0.0)), block, initializer=Constant())
+    values = [set(np.ravel(value).tolist()) for name, value in net.parameters.items() if name.startswith("W")]
+    assert values == [{0.0}, {0.25}, {0.5}]
+    net.save(tmp_path / "m")
+    assert NeuralNetwork.load(tmp_path / "m").architecture == net.architecture
+    one, other = network(4, initializer="orthogonal"), network(4, initializer=initializers.Orthogonal(gain=2.0))
+    np.testing.assert_array_equal(2.0 * one.parameters["W1"], other.parameters["W1"])
+    for bad in ("nothing", 3, Constant):
+        with pytest.raises(ArgumentError, match="initializer: expected one of auto, zeros"):
+            Dense(4, initializer=bad)
+
+
+def test_metrics_with_options_of_ones_own():
+    net = network(4)
+    measured = net.evaluate(X, X[:, :2], metrics=[Within(), Within(width=0.0), metrics.RMSE()])
+    assert measured["Within"] >= measured["Within(width=0.0)"] == 0.0
+    assert measured["rmse"] == net.evaluate(X, X[:, :2], metrics=["rmse"])["rmse"]
+    three = metrics.Metric(lambda outputs, y: 3.0, greater_is_better=False)
+    assert net.evaluate(X, X[:, :2], metrics=[three])["<lambda>"] == 3.0
+
+
+def test_losses_in_files_are_as_they_were():
+    """A name alone, or a name with the options that are not its defaults: files and checkpoints of before go on."""
+    assert losses.describe(None) is None
+    assert losses.describe("cross_entropy") == losses.describe(losses.CrossEntropy()) == "cross_entropy"
+    for options in ({"smoothing": 0.1}, {"class_weight": (1.0, 2.0)}, {"smoothing": 0.1, "class_weight": (1.0, 2.0)}):
+        written = {"loss": "cross_entropy", **{k: list(v) if k == "class_weight" else v for k, v in options.items()}}
+        assert losses.describe(Loss.named("cross_entropy", **options)) == written
+        assert losses.from_description(written) == losses.CrossEntropy(**options)
 
 
 def test_what_cannot_be_registered():
@@ -162,8 +251,8 @@ def test_what_cannot_be_registered():
         factor: float = 2.0
 
     for thing, message in (
-        (Plain, "expected a layer, optimizer or schedule that is a dataclass, a Loss"),
-        ("Dense", "expected a layer, optimizer or schedule"),
+        (Plain, r"expected a dataclass \(a layer, .*\), a Loss"),
+        ("Dense", "expected a dataclass"),
         (Local, r"expected something that a module holds by its name; got .*<locals>"),
         (Loss(lambda xp, a, y, w: (a, y)), "a module holds by its name; got .*<lambda>"),
     ):

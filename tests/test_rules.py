@@ -33,7 +33,7 @@ def test_the_austere_array_refuses():
 def test_initializers(name):
     """Moments of 12,000 draws within five standard errors, from the definitions."""
     shape, size = (200, 60), 12_000
-    values = initializers.INITIALIZERS[name](np.random.default_rng(0), shape, *shape)
+    values = initializers.INITIALIZERS[name]()(np.random.default_rng(0), shape, *shape)
     mean, variance = registered.INITIALIZERS[name]
     assert values.shape == shape
     assert abs(values.mean() - mean) <= 5 * np.sqrt(variance / size)
@@ -45,7 +45,7 @@ def test_initializers(name):
     if name == "glorot":
         assert np.abs(values).max() <= np.sqrt(6 / 260)
     if name == "orthogonal":
-        wide = initializers.orthogonal(np.random.default_rng(0), (5, 3, 4), 5, 12).reshape(5, 12)
+        wide = initializers.Orthogonal()(np.random.default_rng(0), (5, 3, 4), 5, 12).reshape(5, 12)
         np.testing.assert_allclose(values.T @ values, np.eye(60), atol=1e-14)
         np.testing.assert_allclose(wide @ wide.T, np.eye(5), atol=1e-14)
 

@@ -56,7 +56,7 @@ def scores(network: NeuralNetwork, metric: str, x: Table, y: Table | np.ndarray)
         found |= {"baseline": float(np.mean(values == known)), "guess": classes[known] if classes else known}
     else:
         always = np.full((len(values), 1), known)
-        found |= {"baseline": METRICS[metric](always, values[:, None]), "guess": known}
+        found |= {"baseline": METRICS[metric]()(always, values[:, None]), "guess": known}
     found["loss"] = measured["loss"]
     if codes:
         outputs = np.asarray(network.predict(x))

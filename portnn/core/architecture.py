@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from portnn import registry
 from portnn.errors import ArgumentError, ShapeError
-from portnn.nn import activations, random, registry
+from portnn.nn import activations, random
 from portnn.nn.embedding import Tabular
-from portnn.nn.initializers import resolve
+from portnn.nn.initializers import Initializer, resolve
 from portnn.nn.layer import Features, Layer, PreprocessingLayer, Shapes, Spec, SpecLike, as_preprocessing
 from portnn.nn.layers import Activation, Dense, Residual
 from portnn.nn.normalization import BatchNorm
@@ -118,7 +119,7 @@ class Architecture:
         activation: str,
         output: str,
         bias: bool,
-        initializer: str,
+        initializer: str | Initializer,
     ) -> "Architecture":
         """Read the widths, names and layers that a user typed."""
         activation, output = map(activations.name_of, (activation, output))
@@ -250,7 +251,7 @@ class Architecture:
         return cls(tuple(layers), description["output"], None if features is None else tuple(features))
 
 
-def _hidden(items: Sequence[Any], activation: str, bias: bool, initializer: str) -> list[Layer]:
+def _hidden(items: Sequence[Any], activation: str, bias: bool, initializer: str | Initializer) -> list[Layer]:
     """Return the layers that widths, names and layers make, each width with the activation that follows it."""
     layers: list[Layer] = []
     widths: set[int] = set()

@@ -12,6 +12,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
+from portnn import registry
 from portnn.backend import Backend, Consumed, host_array, promoted
 from portnn.core.architecture import Entry as LayoutEntry
 from portnn.core.architecture import Layout
@@ -24,8 +25,9 @@ from portnn.data.stream import CheckedBatches, Stream, Streamed
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.io.files import little_endian
 from portnn.io.tables import Names
-from portnn.metrics import Compared, Metric
-from portnn.nn import random, registry
+from portnn.metrics import Metric
+from portnn.metrics.selection import Compared
+from portnn.nn import random
 from portnn.nn.layer import as_preprocessing
 from portnn.optim.chain import Numbers
 from portnn.optim.optimizers import Optimizer

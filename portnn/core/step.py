@@ -89,7 +89,7 @@ class Core:
             return array
 
         z, *_ = self._run(xp, state, x, Mode(training=False), keep)
-        loss, _ = self.loss.function(xp, z, y, weight)
+        loss, _ = self.loss(xp, z, y, weight)
         if self.architecture.unscaled:
             return loss, outputs[-2]
         return loss, activations.find("output", self.architecture.output)(xp, z)[0]
@@ -104,7 +104,7 @@ class Core:
         """
         x, y, weight = batch
         z, closures, buffers = self._run(xp, state, x, mode, look)
-        loss, dx = self.loss.function(xp, z, y, weight)
+        loss, dx = self.loss(xp, z, y, weight)
         look("loss", "loss", loss)
         dx = look("loss", "gradient", dx)
         gradients: list[Mapping[str, Array]] = [{}] * len(closures)

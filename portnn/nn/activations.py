@@ -7,7 +7,7 @@ An activation is a function ``(xp, z) -> (a, backward)``, element by element (so
 import math
 from collections.abc import Callable
 
-from portnn.nn import registry
+from portnn import registry
 from portnn.nn.special import erfc
 from portnn.options import choose
 from portnn.types import Array, Closure, Namespace

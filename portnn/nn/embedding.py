@@ -5,7 +5,7 @@ from itertools import accumulate
 from typing import Any, ClassVar
 
 from portnn.errors import ArgumentError, ShapeError
-from portnn.nn.initializers import check
+from portnn.nn.initializers import Initializer, check
 from portnn.nn.layer import Features, PreprocessingLayer, Shapes, Spec
 from portnn.nn.preprocessing import Standardize
 from portnn.options import positive
@@ -23,7 +23,7 @@ class Embedding(PreprocessingLayer):
 
     entries: int
     units: int
-    initializer: str = "normal"
+    initializer: str | Initializer = "normal"
     trainable: bool = True
     input_dtype: ClassVar[str] = "int32"
 
@@ -72,7 +72,7 @@ class Tabular(Standardize):
 
     entries: tuple[int, ...] = ()
     units: tuple[int, ...] = ()
-    initializer: str = "zeros"
+    initializer: str | Initializer = "zeros"
     trainable: bool = True
 
     def __post_init__(self) -> None:

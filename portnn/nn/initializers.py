@@ -1,65 +1,107 @@
 """Initial values of weights: drawn on the host in float64, the same for every backend and dtype."""
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from portnn.options import choose
+from portnn import registry
+from portnn.options import Plain, between, choose
 
 if TYPE_CHECKING:  # numpy.random takes as long to import as portnn itself: it is loaded at the first draw
     from numpy.random import Generator
 
 Shape = tuple[int, ...]
-Initializer: TypeAlias = "Callable[[Generator, Shape, int, int], np.ndarray]"
 
 
-def zeros(rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+class Initializer(metaclass=Plain):
+    """Base of initializers: a frozen dataclass whose options are plain values."""
+
+    def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+        """Return drawn values, float64; a unit has ``fan_in`` inputs, an input goes to ``fan_out`` units."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Zeros(Initializer):
     """All zero: for biases (for weights, units of one layer then never differ)."""
-    return np.zeros(shape)
+
+    def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+        return np.zeros(shape)
 
 
-def ones(rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Ones(Initializer):
     """All one: for scales."""
-    return np.ones(shape)
+
+    def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+        return np.ones(shape)
 
 
-def uniform(rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Uniform(Initializer):
     """Uniform over [0, 1), in steps of 2^-24 so that float32 holds each value exactly (and never 1)."""
-    return np.floor(rng.random(shape) * 2.0**24) * 2.0**-24
+
+    def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+        return np.floor(rng.random(shape) * 2.0**24) * 2.0**-24
 
 
-def normal(rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
-    """Standard normal."""
-    return rng.standard_normal(shape)
+@dataclass(frozen=True)
+class Normal(Initializer):
+    """Normal with mean 0 and standard deviation ``std``."""
+
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        between("std", self.std)
+
+    def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+        return rng.standard_normal(shape) * self.std
 
 
-def glorot(rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Glorot(Initializer):
     """Uniform over ±sqrt(6 / (in + out)) (Glorot and Bengio 2010, eq. 16): keeps variances for sigmoid, tanh."""
-    limit = math.sqrt(6.0 / (fan_in + fan_out))
-    return rng.uniform(-limit, limit, shape)
+
+    def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+        limit = math.sqrt(6.0 / (fan_in + fan_out))
+        return rng.uniform(-limit, limit, shape)
 
 
-def he(rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+@dataclass(frozen=True)
+class He(Initializer):
     """Normal with variance 2 / in (He et al. 2015, eq. 10): keeps variances for relu."""
-    return rng.standard_normal(shape) * math.sqrt(2.0 / fan_in)
+
+    def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+        return rng.standard_normal(shape) * math.sqrt(2.0 / fan_in)
 
 
-def lecun(rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+@dataclass(frozen=True)
+class LeCun(Initializer):
     """Normal with variance 1 / in (LeCun et al. 1998, eq. 16): keeps variances for selu."""
-    return rng.standard_normal(shape) * math.sqrt(1.0 / fan_in)
+
+    def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+        return rng.standard_normal(shape) * math.sqrt(1.0 / fan_in)
 
 
-def orthogonal(rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
-    """A random orthogonal matrix (Saxe et al. 2014): rows or columns, whichever are fewer, are orthonormal.
+@dataclass(frozen=True)
+class Orthogonal(Initializer):
+    """A random orthogonal matrix times ``gain``: rows or columns, whichever are fewer, are orthonormal.
 
-    Axes after the first count as one. Sums are NumPy's own: LAPACK's differ from machine to machine.
+    Saxe et al. 2014. Axes after the first count as one. Sums are NumPy's own: LAPACK's differ from machine to machine.
     """
-    columns = math.prod(shape[1:])
-    tall = rng.standard_normal((max(shape[0], columns), min(shape[0], columns)))
-    basis = _orthonormal(tall)
-    return (basis if shape[0] >= columns else basis.T).reshape(shape)
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        between("gain", self.gain)
+
+    def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
+        columns = math.prod(shape[1:])
+        tall = rng.standard_normal((max(shape[0], columns), min(shape[0], columns)))
+        basis = _orthonormal(tall)
+        return (basis if shape[0] >= columns else basis.T).reshape(shape) * self.gain
 
 
 def _orthonormal(a: np.ndarray) -> np.ndarray:
@@ -75,30 +117,35 @@ def _orthonormal(a: np.ndarray) -> np.ndarray:
 
 _RECTIFIERS = frozenset({"relu", "leaky_relu", "elu", "gelu", "silu"})
 
-INITIALIZERS: dict[str, Initializer] = {
-    "zeros": zeros,
-    "ones": ones,
-    "uniform": uniform,
-    "normal": normal,
-    "glorot": glorot,
-    "he": he,
-    "lecun": lecun,
-    "orthogonal": orthogonal,
+INITIALIZERS: dict[str, type[Initializer]] = {
+    "zeros": Zeros,
+    "ones": Ones,
+    "uniform": Uniform,
+    "normal": Normal,
+    "glorot": Glorot,
+    "he": He,
+    "lecun": LeCun,
+    "orthogonal": Orthogonal,
 }
+registry.kind("initializer", Initializer, INITIALIZERS)
 
 
-def check(name: str) -> None:
-    """Raise ArgumentError unless ``name`` is an initializer or "auto"."""
-    choose("initializer", name, {"auto": zeros, **INITIALIZERS})
+def check(initializer: str | Initializer) -> None:
+    """Raise ArgumentError unless it is an initializer, the name of one or "auto"."""
+    resolve(initializer, "")
 
 
-def resolve(name: str, activation: str) -> Initializer:
-    """Return the named initializer; "auto" suits the activation that the weights feed."""
-    return choose("initializer", automatic(activation) if name == "auto" else name, INITIALIZERS)
+def resolve(initializer: str | Initializer, activation: str) -> Initializer:
+    """Return an initializer by its name; "auto" suits the activation that the weights feed."""
+    if isinstance(initializer, Initializer):
+        return initializer
+    if initializer == "auto":
+        initializer = automatic(activation)
+    return choose("initializer", initializer, INITIALIZERS, "auto")()
 
 
 def automatic(activation: str) -> str:
-    """Return the initializer that suits weights that feed an activation."""
+    """Return the name of the initializer that suits weights that feed an activation."""
     if activation == "selu":
         return "lecun"
     return "he" if activation in _RECTIFIERS else "glorot"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
+from portnn.nn.initializers import Initializer
 from portnn.options import Plain
 from portnn.types import Array, ForwardLike, Mode, Namespace, Statistics, Weights
 
@@ -19,7 +20,7 @@ class Spec(NamedTuple):
     """One parameter or buffer; a plain tuple of the first members will do."""
 
     shape: Features
-    initializer: str
+    initializer: str | Initializer
     decays: bool = False
     """Whether weight decay and penalties are for it: for weights, not for biases, scales and embeddings."""
     fan_in: int = 0
@@ -34,7 +35,7 @@ class Spec(NamedTuple):
         return self.fan_in or shape[0], self.fan_out or shape[-1]
 
 
-SpecLike = Spec | tuple[Features, str]
+SpecLike = Spec | tuple[Features, str | Initializer]
 
 
 @dataclass(frozen=True)

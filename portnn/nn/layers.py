@@ -7,10 +7,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from portnn import registry
 from portnn.errors import ArgumentError, ShapeError
-from portnn.nn import activations, registry
+from portnn.nn import activations
 from portnn.nn.embedding import Embedding, Tabular
-from portnn.nn.initializers import automatic, check
+from portnn.nn.initializers import Initializer, automatic, check
 from portnn.nn.layer import Features, Layer, PreprocessingLayer, Shapes, Spec
 from portnn.nn.noise import Dropout, GaussianNoise
 from portnn.nn.normalization import BatchNorm, LayerNorm
@@ -28,7 +29,7 @@ class Dense(Layer):
 
     units: int
     bias: bool = True
-    initializer: str = "auto"
+    initializer: str | Initializer = "auto"
     trainable: bool = True
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """Loss functions: value and gradient in one pass.
 
-``function(xp, z, y, weight) -> (loss, dz)``: the loss is a 0-d array, ``dz`` has the shape of ``z``,
+``loss(xp, z, y, weight) -> (loss, dz)``: the loss is a 0-d array, ``dz`` has the shape of ``z``,
 (batch, outputs). ``weight`` multiplies each row and carries the reduction: 1 / batch for a mean, 1 for a sum,
 or one number per row, (batch, 1), for weighted rows. It always comes from the global batch, so parts of a
 batch add up to the whole.
@@ -9,128 +9,161 @@ A loss with a ``pair`` works from the pre-activation (the logits) of that output
 logit gives infinity or NaN; any other works from the network's output.
 """
 
-import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
+from portnn import registry
 from portnn.errors import ArgumentError
-from portnn.nn import registry
-from portnn.nn.activations import Activation, sigmoid
 from portnn.nn.activations import find as find_activation
-from portnn.options import between, choose, plain
+from portnn.nn.activations import sigmoid
+from portnn.options import Plain, between, choose
 from portnn.types import Array, LossFunction, Namespace
 
 
-@dataclass(frozen=True)
-class Loss:
-    """A loss and what it needs to know of its surroundings."""
+class Loss(metaclass=Plain):
+    """Base of losses: one of your own is a frozen dataclass with ``__call__``, or ``Loss(function)``.
 
-    function: LossFunction
+    ``Loss`` is a decorator of a function, too, whose gradient may be of the output or, with ``pair``, of the logits.
+    """
+
     mean: bool = True
     """Whether the loss is a mean over the rows; otherwise a sum."""
     pair: str | None = None
-    """The output activation that ``function`` contains; None: it takes the activated output."""
+    """The output activation that the loss contains; None: it takes the activated output."""
     labels: bool = False
     """Whether integer class labels, (batch,), are accepted beside one value per output."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """What ``function`` was given by ``named``."""
     inverse_link: Callable[[Namespace, Array], Array] | None = None
     """``inverse_link(xp, outputs)`` gives what the outputs predict, which metrics compare; None: the outputs."""
 
-    @classmethod
-    def named(cls, name: str, **options: Any) -> "Loss":
-        """Return a loss by its name with options: ``Loss.named("cross_entropy", smoothing=0.1)``.
+    def __new__(cls, *arguments: Any, **options: Any) -> "Loss":
+        return super().__new__(_FunctionLoss if cls is Loss else cls)
 
-        huber has ``delta``; cross_entropy ``smoothing`` and ``class_weight``. Raises ArgumentError for others.
+    def __call__(self, xp: Namespace, z: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+        """Return (loss, dz) for ``z``, (batch, outputs), and targets ``y``."""
+        raise NotImplementedError
+
+    @staticmethod
+    def named(name: str, **options: Any) -> "Loss":
+        """Return a loss by its name with options: ``Loss.named("huber", delta=2.0)`` is ``Huber(delta=2.0)``.
+
+        Raises ArgumentError for options that it does not have.
         """
-        loss = find(name)
-        options = {key: plain(value) for key, value in options.items()}
-        known = inspect.signature(loss.function).parameters.values()
-        names = [parameter.name for parameter in known if parameter.kind is parameter.KEYWORD_ONLY]
-        for key, value in options.items():
-            if key not in names:
-                raise ArgumentError(f"loss: {name} has the options {', '.join(names) or 'none'}; got {key!r}")
-            for number in value if isinstance(value, list | tuple) else (value,):
-                between(key, number, 0.0, 1.0 if key == "smoothing" else math.inf)
-        options = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
-        return replace(loss, function=partial(loss.function, **options), options=options) if options else loss
+        made: Loss = registry.with_options("loss", name, options)
+        return made
 
 
-def sse(xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class _FunctionLoss(Loss):
+    """What ``Loss(function)`` makes."""
+
+    function: LossFunction
+    mean: bool = True
+    pair: str | None = None
+    labels: bool = False
+    inverse_link: Callable[[Namespace, Array], Array] | None = None
+
+    def __call__(self, xp: Namespace, z: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+        return self.function(xp, z, y, weight)
+
+
+@dataclass(frozen=True)
+class SSE(Loss):
     """Sum of squared errors: L = sum (a - y)²; dL/da = 2 (a - y)."""
-    e = a - y
-    d = e * weight
-    return xp.sum(e * d), 2.0 * d
+
+    mean = False
+
+    def __call__(self, xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+        e = a - y
+        d = e * weight
+        return xp.sum(e * d), 2.0 * d
 
 
-def half_sse(xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class HalfSSE(Loss):
     """Half the sum of squared errors: L = 1/2 sum (a - y)²; dL/da = a - y."""
-    e = a - y
-    d = e * weight
-    return 0.5 * xp.sum(e * d), d
+
+    mean = False
+
+    def __call__(self, xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+        e = a - y
+        d = e * weight
+        return 0.5 * xp.sum(e * d), d
 
 
-def mse(xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class MSE(Loss):
     """Mean squared error over rows and outputs: L = mean (a - y)²; dL/da = 2 (a - y) / (batch outputs)."""
-    return sse(xp, a, y, weight * (1.0 / a.shape[1]))
+
+    def __call__(self, xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+        return SSE()(xp, a, y, weight * (1.0 / a.shape[1]))
 
 
-def binary_cross_entropy(xp: Namespace, z: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class BinaryCrossEntropy(Loss):
     """Mean over rows and outputs of -y log s - (1 - y) log(1 - s), with s = sigmoid(z); dL/dz = s - y.
 
     Computed from the logits as max(z, 0) - z y + log(1 + exp(-|z|)).
     """
-    weight = weight * (1.0 / z.shape[1])
-    s, _ = sigmoid(xp, z)
-    positive = z * xp.astype(z > 0, z.dtype)
-    each = positive - z * y + xp.log1p(xp.exp(xp.negative(xp.abs(z))))
-    return xp.sum(each * weight), (s - y) * weight
+
+    pair = "sigmoid"
+
+    def __call__(self, xp: Namespace, z: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+        weight = weight * (1.0 / z.shape[1])
+        s, _ = sigmoid(xp, z)
+        positive = z * xp.astype(z > 0, z.dtype)
+        each = positive - z * y + xp.log1p(xp.exp(xp.negative(xp.abs(z))))
+        return xp.sum(each * weight), (s - y) * weight
 
 
-def mae(xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class MAE(Loss):
     """Mean absolute error over rows and outputs: L = mean |a - y|; dL/da = sign(a - y) / (batch outputs)."""
-    weight = weight * (1.0 / a.shape[1])
-    e = a - y
-    return xp.sum(xp.abs(e) * weight), xp.sign(e) * weight
+
+    def __call__(self, xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+        weight = weight * (1.0 / a.shape[1])
+        e = a - y
+        return xp.sum(xp.abs(e) * weight), xp.sign(e) * weight
 
 
-def huber(xp: Namespace, a: Array, y: Array, weight: Any, *, delta: float = 1.0) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class Huber(Loss):
     """Mean over rows and outputs of e²/2 where |e| <= delta, else delta (|e| - delta/2), with e = a - y (Huber 1964).
 
     Computed as e c - c²/2 with c = e held within [-delta, delta]; dL/da = c.
     """
-    weight = weight * (1.0 / a.shape[1])
-    e = a - y
-    c = xp.minimum(xp.maximum(e, -delta), delta)
-    return xp.sum(c * (e - 0.5 * c) * weight), c * weight
+
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        between("delta", self.delta)
+
+    def __call__(self, xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+        weight = weight * (1.0 / a.shape[1])
+        e = a - y
+        c = xp.minimum(xp.maximum(e, -self.delta), self.delta)
+        return xp.sum(c * (e - 0.5 * c) * weight), c * weight
 
 
-def _exp(xp: Namespace, a: Array) -> Array:
-    return xp.exp(a)
-
-
-def poisson(xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class Poisson(Loss):
     """Mean over rows and outputs of exp(a) - y a, for counts y of mean exp(a); dL/da = exp(a) - y.
 
     The outputs are logarithms of what they predict: metrics, and ``portnn predict``, take exp(a).
     """
-    weight = weight * (1.0 / a.shape[1])
-    e = xp.exp(a)
-    return xp.sum((e - y * a) * weight), (e - y) * weight
+
+    @staticmethod
+    def inverse_link(xp: Namespace, outputs: Array) -> Array:
+        return xp.exp(outputs)
+
+    def __call__(self, xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+        weight = weight * (1.0 / a.shape[1])
+        e = xp.exp(a)
+        return xp.sum((e - y * a) * weight), (e - y) * weight
 
 
-def cross_entropy(
-    xp: Namespace,
-    z: Array,
-    y: Array,
-    weight: Any,
-    *,
-    smoothing: float = 0.0,
-    class_weight: Sequence[float] | None = None,
-) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
     """Mean over rows of -sum_k y_k log p_k, with p = softmax(z); dL/dz = p - y.
 
     ``y``: int32 labels, (batch,), or one distribution per row, (batch, classes). Computed from the logits as
@@ -141,59 +174,100 @@ def cross_entropy(
     ``class_weight``: one number w_k per class: -sum_k w_k y_k log p_k. The loss is the sum over the rows divided by
     their number, whatever the weights.
     """
-    classes = z.shape[1]
-    if y.ndim == 1:
-        y = xp.astype(xp.expand_dims(y, axis=1) == xp.arange(classes, dtype=y.dtype), z.dtype)
-    if smoothing:
-        y = y * (1.0 - smoothing) + smoothing / classes
-    shifted = xp.maximum(z - xp.max(z, axis=-1, keepdims=True), -0.25 * float(xp.finfo(z.dtype).max))
-    e = xp.exp(shifted)
-    total = xp.sum(e, axis=-1, keepdims=True)
-    each, share = xp.log(total), 1.0 / total
-    if class_weight is not None:
-        y = y * xp.asarray(class_weight, dtype=z.dtype)
-        mass = xp.sum(y, axis=-1, keepdims=True)
-        each, share = each * mass, share * mass
-    each = each - xp.sum(y * shifted, axis=-1, keepdims=True)
-    return xp.sum(each * weight), (e * share - y) * weight
+
+    pair = "softmax"
+    labels = True
+    smoothing: float = 0.0
+    class_weight: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        between("smoothing", self.smoothing, 0.0, 1.0)
+        if self.class_weight is not None:
+            for weight in self.class_weight:
+                between("class_weight", weight)
+            object.__setattr__(self, "class_weight", tuple(self.class_weight))
+
+    def __call__(self, xp: Namespace, z: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+        classes = z.shape[1]
+        if y.ndim == 1:
+            y = xp.astype(xp.expand_dims(y, axis=1) == xp.arange(classes, dtype=y.dtype), z.dtype)
+        if self.smoothing:
+            y = y * (1.0 - self.smoothing) + self.smoothing / classes
+        shifted = xp.maximum(z - xp.max(z, axis=-1, keepdims=True), -0.25 * float(xp.finfo(z.dtype).max))
+        e = xp.exp(shifted)
+        total = xp.sum(e, axis=-1, keepdims=True)
+        each, share = xp.log(total), 1.0 / total
+        if self.class_weight is not None:
+            y = y * xp.asarray(self.class_weight, dtype=z.dtype)
+            mass = xp.sum(y, axis=-1, keepdims=True)
+            each, share = each * mass, share * mass
+        each = each - xp.sum(y * shifted, axis=-1, keepdims=True)
+        return xp.sum(each * weight), (e * share - y) * weight
 
 
-LOSSES: dict[str, Loss] = {
-    "mae": Loss(mae),
-    "huber": Loss(huber),
-    "poisson": Loss(poisson, inverse_link=_exp),
-    "sse": Loss(sse, mean=False),
-    "half_sse": Loss(half_sse, mean=False),
-    "mse": Loss(mse),
-    "binary_cross_entropy": Loss(binary_cross_entropy, pair="sigmoid"),
-    "cross_entropy": Loss(cross_entropy, pair="softmax", labels=True),
+@dataclass(frozen=True)
+class _OfLogits(Loss):
+    """A loss of the output, as one of what enters the output activation."""
+
+    loss: Loss
+    activation: str
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "labels", "inverse_link"):
+            object.__setattr__(self, name, getattr(self.loss, name))
+
+    def __call__(self, xp: Namespace, z: Array, y: Array, weight: Any) -> tuple[Array, Array]:
+        a, backward = find_activation("output", self.activation)(xp, z)
+        value, da = self.loss(xp, a, y, weight)
+        return value, backward(da)
+
+
+LOSSES: dict[str, type[Loss]] = {
+    "mae": MAE,
+    "huber": Huber,
+    "poisson": Poisson,
+    "sse": SSE,
+    "half_sse": HalfSSE,
+    "mse": MSE,
+    "binary_cross_entropy": BinaryCrossEntropy,
+    "cross_entropy": CrossEntropy,
 }
+registry.kind("loss", Loss, LOSSES)
 
 
-def find(loss: "str | Loss | Mapping[str, Any] | None") -> Loss:
-    """Return the loss of that name (None: mse) or description in a file, one that is registered, or the object."""
-    if isinstance(loss, Mapping):
-        options = {key: tuple(value) if isinstance(value, list) else value for key, value in loss.items()}
-        return Loss.named(str(options.pop("loss")), **options)
+def find(loss: "str | Loss | None") -> Loss:
+    """Return the loss of that name (None: mse), one that is registered, or the object."""
     if isinstance(loss, str) and ":" in loss:
-        return registry.found("loss", loss, LOSSES)
-    return loss if isinstance(loss, Loss) else choose("loss", "mse" if loss is None else loss, LOSSES)
+        known = registry.found("loss", loss, LOSSES)
+        return known() if isinstance(known, type) else known
+    return loss if isinstance(loss, Loss) else choose("loss", "mse" if loss is None else loss, LOSSES)()
 
 
-def name_in_files(loss: str | Loss | None) -> str | dict[str, Any] | None:
-    """Return what a file may call the loss. Raises SerializationError for one that is not registered."""
+def name_of(loss: str | Loss | None) -> str | None:
+    """Return the name of a loss, without its options; "module:name" of one of a user's own."""
+    return registry.name_of("loss", loss) if isinstance(loss, Loss) else loss
+
+
+def describe(loss: str | Loss | None) -> str | dict[str, Any] | None:
+    """Return a loss as plain values, for a file: its name, with those options that are not its defaults.
+
+    Raises SerializationError for one that is not registered.
+    """
     if loss is None:
         return None
     found = find(loss)
-    if not found.options:
-        return registry.name_in_files("loss", found, LOSSES)
-    function = found.function.func  # type: ignore[attr-defined]
-    bare = next((known for known in LOSSES.values() if known.function is function), replace(found, function=function))
-    return {"loss": registry.name_in_files("loss", bare, LOSSES), **found.options}
+    differing = registry.options_of(found)
+    described = {key: value for key, value in registry.describe(found).items() if key == "loss" or key in differing}
+    return described if len(described) > 1 else str(described["loss"])
+
+
+def from_description(described: "str | Mapping[str, Any] | None") -> "str | Loss | None":
+    """Return what ``describe`` described."""
+    return registry.rebuilt("loss", described) if isinstance(described, Mapping) else described
 
 
 def for_output(named: str | Loss | None, output: str) -> Loss:
-    """Return a loss with its function taking what enters the output activation.
+    """Return a loss as one of what enters the output activation.
 
     Raises ArgumentError for a loss that needs another output activation than ``output``.
     """
@@ -202,13 +276,4 @@ def for_output(named: str | Loss | None, output: str) -> Loss:
         return loss
     if loss.pair is not None:
         raise ArgumentError(f'loss: {name!r} needs output="{loss.pair}"; got output="{output}"')
-    return replace(loss, function=partial(_composed, find_activation("output", output), loss.function))
-
-
-def _composed(
-    activation: Activation, function: LossFunction, xp: Namespace, z: Array, y: Array, weight: Any
-) -> tuple[Array, Array]:
-    """Run an activation and a loss of its output as one loss of its input: a ``partial`` of this can be pickled."""
-    a, backward = activation(xp, z)
-    value, da = function(xp, a, y, weight)
-    return value, backward(da)
+    return _OfLogits(loss, output)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, ClassVar, TypeAlias
 
+from portnn import registry
 from portnn.errors import ArgumentError
-from portnn.nn import registry
 from portnn.optim.chain import Chain, Stage
 from portnn.optim.schedules import Schedule, power
 from portnn.optim.transforms import Average, ClipNorm, ClipValue, Decay, Penalty

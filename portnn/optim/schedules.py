@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from portnn.nn import registry
+from portnn import registry
 from portnn.options import Plain, between, positive
 
 Rate: TypeAlias = Callable[[int], float]

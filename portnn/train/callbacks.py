@@ -91,7 +91,7 @@ class Plateau(Callback):
             names += [f"validation_{name}" for name in names]
         choose("monitor", self.monitor, dict.fromkeys(names))
         metric = run.metrics.get(self.monitor.removeprefix("validation_"))
-        if self.mode == "auto" and metric is not None and metric.rises is None:
+        if self.mode == "auto" and metric is not None and metric.greater_is_better is None:
             raise ArgumentError(
                 f'mode: expected "min" or "max" for {self.monitor!r}, which does not say which way is better: '
                 f"mode, or the function's attribute greater_is_better, has to"
@@ -101,7 +101,7 @@ class Plateau(Callback):
         """Note an epoch; return whether it is the best so far."""
         value = float({"loss": event.loss, **event.metrics}[self.monitor])
         metric = self.run.metrics.get(self.monitor.removeprefix("validation_"))
-        rising = self.mode == "max" or (self.mode == "auto" and metric is not None and bool(metric.rises))
+        rising = self.mode == "max" or (self.mode == "auto" and metric is not None and bool(metric.greater_is_better))
         gain = value - self._best if rising else self._best - value
         if gain > self.min_delta or (math.isnan(self._best) and not math.isnan(value)):
             self._best, self._waited = value, 0

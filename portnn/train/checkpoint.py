@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from portnn import registry
 from portnn.data.dataset import Source
 from portnn.errors import ArgumentError
 from portnn.io.files import contradictions, little_endian, read_model, write_model
-from portnn.nn import registry
 from portnn.options import positive
 from portnn.train.callbacks import Callback, Network, Told
 from portnn.train.history import Event

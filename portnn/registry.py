@@ -11,21 +11,41 @@ from types import FunctionType
 from typing import Any, TypeVar
 
 from portnn.errors import ArgumentError, SerializationError
+from portnn.options import choose
 
 T = TypeVar("T")
 
 _USERS: dict[str, Any] = {}
 _KINDS: dict[str, tuple[type, Mapping[str, Any]]] = {}
+_ORDER = "layer", "optimizer", "schedule", "loss", "metric", "initializer"
+"""A description's kind is the first of these that it names: a layer may have an option called initializer."""
 
 
 def full_name(thing: Any) -> str:
-    """Return "module:name" of a class, or of the function that an object such as a Loss holds."""
+    """Return "module:name" of a class or function, or of the function that an object such as a Loss holds."""
     named = thing if hasattr(thing, "__qualname__") else thing.function
     return f"{named.__module__}:{named.__qualname__}"
 
 
+def name_of(kind: str, thing: Any) -> str:
+    """Return the name of an object of that kind, without its options; "module:name" where it is a user's own."""
+    maker = _maker(thing)
+    return next((name for name, known in _KINDS[kind][1].items() if known is maker), full_name(maker))
+
+
+def options_of(thing: Any) -> dict[str, Any]:
+    """Return the options of a dataclass that are not its defaults, by name."""
+    options = {field.name: (getattr(thing, field.name), field.default) for field in fields(thing) if field.init}
+    return {name: value for name, (value, default) in options.items() if value != default}
+
+
+def _maker(thing: Any) -> Any:
+    """Return what a file names: the class of an object with options, or the object that holds a function."""
+    return thing if hasattr(thing, "function") else type(thing)
+
+
 def register(thing: T) -> T:
-    """Make a layer, optimizer, schedule, loss or activation of your own known to ``load``; return it: a decorator.
+    """Make a layer, loss, optimizer, activation or the like of your own known to ``load``; return it: a decorator.
 
     ::
 
@@ -45,7 +65,8 @@ def register(thing: T) -> T:
     functions = callable(getattr(thing, "function", None)), isinstance(thing, FunctionType)
     if not (is_class and is_dataclass(thing)) and not any(functions):
         raise ArgumentError(
-            f"register: expected a layer, optimizer or schedule that is a dataclass, a Loss or function; got {thing!r}"
+            f"register: expected a dataclass (a layer, optimizer, loss ...), a Loss of a function or a function; "
+            f"got {thing!r}"
         )
     name = full_name(thing)
     if "<" in name:  # <locals>, <lambda>: nobody could import it
@@ -82,13 +103,14 @@ def kind(name: str, base: type, ours: Mapping[str, Any]) -> None:
 
 
 def describe(thing: Any) -> dict[str, Any]:
-    """Return a layer, optimizer or schedule as plain values.
+    """Return a layer, optimizer, loss or the like as plain values: the name of its kind, and its options.
 
     Raises SerializationError for what ``load`` could not rebuild.
     """
     argument = _kind_of(thing)
-    name = name_in_files(argument, type(thing), _KINDS[argument][1])
-    options = {field.name: _described(getattr(thing, field.name)) for field in fields(thing) if field.init}
+    maker = _maker(thing)
+    name = name_in_files(argument, maker, _KINDS[argument][1])
+    options = {} if maker is thing else {f.name: _described(getattr(thing, f.name)) for f in fields(thing) if f.init}
     description = {argument: name, **options}
     try:
         again = rebuilt(argument, json.loads(json.dumps(description, allow_nan=False)))
@@ -102,7 +124,18 @@ def describe(thing: Any) -> dict[str, Any]:
 def rebuilt(argument: str, description: Mapping[str, Any]) -> Any:
     """Return the part of that kind that ``describe`` described."""
     options = {key: _rebuilt(value) for key, value in description.items()}
-    return found(argument, str(options.pop(argument)), _KINDS[argument][1])(**options)
+    maker = found(argument, str(options.pop(argument)), _KINDS[argument][1])
+    return maker(**options) if isinstance(maker, type) else maker
+
+
+def with_options(kind: str, name: str, options: Mapping[str, Any]) -> Any:
+    """Return the part of that kind and name with options. Raises ArgumentError for those that it does not have."""
+    maker = choose(kind, name, _KINDS[kind][1])
+    known = [field.name for field in fields(maker)]
+    for key in options:
+        if key not in known:
+            raise ArgumentError(f"{kind}: {name} has the options {', '.join(known) or 'none'}; got {key!r}")
+    return maker(**options)
 
 
 def _kind_of(thing: Any) -> str:
@@ -120,5 +153,5 @@ def _rebuilt(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(map(_rebuilt, value))
     if isinstance(value, dict):
-        return rebuilt(next(name for name in _KINDS if name in value), value)
+        return rebuilt(next(name for name in _ORDER if name in value), value)
     return value

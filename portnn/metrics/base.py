@@ -1,0 +1,93 @@
+"""What a metric is: a frozen dataclass of options, measured on the host in float64, the same for every backend."""
+
+import inspect
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from portnn import registry
+from portnn.errors import ArgumentError
+from portnn.options import Plain, plain
+
+_log = logging.getLogger("portnn")
+Weight = np.ndarray | None
+
+
+class Metric(metaclass=Plain):
+    """Base of metrics: one of your own is a frozen dataclass with ``score``, or ``Metric(function)``."""
+
+    regression_only: bool = False
+    """Whether it is of values alone: class labels have no use for it."""
+    greater_is_better: bool | None = True
+    """None: a function does not say it."""
+
+    def __new__(cls, *arguments: Any, **options: Any) -> "Metric":
+        return super().__new__(_FunctionMetric if cls is Metric else cls)
+
+    def __call__(self, outputs: np.ndarray, y: np.ndarray, weight: Weight = None, **options: Any) -> float:
+        """Return the metric, with other ``options`` where they are given: ``top_k(outputs, y, k=3)``."""
+        if options:
+            return type(self)(**options)(outputs, y, weight)
+        if self.regression_only:
+            outputs, y = outputs.astype(np.float64), y.astype(np.float64)
+        return self.score(outputs, y, weight)
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        """Return the metric of (rows, outputs) and targets."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """Its name in a history, with those options that are not its defaults: "top_k(k=3)"."""
+        options = ", ".join(f"{key}={value}" for key, value in registry.options_of(self).items())
+        return registry.name_of("metric", self).rpartition(":")[2] + (f"({options})" if options else "")
+
+    @staticmethod
+    def named(name: str, **options: Any) -> "Metric":
+        """Return a metric by its name with options: ``Metric.named("top_k", k=3)`` is ``TopK(k=3)``.
+
+        Raises ArgumentError for options that it does not have.
+        """
+        made: Metric = registry.with_options("metric", name, options)
+        return made
+
+
+@dataclass(frozen=True)
+class _FunctionMetric(Metric):
+    """What ``Metric(function)`` makes: on arrays of its own, which it may write to, weighted where it takes weights."""
+
+    function: Callable[..., float]
+    regression_only: bool = False
+    greater_is_better: bool | None = True
+
+    @property
+    def name(self) -> str:
+        return str(getattr(self.function, "__name__", type(self.function).__name__))
+
+    @cached_property
+    def _weight(self) -> str:
+        """Name of the third argument, where it is for weights; else "", which is said once."""
+        try:
+            names = list(inspect.signature(self.function).parameters)
+        except (TypeError, ValueError):  # of a compiled function nothing is known
+            names = []
+        if len(names) > 2 and names[2] in ("weight", "sample_weight"):
+            return names[2]
+        _log.warning("metrics: %r is not weighted: it takes no third argument weight or sample_weight", self.name)
+        return ""
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        weights = {self._weight: weight.copy()} if weight is not None and self._weight else {}
+        value = self.function(outputs.copy(), y.copy(), **weights)
+        if np.ndim(value) or not isinstance(plain(value), int | float):
+            raise ArgumentError(f"metrics: expected a number of {self.name!r}; got {value!r}")
+        return float(value)
+
+
+def mean(values: np.ndarray, weight: Weight) -> float:
+    """Return the weighted mean of one value per row."""
+    return float(np.average(values, weights=weight))

@@ -1,0 +1,183 @@
+"""Metrics of classes: accuracy, precision and recall, areas, the confusion matrix."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from portnn.errors import ArgumentError
+from portnn.metrics.base import Metric, Weight, mean
+from portnn.options import choose, positive
+
+
+def labels(values: np.ndarray) -> np.ndarray:
+    """Return the class of each row: the largest of several columns, whether a single one exceeds 1/2, or itself."""
+    if values.ndim == 1:
+        return values
+    found: np.ndarray = values.argmax(axis=1) if values.shape[1] > 1 else (values[:, 0] > 0.5).astype(np.int64)
+    return found
+
+
+@dataclass(frozen=True)
+class Accuracy(Metric):
+    """Share of the rows whose class is right."""
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        return mean(labels(outputs) == labels(y), weight)
+
+
+@dataclass(frozen=True)
+class TopK(Metric):
+    """Share of the rows whose class is among the k largest outputs; of equal ones the later column comes first."""
+
+    k: int = 5
+
+    def __post_init__(self) -> None:
+        positive("k", self.k)
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        if outputs.shape[1] <= 2:
+            return Accuracy()(outputs, y, weight) if self.k == 1 else 1.0
+        best = np.argsort(outputs, axis=1, kind="stable")[:, ::-1][:, : self.k]
+        return mean((best == labels(y)[:, None]).any(axis=1), weight)
+
+
+def confusion_matrix(outputs: np.ndarray, y: np.ndarray, weight: Weight = None) -> np.ndarray:
+    """Return how often, or with what weight, each class (row) was taken for each (column): (classes, classes)."""
+    truth, found = labels(y), labels(outputs)
+    classes = max(outputs.shape[1], 2)
+    matrix: np.ndarray = np.bincount(truth * classes + found, weight, classes * classes).reshape(classes, classes)
+    return matrix
+
+
+def per_class(outputs: np.ndarray, y: np.ndarray, weight: Weight = None) -> dict[str, np.ndarray]:
+    """Return {"precision", "recall", "f1", "support"}, each (classes,); what is of no row is 0."""
+    matrix = confusion_matrix(outputs, y, weight).astype(np.float64)
+    hits, found, support = np.diagonal(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
+    return {
+        "precision": _ratio(hits, found),
+        "recall": _ratio(hits, support),
+        "f1": _ratio(2.0 * hits, found + support),
+        "support": support,
+    }
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    ratio: np.ndarray = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return ratio
+
+
+Average = str | int | None
+"""How scores of classes become one: "macro" (the default for more than two), their mean; "weighted" by the rows of
+each; "micro", over all rows; "binary" (the default for two), the second's; or that of the class of that number. A class
+that no row is of or taken for does not count."""
+
+
+@dataclass(frozen=True)
+class Precision(Metric):
+    """Of the rows taken for a class, the share that is of it."""
+
+    average: Average = None
+
+    def __post_init__(self) -> None:
+        _check_average(self.average)
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        return _averaged("precision", outputs, y, weight, self.average)
+
+
+@dataclass(frozen=True)
+class Recall(Metric):
+    """Of the rows of a class, the share that is taken for it."""
+
+    average: Average = None
+
+    def __post_init__(self) -> None:
+        _check_average(self.average)
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        return _averaged("recall", outputs, y, weight, self.average)
+
+
+@dataclass(frozen=True)
+class F1(Metric):
+    """Harmonic mean of precision and recall of a class."""
+
+    average: Average = None
+
+    def __post_init__(self) -> None:
+        _check_average(self.average)
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        return _averaged("f1", outputs, y, weight, self.average)
+
+
+def _check_average(average: Average) -> None:
+    if average is not None and type(average) is not int:
+        choose("average", average, dict.fromkeys(("macro", "weighted", "micro", "binary")))
+
+
+def _averaged(score: str, outputs: np.ndarray, y: np.ndarray, weight: Weight, average: Average) -> float:
+    scores = per_class(outputs, y, weight)
+    average = ("binary" if len(scores["f1"]) == 2 else "macro") if average is None else average
+    if average == "micro":  # each row has one class, and is taken for one: all three are the share of hits
+        return Accuracy()(outputs, y, weight)
+    classes = len(scores[score])
+    if average == "binary":
+        if classes > 2:
+            raise ArgumentError(f'average: "binary" is for two classes; got {classes}: "macro", "weighted" or "micro"')
+        average = 1
+    if isinstance(average, int):
+        if not -classes <= average < classes:
+            raise ArgumentError(f"average: expected one of {classes} classes; got {average}")
+        return float(scores[score][average])
+    there = np.union1d(labels(outputs), labels(y))
+    counts = scores["support"][there] if average == "weighted" else np.ones(len(there))
+    return float(np.average(scores[score][there], weights=counts)) if counts.sum() else 0.0
+
+
+@dataclass(frozen=True)
+class BalancedAccuracy(Metric):
+    """Mean of the recalls of the classes that there are: guessing the most frequent one does not pay."""
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        scores = per_class(outputs, y, weight)
+        return float(scores["recall"][scores["support"] > 0].mean())
+
+
+@dataclass(frozen=True)
+class ROCAUC(Metric):
+    """Area under the curve of hits over false alarms; of several classes the mean of each against the rest.
+
+    Half of the pairs with equal outputs count (Mann and Whitney 1947). NaN where a class has no row, or all rows.
+    """
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        truth, classes = labels(y), outputs.shape[1]
+        if classes <= 2:
+            return _area(outputs[:, -1], truth == 1, weight)
+        return float(np.mean([_area(outputs[:, i], truth == i, weight) for i in range(classes)]))
+
+
+def _area(scores: np.ndarray, hit: np.ndarray, weight: Weight) -> float:
+    weight = np.ones(len(scores)) if weight is None else weight
+    order = np.argsort(-scores, kind="stable")
+    ends = np.r_[np.flatnonzero(np.diff(scores[order])), len(scores) - 1]  # of runs of equal outputs
+    hits, alarms = (np.r_[0.0, np.cumsum((weight * kind)[order])[ends]] for kind in (hit, ~hit))
+    if not (hits[-1] and alarms[-1]):
+        return float("nan")
+    return float(np.trapezoid(hits / hits[-1], alarms / alarms[-1]))
+
+
+@dataclass(frozen=True)
+class LogLoss(Metric):
+    """Mean of -log of the probability of the right class; probabilities are held eps away from 0 and 1."""
+
+    greater_is_better = False
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        p = outputs if outputs.shape[1] > 1 else np.concatenate([1 - outputs, outputs], axis=1)
+        eps = np.finfo(p.dtype).eps
+        p = np.clip(p, eps, 1 - eps).astype(np.float64)
+        if y.ndim == 2 and y.shape[1] > 1:  # distributions
+            return mean(-(y * np.log(p)).sum(axis=1), weight)
+        return mean(-np.log(np.take_along_axis(p, labels(y).astype(np.int64)[:, None], axis=1)[:, 0]), weight)

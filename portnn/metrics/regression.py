@@ -1,0 +1,50 @@
+"""Metrics of values."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from portnn.metrics.base import Metric, Weight, mean
+
+
+@dataclass(frozen=True)
+class MAE(Metric):
+    """Mean absolute error over rows and outputs."""
+
+    regression_only = True
+    greater_is_better = False
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        return mean(np.abs(outputs - y).mean(axis=1), weight)
+
+
+@dataclass(frozen=True)
+class RMSE(Metric):
+    """Root of the mean squared error over rows, averaged over the outputs."""
+
+    regression_only = True
+    greater_is_better = False
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        return float(np.sqrt(np.average((outputs - y) ** 2, axis=0, weights=weight)).mean())
+
+
+@dataclass(frozen=True)
+class R2(Metric):
+    """Coefficient of determination, 1 - residual / total sum of squares, averaged over the outputs.
+
+    A target that never varies gives 1 where it is met exactly, else 0; a single row gives NaN.
+    """
+
+    regression_only = True
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        if len(y) < 2:
+            return float("nan")
+        residual = np.average((y - outputs) ** 2, axis=0, weights=weight)
+        # Seen from the first row: the mean of a constant would be off by a rounding.
+        seen = y - y[:1]
+        total = np.average((seen - np.average(seen, axis=0, weights=weight)) ** 2, axis=0, weights=weight)
+        varies = total > 0
+        scores = 1.0 - np.divide(residual, total, out=np.ones_like(residual), where=varies)
+        return float(np.where(varies, scores, residual == 0).mean())

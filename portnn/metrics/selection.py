@@ -1,0 +1,87 @@
+"""Metrics by name, and which of them suit a network's outputs and targets."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from portnn import registry
+from portnn.errors import ArgumentError
+from portnn.metrics.base import Metric
+from portnn.metrics.classification import F1, ROCAUC, Accuracy, BalancedAccuracy, LogLoss, Precision, Recall, TopK
+from portnn.metrics.regression import MAE, R2, RMSE
+from portnn.options import choose
+
+METRICS: dict[str, type[Metric]] = {
+    "accuracy": Accuracy,
+    "balanced_accuracy": BalancedAccuracy,
+    "precision": Precision,
+    "recall": Recall,
+    "f1": F1,
+    "top_k": TopK,
+    "roc_auc": ROCAUC,
+    "log_loss": LogLoss,
+    "mae": MAE,
+    "rmse": RMSE,
+    "r2": R2,
+}
+registry.kind("metric", Metric, METRICS)
+
+Chosen = str | Metric | Callable[..., float] | object
+
+
+class Compared(NamedTuple):
+    """What a network's outputs and targets are."""
+
+    labels: bool
+    """Whether the targets are class labels."""
+    activation: str
+    """Of the outputs."""
+    fused: str | None
+    """The output activation that the loss is made for; None: it compares values."""
+    outputs: int
+
+    def problem(self, metric: Metric) -> str:
+        """Return why a metric has no use for them; empty: it has."""
+        if metric.regression_only:
+            return "is for targets that are values; got class labels" if self.labels or self.fused else ""
+        if not (self.labels or self.activation in ("sigmoid", "softmax", "log_softmax")):
+            return f'is for classes; got outputs that are values: expected output="sigmoid" or "softmax"; got {self}'
+        if not self.labels and self.activation == "sigmoid" and self.outputs > 1:
+            return f"is for one class a row; got {self.outputs} outputs that are classes each: give a function"
+        if isinstance(metric, LogLoss) and self.activation not in ("sigmoid", "softmax"):
+            return f'is for probabilities: expected output="sigmoid" or "softmax"; got {self}'
+        return ""
+
+    def __str__(self) -> str:
+        return f'output="{self.activation}"'
+
+
+def chosen(metrics: Sequence[Chosen], compared: Compared) -> dict[str, Metric]:
+    """Return metrics by the names that they have in a history: names, Metrics, and functions.
+
+    A function is ``(outputs, y)``, or ``(outputs, y, weight)`` where its third argument is called weight or
+    sample_weight; the arrays are its own. Its attribute ``greater_is_better`` says which way is better. Raises
+    ArgumentError for what is no metric, and for one that has no use for such outputs and targets.
+    """
+    if not isinstance(metrics, Sequence):
+        raise ArgumentError(f"metrics: expected a list of names, Metrics and functions; got {metrics!r}")
+    if isinstance(metrics, str):
+        raise ArgumentError(f"metrics: expected a list of names; got {metrics!r}")
+    found: dict[str, Metric] = {}
+    for metric in metrics:
+        if isinstance(metric, str):
+            metric = choose("metrics", metric, METRICS)()
+        elif not isinstance(metric, Metric):
+            if not callable(metric):
+                raise ArgumentError(
+                    f"metrics: expected one of {', '.join(METRICS)}, a Metric or a function; got {metric!r}"
+                )
+            metric = Metric(metric, greater_is_better=getattr(metric, "greater_is_better", None))
+        name = metric.name
+        if type(metric) in METRICS.values() and (problem := compared.problem(metric)):
+            raise ArgumentError(f"metrics: {name!r} {problem}")
+        if name == "loss":
+            raise ArgumentError("metrics: expected other names than 'loss', which the loss has; got a metric of it")
+        if name in found:
+            raise ArgumentError(f"metrics: expected different names; got {name!r} twice")
+        found[name] = metric
+    return found
