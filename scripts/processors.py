@@ -29,7 +29,9 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ["test_bits", "test_truth", "test_random", "test_serialization", "test_encoding"]
+TESTS = ["test_bits", "test_random", "test_truth", "test_serialization", "test_encoding"]
+QUICK = TESTS[:2]
+"""Those of bits: other tests take a minute, emulated."""
 LEFT_OUT = "not kernel and not threads and not columns_are_chosen"
 """Tests that start processes, which take a minute emulated, or draw with matplotlib, which is a large wheel."""
 
@@ -173,7 +175,7 @@ def seen(name: str, folder: Path, model: Path, quick: bool) -> dict[str, Any]:
     if not first.stdout.startswith("{"):
         return {"failed": first.stderr.strip().splitlines()[-1:]}
     found: dict[str, Any] = json.loads(first.stdout)
-    files = [f"tests/{test}.py" for test in TESTS]
+    files = [f"tests/{test}.py" for test in (QUICK if quick else TESTS)]
     plugins = [word for plugin in ("portnn.pytest_plugin", "pytest_timeout") for word in ("-p", plugin)]
     chosen = [] if quick else ["-m", ""]
     options = ["-q", "-rf", *chosen, *plugins, "-p", "no:cacheprovider", "-o", "timeout=0", "-k", LEFT_OUT]
