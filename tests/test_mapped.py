@@ -59,7 +59,7 @@ def test_little_is_read_at_a_time(tmp_path, monkeypatch):
     read = Mapped.__getitem__
     monkeypatch.setattr(Mapped, "__getitem__", lambda self, rows: asked.append(read(self, rows)) or asked[-1])
     monkeypatch.setattr("portnn.core.runtime.PREDICT_ROWS", 20)
-    monkeypatch.setattr("portnn.network.PREDICT_ROWS", 20)
+    monkeypatch.setattr("portnn.network.inference.PREDICT_ROWS", 20)
     there = on_disk(tmp_path)
     one = net()
     one.fit(there, LABELS, batch_size=16, validation=0.2, metrics=["accuracy"])

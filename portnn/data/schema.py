@@ -9,13 +9,10 @@ import numpy as np
 
 from portnn.backend import Backend, get_backend, host_array
 from portnn.data.arrays import check_finite, kind, real, to_host
-from portnn.data.dataset import Checked
 from portnn.data.encoding import Encoding, is_plain
-from portnn.data.frames import check_aligned, frame_table, is_column, is_frame, names_of
+from portnn.data.frames import frame_table, is_column, is_frame, names_of
 from portnn.data.labels import as_numbers, classes_of, codes_of, labels_of
 from portnn.data.mapped import Mapped, mapping_of
-from portnn.data.sample_weights import sample_weights
-from portnn.data.stream import Batches, CheckedBatches
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.io.categories import Label, as_text
 from portnn.io.tables import Names
@@ -225,6 +222,10 @@ class Schema:
         whole = all(type(label) in (bool, int) or label == np.round(label) for label in set(labels.tolist()))
         return labels.astype(np.int64) if whole else y
 
+    def of_labels(self, backend: Backend, y: object, name: str = "y") -> bool:
+        """Return whether targets are labels of classes, (rows,), as the loss takes them."""
+        return self._are_labels(tuple(real(backend, name, self._codes(y)).shape))
+
     @property
     def _takes_numbers(self) -> bool:
         """Whether targets are numbers whatever they look like: the user named a loss that has no use for classes."""
@@ -255,73 +256,6 @@ class Schema:
             expected = "labels of at least 0" if width is None else f"labels in 0..{width - 1}"
             raise DataError(f"{name}: expected {expected}; got {low if low < 0 else high}")
         return high + 1
-
-    # ---- whole sets
-
-    def checked(
-        self,
-        backend: Backend,
-        x: Any,
-        y: Any,
-        sample_weight: object = None,
-        name: str = "",
-        check: bool = True,
-        stream: bool = False,
-    ) -> Checked:
-        """Return data whose shapes, kinds and (with ``check``) targets are right; ``name`` begins names in messages."""
-        check_aligned(f"{name}y", y, x)
-        check_aligned(f"{name}sample_weight", sample_weight, x)
-        inputs = self.inputs(backend, x, f"{name}x", stream)
-        rows = int(inputs.shape[0])
-        targets, exact = self.targets(backend, y, rows, check, f"{name}y")
-        weights = sample_weights(sample_weight, rows, backend, targets, self.classes)
-        return Checked(inputs, targets, weights, self.columns, name, exact)
-
-    def streamed(self, backend: Backend, batches: Batches, name: str = "") -> CheckedBatches:
-        """Return batches, each of which is checked as it comes."""
-
-        def check(x: object, y: object, weight: object, name: str) -> Checked:
-            return self.checked(backend, x, y, weight, name)
-
-        of_labels = self._are_labels(tuple(real(backend, f"{name}y", self._codes(batches.first[1])).shape))
-        return CheckedBatches(batches, check, of_labels, name)
-
-    def given(
-        self, backend: Backend, x: object, y: object, sample_weight: object = None, name: str = ""
-    ) -> Checked | CheckedBatches:
-        """Return what a user gave: arrays, checked, or batches (``Batches``), to be checked as they come."""
-        if not isinstance(x, Batches):
-            return self.checked(backend, x, y, sample_weight, name, stream=True)
-        if sample_weight is not None:
-            raise ArgumentError("sample_weight: expected batches of (x, y, weight); got weights beside batches")
-        return self.streamed(backend, x, name)
-
-    def sets(
-        self, backend: Backend, x: object, y: object, sample_weight: object, validation: Any, seed: int
-    ) -> tuple[Checked | CheckedBatches, Checked | CheckedBatches | None]:
-        """Return the data to train on and those to validate on: (x, y), batches, or a share of the rows, held out."""
-        whole, validation = self.given(backend, x, y, sample_weight), plain(validation)
-        if validation is None:
-            return whole, None
-        if isinstance(validation, tuple) or (
-            isinstance(validation, list) and not (validation and isinstance(validation[0], tuple))
-        ):
-            if len(validation) != 2:
-                raise ArgumentError(f"validation: expected (x, y) or a share; got {len(validation)} items")
-            return whole, self.given(backend, validation[0], validation[1], name="validation ")
-        if Batches.are(validation):
-            return whole, self.streamed(backend, Batches.of(validation, "validation"), "validation ")
-        if isinstance(whole, CheckedBatches):
-            raise ArgumentError(f"validation: expected (x, y) or batches beside batches; got {validation!r}")
-        if type(validation) is not float or not 0.0 < validation < 1.0 or whole.rows < 2:
-            found = repr(validation) if isinstance(validation, int | float | str) else type(validation).__name__
-            raise ArgumentError(
-                f"validation: expected a share between 0 and 1 of at least 2 rows, or (x, y); "
-                f"got {found} of {whole.rows} rows"
-            )
-        labels = to_host(backend, whole.y) if whole.y.ndim == 1 else None
-        kept, held = random.split(whole.rows, validation, seed, labels)
-        return whole.take(backend, kept, ""), whole.take(backend, held, "validation ")
 
 
 def _whole_classes(y: Any) -> tuple[int, ...] | None:

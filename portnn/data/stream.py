@@ -89,6 +89,14 @@ class Batches:
         return len(self.given) if isinstance(self.given, Sized) else None
 
 
+def as_batches(x: object, y: object) -> tuple[object, object, tuple[object, object]]:
+    """Return (x, y, (x, y) to tell what they are from): batches, where there is no y, are told by the first."""
+    if y is not None:
+        return x, y, (x, y)
+    batches = Batches.of(x)
+    return batches, None, batches.first
+
+
 def _used_up(argument: str, batches: object) -> ArgumentError:
     return ArgumentError(
         f"{argument}: expected batches that can be gone through again; got {type(batches).__name__}, which is used up "

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from portnn.backend import Backend, by_stretches
-from portnn.core.runtime import Runtime, Snapshot
+from portnn.core.runtime import Runtime
+from portnn.core.state import Snapshot
 from portnn.equivalence.report import Comparison, environment
 from portnn.equivalence.runs import batches, moved, others, stepped
 from portnn.equivalence.truth import updated

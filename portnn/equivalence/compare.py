@@ -17,7 +17,8 @@ from functools import partial
 from typing import Any
 
 from portnn.backend import get_backend
-from portnn.core.runtime import Counters, Runtime, Snapshot
+from portnn.core.runtime import Runtime
+from portnn.core.state import Counters, Snapshot
 from portnn.equivalence.report import Piece, Report, environment
 from portnn.equivalence.runs import batches, mapped, moved, others, stepped
 from portnn.equivalence.truth import Judge, Name, Start, Truth, drawn, pieces, updated, walk

@@ -1,4 +1,4 @@
-"""How data enter the core: the first layer's own part in float64, then the cast to the network's dtype."""
+"""The first layer's part in float64, before the cast to the network's dtype; statistics that layers are fitted to."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -16,8 +16,8 @@ from portnn.nn.layer import Layer, PreprocessingLayer, as_preprocessing
 from portnn.types import Array
 
 
-class Entry:
-    """Brings raw data to a backend, as a network's layers take them."""
+class Preprocessor:
+    """Brings checked data to a backend, as a network's layers take them."""
 
     def __init__(self, backend: Backend, layer: Layer, weights: Mapping[str, np.ndarray], dtype: str) -> None:
         """Take the first layer and its buffers."""
@@ -81,7 +81,7 @@ class Entry:
         return place.asarray(self._layer.preprocess(place.xp, weights, place.asarray(block, "float64")), self._dtype)
 
 
-def learnt(core: Core, backend: Backend, data: Checked | CheckedBatches) -> dict[str, np.ndarray]:
+def fitted_buffers(core: Core, backend: Backend, data: Checked | CheckedBatches) -> dict[str, np.ndarray]:
     """Return by name the buffers that layers such as Standardize learn from the first data to train on.
 
     Raises DataError for data that teach nothing: a single row, NaN, targets that their dtype cannot tell apart.

@@ -1,0 +1,147 @@
+"""The way of data, in one direction: from what users hand in to batches that the core takes.
+
+    x, y, sample_weight, validation
+      -> Schema           columns and classes by name, shapes, kinds, labels as numbers: refused or known
+      -> Checked          whole data (or CheckedBatches, each when it comes), x of any dtype, wherever it was
+      -> split            rows to train on, rows to validate on
+      -> fitted_buffers   what Standardize and the like learn, of the rows to train on alone
+      -> Preprocessor     the first layer's part in float64, the cast to the network's dtype, the network's backend
+      -> Source           batches of (x, y, weight), in the order that the fit asks for
+
+Who owns which argument: ``Schema`` x, y, classes and names of columns; ``sample_weights`` (portnn/data) sample_weight;
+``DataPipeline`` validation; ``Batches`` (portnn/data/stream.py) data that come batch by batch; the fit (portnn/train)
+epochs, batch_size and shuffle.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from portnn.core.preprocess import fitted_buffers
+from portnn.core.runtime import Runtime
+from portnn.data.arrays import to_host
+from portnn.data.dataset import Checked, Dataset, InRows, Source
+from portnn.data.frames import check_aligned
+from portnn.data.mapped import Mapped
+from portnn.data.sample_weights import sample_weights
+from portnn.data.schema import Schema
+from portnn.data.stream import Batches, CheckedBatches, Stream, Streamed
+from portnn.errors import ArgumentError
+from portnn.nn import random
+from portnn.options import plain
+from portnn.types import Array, Batch
+
+Data = Checked | CheckedBatches
+
+
+@dataclass(frozen=True)
+class DataPipeline:
+    """What a network expects of data, and the runtime that takes them. Call it inside ``runtime.backend.scope()``."""
+
+    schema: Schema
+    runtime: Runtime
+
+    # ---- checked
+
+    def check(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: object = None,
+        name: str = "",
+        values: bool = True,
+        stream: bool = False,
+    ) -> Checked:
+        """Return arrays whose shapes, kinds and (with ``values``) targets are right; ``name`` begins their names."""
+        check_aligned(f"{name}y", y, x)
+        check_aligned(f"{name}sample_weight", sample_weight, x)
+        schema, backend = self.schema, self.runtime.backend
+        inputs = schema.inputs(backend, x, f"{name}x", stream)
+        rows = int(inputs.shape[0])
+        targets, exact = schema.targets(backend, y, rows, values, f"{name}y")
+        weights = sample_weights(sample_weight, rows, backend, targets, schema.classes)
+        return Checked(inputs, targets, weights, schema.columns, name, exact)
+
+    def check_data(self, x: object, y: object, sample_weight: object = None, name: str = "") -> Data:
+        """Return arrays, checked (memory maps unread), or batches (``Batches``), to be checked as they come."""
+        if not isinstance(x, Batches):
+            return self.check(x, y, sample_weight, name, stream=True)
+        if sample_weight is not None:
+            raise ArgumentError("sample_weight: expected batches of (x, y, weight); got weights beside batches")
+        of_labels = self.schema.of_labels(self.runtime.backend, x.first[1], f"{name}y")
+        return CheckedBatches(x, self.check, of_labels, name)
+
+    def split(
+        self, x: object, y: object, sample_weight: object, validation: Any, seed: int
+    ) -> tuple[Data, Data | None]:
+        """Return the data to train on and those to validate on: (x, y), batches, or a share of the rows, held out."""
+        data, validation = self.check_data(x, y, sample_weight), plain(validation)
+        if validation is None:
+            return data, None
+        pair = isinstance(validation, list) and not (validation and isinstance(validation[0], tuple))
+        if pair or isinstance(validation, tuple):
+            if len(validation) != 2:
+                raise ArgumentError(f"validation: expected (x, y) or a share; got {len(validation)} items")
+            return data, self.check_data(validation[0], validation[1], name="validation ")
+        if Batches.are(validation):
+            return data, self.check_data(Batches.of(validation, "validation"), None, name="validation ")
+        if isinstance(data, CheckedBatches):
+            raise ArgumentError(f"validation: expected (x, y) or batches beside batches; got {validation!r}")
+        if type(validation) is not float or not 0.0 < validation < 1.0 or data.rows < 2:
+            found = repr(validation) if isinstance(validation, int | float | str) else type(validation).__name__
+            raise ArgumentError(
+                f"validation: expected a share between 0 and 1 of at least 2 rows, or (x, y); "
+                f"got {found} of {data.rows} rows"
+            )
+        backend = self.runtime.backend
+        labels = to_host(backend, data.y) if data.y.ndim == 1 else None
+        kept, held = random.split(data.rows, validation, seed, labels)
+        return data.take(backend, kept, ""), data.take(backend, held, "validation ")
+
+    # ---- as the core takes them
+
+    def inputs(self, x: object, check: bool = False) -> Array:
+        """Return x as the core takes it; ``check`` refuses what is not finite."""
+        schema, runtime = self.schema, self.runtime
+        return runtime.inputs(schema.inputs(runtime.backend, x), check, columns=schema.columns)
+
+    def blocks(self, x: object, rows: int, check: bool = False) -> Iterator[Array]:
+        """Yield the rows of a memory map as ``inputs`` does, so many at a time: it is read as they are asked for."""
+        mapped = self.schema.inputs(self.runtime.backend, x, stream=True)
+        for start in range(0, mapped.rows, rows):
+            yield self.inputs(mapped[start : min(start + rows, mapped.rows)], check)
+
+    def adapt(self, data: Data) -> "DataPipeline":
+        """Return a pipeline whose layers have learnt mean and deviation from the data; itself where they already have.
+
+        The runtime of this one is unchanged.
+        """
+        if self.runtime.adapted:
+            return self
+        runtime = self.runtime.copy(adapted=True)
+        runtime.assign(fitted_buffers(runtime.core, runtime.backend, data), "buffers")
+        return replace(self, runtime=runtime)
+
+    def source(self, data: Data) -> Source:
+        """Return batches of checked data as the core takes them. Raises DataError for what is not finite."""
+        if isinstance(data, CheckedBatches):
+            return Stream(data, self.arrays)
+        return self.arrays(data, self.runtime.core.loss.mean)
+
+    def arrays(self, data: Checked, mean: bool = False) -> InRows:
+        """Return whole data as the core takes them; ``mean``: with weights of a mean of one."""
+        runtime, backend = self.runtime, self.runtime.backend
+        enter = partial(runtime.inputs, check=True, name=f"{data.name}x", columns=data.columns)
+        weight = data.row_weights(mean)
+        y = runtime.flush_denormals(data.y)
+        weights = None if weight is None else backend.asarray(weight, runtime.dtype)
+        if isinstance(data.x, Mapped):
+            return Streamed(data.x, y, weights, enter, backend.to_numpy, data.exact_y)
+        return Dataset(enter(data.x), y, weights, data.exact_y)
+
+    def batch(self, x: Array, y: Array) -> Batch:
+        """Return checked x and y as one batch, their values unseen."""
+        runtime = self.runtime
+        weight = 1.0 / y.shape[0] if runtime.core.loss.mean else 1.0
+        return runtime.inputs(x, waits=False), runtime.flush_denormals(y), weight

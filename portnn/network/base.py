@@ -1,0 +1,264 @@
+"""What a network holds: layers, schema and runtime; where it computes, and of what widths."""
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Self
+
+from portnn.backend import Backend, backend_of, get_backend, requested_backend, with_dtype
+from portnn.core.architecture import Architecture
+from portnn.core.pipeline import DataPipeline
+from portnn.core.runtime import Runtime
+from portnn.core.step import Core
+from portnn.data.schema import Schema
+from portnn.errors import ArgumentError, NotFittedError
+from portnn.io.categories import Label
+from portnn.io.tables import Names
+from portnn.nn import losses, random
+from portnn.nn.initializers import Initializer
+from portnn.nn.layer import Layer
+from portnn.nn.losses import Loss
+from portnn.optim import optimizers
+from portnn.optim.optimizers import Optimizer
+from portnn.optim.schedules import Schedule
+from portnn.options import whole
+from portnn.reproducible.arithmetic import ARITHMETICS, dtype_in
+from portnn.train.history import History
+from portnn.types import Array
+
+_log = logging.getLogger("portnn")
+
+
+class NetworkBase:
+    """What a network holds."""
+
+    def __init__(
+        self,
+        *layers: int | str | Layer | tuple[int, ...],
+        activation: str = "relu",
+        output: str = "identity",
+        loss: str | Loss | None = None,
+        optimizer: str | Optimizer = "adam",
+        learning_rate: float | Schedule | None = None,
+        initializer: str | Initializer = "auto",
+        classes: Sequence[Label] | None = None,
+        bias: bool = True,
+        backend: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        arithmetic: str = "fast",
+        seed: int | None = None,
+    ) -> None:
+        dtype = dtype_in(arithmetic, dtype)
+        seed = random.draw_seed() if seed is None else whole("seed", seed, 0)
+        self._parse = partial(
+            Architecture.parse, activation=activation, output=output, bias=bias, initializer=initializer
+        )
+        self._architecture = self._parse(layers) if layers else replace(self._parse((1, 100, 1)), features=None)
+        self._widths_given, self._loss, self._seed, self._arithmetic = bool(layers), loss, seed, arithmetic
+        self._schema = Schema(
+            losses.for_output(loss, self._architecture.output),
+            loss is not None,
+            dtype,
+            embeds=self._architecture.features is None and self._architecture.embeds,
+        )
+        sized = self._architecture.features is not None
+        self._schema = self._schema.naming(classes, self._architecture.outputs if sized else None)
+        self._optimizer = optimizers.make(optimizer, learning_rate)
+        self.metadata: dict[str, Any] = {}
+        """Plain JSON values of the user's own, saved with the model."""
+        self.history = History()
+        """Of the last fit, up to where it came."""
+        wanted = requested_backend(backend, device)
+        self._decided = wanted is not None
+        self._backend = self._able(wanted or get_backend("numpy"))
+        self._runtime: Runtime | None = None
+        self._known: Any = None
+        self._accepted: Any = None
+        """Schema and kinds of inputs, and of a batch, that were checked: others like them are not checked again."""
+        if self._architecture.features is not None:
+            self._schema, self._runtime = self._sized(self._schema, self._architecture, self._backend)
+
+    def _able(self, backend: Backend) -> Backend:
+        """Return the backend, if it has the network's dtype and arithmetic."""
+        return with_dtype(ARITHMETICS[self._arithmetic](backend).backend, self.dtype)
+
+    def _sized(self, schema: Schema, architecture: Architecture, home: Backend) -> tuple[Schema, Runtime]:
+        """Draw the initial state of an architecture whose widths are known."""
+        core = Core(architecture, schema.loss, *architecture.layouts())
+        runtime = Runtime.initial(home, core, self._optimizer, schema.dtype, self._seed, self._arithmetic)
+        return replace(schema, features=architecture.features, outputs=architecture.outputs), runtime
+
+    def _pipeline(self, x: object, y: object, share: object = None, whole: bool = False) -> DataPipeline:
+        """Return the pipeline for data to train on: names, classes and widths, where nothing is known, are the data's.
+
+        ``whole``: the data are all that there are, and tell how many classes there are where no width does.
+        ``share`` of the rows will be held out. The network is unchanged: ``_commit`` assigns what it becomes, once the
+        data have turned out usable.
+        """
+        home = self._backend if self._decided else self._able(backend_of(x))
+        infers = whole and self._runtime is None and not self._widths_given
+        schema = self._schema.learning(x, y, share, self._seed, self.step_count > 0, infers)
+        if self._runtime is not None:
+            return DataPipeline(schema, self._runtime.on(home))
+        architecture = self._architecture if self._widths_given else self._parse((1, 100, schema.width(home, y)))
+        architecture = architecture.told(schema.encoding.entries if schema.encoding else ())
+        features = tuple(schema.inputs(home, x).shape[1:])
+        return DataPipeline(*self._sized(schema, replace(architecture, features=features), home))
+
+    def _commit(self, pipeline: DataPipeline) -> None:
+        self._schema, self._runtime = pipeline.schema, pipeline.runtime
+        self._backend, self._decided = pipeline.runtime.backend, True
+
+    def _built(self) -> Runtime:
+        if self._runtime is None:
+            raise NotFittedError("network: its widths are inferred at the first fit; give them, or call fit first")
+        return self._runtime
+
+    @property
+    def architecture(self) -> Architecture:
+        """The layers, the output activation, and the width of the input where it is known."""
+        return self._runtime.core.architecture if self._runtime else self._architecture
+
+    @property
+    def backend(self) -> str:
+        """Where the network computes: "numpy:cpu", "cupy:0", "torch:cuda:0"."""
+        return repr(self._backend)
+
+    @property
+    def dtype(self) -> str:
+        """Of parameters and computation; ``to(dtype=...)`` gives a copy of another."""
+        return self._schema.dtype
+
+    @property
+    def arithmetic(self) -> str:
+        """ "fast" or "reproducible"; ``to(arithmetic=...)`` gives a copy in the other."""
+        return self._arithmetic
+
+    @property
+    def loss(self) -> str | None:
+        """Name of the loss, "module:name" of one of your own; None: mse."""
+        return losses.name_of(self._loss)
+
+    @property
+    def classes(self) -> tuple[Label, ...] | None:
+        """Labels of the classes in the order of the outputs, as ``fit`` was given them; None: numbers from 0."""
+        return self._schema.classes
+
+    @property
+    def columns(self) -> Names:
+        """Names of x's columns, in the order in which they are taken, where it was trained on a table; else None."""
+        return self._schema.columns
+
+    @property
+    def target_columns(self) -> Names:
+        """Names of y's columns, where they have names; else None."""
+        return self._schema.target_columns
+
+    @property
+    def seed(self) -> int:
+        """Of initial weights, shuffles, splits and masks."""
+        return self._seed
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer. Another one (or its name) takes over from the next step on.
+
+        Of the same kind it goes on with the vectors (momentum, moments) that there are; of another it starts anew.
+        """
+        return self._runtime.optimizer if self._runtime else self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: str | Optimizer) -> None:
+        chosen = optimizers.make(optimizer, None)
+        if self._runtime is not None:
+            self._runtime.optimize_by(chosen)
+        self._optimizer = chosen
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the step to come; a number or a schedule may be set."""
+        return self.optimizer.rate(self._runtime.counters.update if self._runtime else 0)
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: float | Schedule) -> None:
+        self.optimizer = optimizers.make(self.optimizer, learning_rate)
+
+    @property
+    def step_count(self) -> int:
+        """Training steps taken."""
+        return self._runtime.counters.step if self._runtime else 0
+
+    @property
+    def epoch_count(self) -> int:
+        """Epochs finished."""
+        return self._runtime.counters.epoch if self._runtime else 0
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """Copies of the parameters by name, in depth order: W1, b1, W2 ...; a weight is (in, out)."""
+        with self._backend.scope():
+            return MappingProxyType(self._built().parameters())
+
+    @property
+    def buffers(self) -> Mapping[str, Array]:
+        """Copies of the values that are not trained, by name: mean1, rest1, inverse_std1."""
+        with self._backend.scope():
+            return MappingProxyType(self._built().buffers())
+
+    def set_parameters(self, parameters: Mapping[str, object]) -> None:
+        """Set the named parameters from arrays of any library; those not named stay.
+
+        Raises ArgumentError for an unknown name, ShapeError, DTypeError, DataError; then nothing is changed.
+        """
+        with self._backend.scope():
+            self._built().set_parameters(parameters)
+
+    def to(
+        self,
+        backend: str | None = None,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        arithmetic: str | None = None,
+    ) -> Self:
+        """Return a copy, optimizer state included: on another backend or device, of another dtype, in an arithmetic.
+
+        Without a backend it stays on its library. To reproducible arithmetic it goes in float64, and comes back so.
+        """
+        moved = backend is not None or device is not None
+        home = get_backend(backend or self._backend.name, device) if moved else self._backend
+        kept = self.dtype if dtype is None and arithmetic in (None, "fast") else dtype
+        other = object.__new__(type(self))
+        vars(other).update(vars(self), _decided=self._decided or moved)
+        other.metadata, other.history = copy.deepcopy((self.metadata, self.history))
+        other._arithmetic = arithmetic or self._arithmetic
+        other._schema = replace(self._schema, dtype=dtype_in(other._arithmetic, kept))
+        other._backend = other._able(home)
+        if self._runtime is not None:
+            other._runtime = self._runtime.to(other._backend, other.dtype, other._arithmetic)
+        return other
+
+    def __copy__(self, memo: object = None) -> Self:
+        return self.to()
+
+    __deepcopy__ = __copy__
+
+    def averaged(self) -> Self:
+        """Return a copy whose parameters are the moving average that the optimizer's option ``average`` keeps.
+
+        Raises ArgumentError where none is kept, or no step was taken since.
+        """
+        if self.optimizer.average is None:
+            raise ArgumentError("averaged: expected an optimizer with average=, such as Adam(average=0.999)")
+        other = self.to()
+        with other._backend.scope():
+            other._built().take_average()
+        return other
+
+    def fingerprint(self) -> str:
+        """Return SHA-256, in hex, over names, shapes, dtype and little-endian bytes of parameters and buffers."""
+        return self._built().fingerprint()

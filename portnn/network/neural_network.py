@@ -1,0 +1,90 @@
+"""NeuralNetwork: what users hold. It checks what comes in, and hands it to the runtime that holds the state."""
+
+import logging
+
+from portnn.network.inference import Inference
+from portnn.network.saving import Saving
+from portnn.network.training import Training
+from portnn.nn.layers import Dense
+from portnn.options import readable
+
+_log = logging.getLogger("portnn")
+
+
+class NeuralNetwork(Training, Inference, Saving):
+    """A feed-forward network on any array library.
+
+    Parameters
+    ----------
+    *layers : int, str, Layer or tuple of int
+        Ints are widths: the first argument, if an int, is the input's, if a tuple the shape of one row, such as
+        (channels, height, width); each later one a ``Dense``, followed by ``activation`` unless another is named next
+        or it is the output's. Layer objects are taken as they are; strings are activations, a trailing one the
+        output's. Without any, widths are inferred at the first fit, with one hidden layer of 100.
+    activation, output : str
+        Names of activations: identity, sigmoid, tanh, relu, softmax.
+    loss : str or Loss, optional
+        sse, half_sse, mse, binary_cross_entropy (output sigmoid), cross_entropy (output softmax), an object such as
+        ``losses.Huber(delta=2.0)``, or a ``Loss`` of your own. None: mse, for floating targets only.
+    optimizer : str or Optimizer
+        "sgd", "adam", or an object such as ``SGD(0.1, momentum=0.9)``.
+    learning_rate : float or Schedule, optional
+        None: the optimizer's own.
+    initializer : str or Initializer
+        zeros, uniform, normal, glorot, he, an object such as ``initializers.Normal(std=0.02)``, or "auto": he before
+        relu, else glorot.
+    classes : sequence of labels, optional
+        Texts, numbers or bools that targets are, in the order of the outputs: for a loss of classes, where the data to
+        train on do not say which there are (batches of texts). None: learnt from the targets of the first fit.
+    bias : bool
+        Whether the layers made from ints have biases; before BatchNorm, which takes them away, they have none.
+    backend, device : str, optional
+        "numpy", "cupy", "cupy:1", "torch:cuda:0", "jax", "array_api_strict", "auto". None: the variable
+        PORTNN_BACKEND, else that of the first data to train on.
+    dtype : {"float32", "float64"}, optional
+        Of parameters and computation. None: float32; float64 in reproducible arithmetic, which has no other.
+    arithmetic : {"fast", "reproducible"}
+        "fast" computes with the library's own functions; "reproducible" trains to the same bits on every array
+        library, device, BLAS and number of threads, at several times the cost.
+    seed : int, optional
+        Of initial weights, shuffles and splits. None: one is drawn and kept.
+
+    Raises
+    ------
+    ArgumentError, BackendUnavailableError, DTypeError
+    """
+
+    def summary(self) -> str:
+        """Return a table of the layers with their output shapes and numbers of parameters, and the memory they take.
+
+        Of a network that was trained on a table also its columns, as it reads them (kinds, what gaps become), and what
+        it predicts (classes).
+        """
+        rows = [("layer", "output", "parameters"), *self.architecture.table()]
+        wide, middle, _ = (max(map(len, column)) + 2 for column in zip(*rows, strict=True))
+        lines = [f"{layer:<{wide}}{output:<{middle}}{parameters:>12}" for layer, output, parameters in rows]
+        if self.architecture.features is not None:
+            lines.append(self._memory())
+        lines.append(
+            f"loss {self.loss or 'mse'}, {self.optimizer}, backend {self.backend}, {self.dtype}, "
+            f"{self.arithmetic} arithmetic, seed {self.seed}"
+        )
+        return "\n".join(lines + self._schema.reading())
+
+    def _memory(self) -> str:
+        sizes, width = self.architecture.sizes(), 8 if self.dtype == "float64" else 4
+        parameters = sum(size.parameters for size in sizes)
+        trained = self.architecture.layouts()[0].size
+        parts = {
+            "parameters": parameters,
+            "buffers": sum(size.buffers for size in sizes),
+            "optimizer": trained * len(self.optimizer.chain().slots),
+            "layers' outputs a row": sum(size.output for size in sizes),
+        }
+        return "memory: " + ", ".join(f"{name} {readable(width * n)}" for name, n in parts.items() if n)
+
+    def __repr__(self) -> str:
+        features = self.architecture.features or ("?",)
+        units = [layer.units for layer in self.architecture.layers if isinstance(layer, Dense)]
+        shape = "-".join(map(str, (*features, *units)))
+        return f"NeuralNetwork({shape}, backend={self.backend!r}, dtype={self.dtype!r}, seed={self.seed})"

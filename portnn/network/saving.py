@@ -1,0 +1,66 @@
+"""Networks in files."""
+
+import logging
+import os
+from typing import Any, Self
+
+from portnn import registry
+from portnn.backend import get_backend, requested_backend, with_dtype
+from portnn.core.architecture import Architecture
+from portnn.io import files
+from portnn.network.base import NetworkBase
+from portnn.nn import losses
+from portnn.reproducible.arithmetic import ARITHMETICS
+from portnn.train.checkpoint import PLACE
+
+_log = logging.getLogger("portnn")
+
+
+class Saving(NetworkBase):
+    """How a network is written to a file, and read."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network, optimizer state and counters included, as safetensors; atomically."""
+        files.write_model(path, *self.contents())
+
+    def contents(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what ``save`` writes: the state's arrays by name, and all else as plain JSON values."""
+        runtime, schema = self._built(), self._schema
+        with runtime.lock:  # arrays and counters of one step
+            description = {
+                "architecture": self.architecture.describe(),
+                "loss": losses.describe(self._loss),
+                "names": schema.names(),
+                "metadata": self.metadata,
+                **runtime.describe(),
+            }
+            return runtime.arrays(), description
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, backend: str | None = None, device: str | None = None) -> Self:
+        """Read a network that ``save`` wrote. Raises SerializationError for any other file."""
+        arrays, description = files.read_model(path)
+        arrays = {name: array for name, array in arrays.items() if not name.startswith(PLACE)}  # a checkpoint's
+        home = requested_backend(backend, device) or get_backend("numpy")  # a mistyped one is not the file's fault
+        with_dtype(home, "float64" if description.get("dtype") == "float64" else "float32")
+        if description.get("arithmetic") == "reproducible":
+            ARITHMETICS["reproducible"](home)
+        with files.contradictions(path):
+            architecture = Architecture.from_description(description["architecture"])
+            network = cls(
+                *architecture.layers,
+                output=architecture.output,
+                loss=losses.from_description(description["loss"]),
+                optimizer=registry.rebuilt("optimizer", description["optimizer"]),
+                dtype=description["dtype"],
+                arithmetic=description.get("arithmetic", "fast"),
+                seed=description["seed"],
+                backend=backend,
+                device=device,
+            )
+            names, network.metadata = files.kept_in(description)
+            schema = network._schema.named_as(names)
+            network._schema, network._runtime = network._sized(schema, architecture, network._backend)
+            with network._backend.scope():
+                network._runtime.set_all(arrays, description)
+        return network
