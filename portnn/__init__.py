@@ -1,6 +1,8 @@
 """Neural networks on the arrays you already have, with the same numbers on every array library."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 # In a checkout the adapters lie beside the package, not inside, and whoever starts Python there finds this one first.
 if not (Path(__file__).parent / "backends").is_dir():
@@ -9,10 +11,6 @@ if not (Path(__file__).parent / "backends").is_dir():
 from portnn import callbacks, initializers, losses, metrics, plot, schedules
 from portnn.backend import BackendInfo, available_backends, get_backend
 from portnn.defaults import default_optimizer, fit_options
-from portnn.diagnosis import Diagnosis, diagnose
-from portnn.equivalence.bits import BitsReport, compare_bits
-from portnn.equivalence.compare import compare
-from portnn.equivalence.report import Report
 from portnn.errors import (
     ArgumentError,
     BackendUnavailableError,
@@ -36,11 +34,17 @@ from portnn.nn.preprocessing import Rescale, Standardize, Unstandardize
 from portnn.ops import register_op
 from portnn.optim.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 from portnn.optim.schedules import Schedule
-from portnn.rate_finder import RangeTest, find_learning_rate
 from portnn.registry import register
 from portnn.train.checkpoint import Checkpoint
 from portnn.train.history import History
 from portnn.types import Forward
+
+if TYPE_CHECKING:
+    from portnn.diagnosis import Diagnosis, diagnose
+    from portnn.equivalence.bits import BitsReport, compare_bits
+    from portnn.equivalence.compare import compare
+    from portnn.equivalence.report import Report
+    from portnn.rate_finder import RangeTest, find_learning_rate
 
 __version__ = "0.1.0"
 
@@ -107,3 +111,26 @@ __all__ = [
     "register_op",
     "schedules",
 ]
+
+# Imported when they are asked for: most programs that train and predict never do.
+_LAZY = {
+    "BitsReport": "equivalence.bits",
+    "Diagnosis": "diagnosis",
+    "RangeTest": "rate_finder",
+    "Report": "equivalence.report",
+    "compare": "equivalence.compare",
+    "compare_bits": "equivalence.bits",
+    "diagnose": "diagnosis",
+    "find_learning_rate": "rate_finder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'portnn' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"portnn.{_LAZY[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -14,9 +14,8 @@ epochs, batch_size and shuffle.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from portnn.core.preprocess import fitted_buffers
 from portnn.core.runtime import Runtime
@@ -35,8 +34,7 @@ from portnn.types import Array, Batch
 Data = Checked | CheckedBatches
 
 
-@dataclass(frozen=True)
-class DataPipeline:
+class DataPipeline(NamedTuple):
     """What a network expects of data, and the runtime that takes them. Call it inside ``runtime.backend.scope()``."""
 
     schema: Schema
@@ -121,7 +119,7 @@ class DataPipeline:
             return self
         runtime = self.runtime.copy(adapted=True)
         runtime.assign(fitted_buffers(runtime.core, runtime.backend, data), "buffers")
-        return replace(self, runtime=runtime)
+        return self._replace(runtime=runtime)
 
     def source(self, data: Data) -> Source:
         """Return batches of checked data as the core takes them. Raises DataError for what is not finite."""

@@ -51,6 +51,8 @@ class Runtime(NetworkState):
         self.consumes = False
         """Whether a step may change the state in place, so that Ctrl-C must wait."""
         self._computes = ARITHMETICS[arithmetic](backend)
+        self.flush_denormals = self._computes.settled
+        """Returns an array with its denormal numbers as 0, where the arithmetic counts them so."""
         compiled = self._computes.compile
         self._forward, self._evaluate, self._gradients = (
             compiled(function) for function in (core.forward, core.evaluate, core.gradient)
@@ -106,10 +108,6 @@ class Runtime(NetworkState):
     ) -> Array:
         """Return x, of the backend or of NumPy, as the core takes it; ``check``, ``waits``: of ``Preprocessor``."""
         return self.flush_denormals(self._preprocess(x, name, check, columns, waits))
-
-    def flush_denormals(self, array: Array) -> Array:
-        """Return an array with its denormal numbers as 0, where the arithmetic counts them so."""
-        return self._computes.settled(array)
 
     def _preprocessor(self) -> Preprocessor:
         """Return the first layer's part, for the buffers as they are."""

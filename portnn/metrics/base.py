@@ -17,12 +17,14 @@ _log = logging.getLogger("portnn")
 Weight = np.ndarray | None
 
 
+@dataclass(frozen=True)
 class Metric(metaclass=Plain):
     """Base of metrics: one of your own is a frozen dataclass with ``score``, or ``Metric(function)``."""
 
-    regression_only: bool = False
+    # Not annotated: they are no options, which a dataclass would make of them.
+    regression_only = False
     """Whether it is of values alone: class labels have no use for it."""
-    greater_is_better: bool | None = True
+    greater_is_better = True  # type: bool | None
     """None: a function does not say it."""
 
     def __new__(cls, *arguments: Any, **options: Any) -> "Metric":

@@ -17,7 +17,6 @@ def labels(values: np.ndarray) -> np.ndarray:
     return found
 
 
-@dataclass(frozen=True)
 class Accuracy(Metric):
     """Share of the rows whose class is right."""
 
@@ -135,7 +134,6 @@ def _averaged(score: str, outputs: np.ndarray, y: np.ndarray, weight: Weight, av
     return float(np.average(scores[score][there], weights=counts)) if counts.sum() else 0.0
 
 
-@dataclass(frozen=True)
 class BalancedAccuracy(Metric):
     """Mean of the recalls of the classes that there are: guessing the most frequent one does not pay."""
 
@@ -144,7 +142,6 @@ class BalancedAccuracy(Metric):
         return float(scores["recall"][scores["support"] > 0].mean())
 
 
-@dataclass(frozen=True)
 class ROCAUC(Metric):
     """Area under the curve of hits over false alarms; of several classes the mean of each against the rest.
 
@@ -168,7 +165,6 @@ def _area(scores: np.ndarray, hit: np.ndarray, weight: Weight) -> float:
     return float(np.trapezoid(hits / hits[-1], alarms / alarms[-1]))
 
 
-@dataclass(frozen=True)
 class LogLoss(Metric):
     """Mean of -log of the probability of the right class; probabilities are held eps away from 0 and 1."""
 

@@ -1,13 +1,10 @@
 """Metrics of values."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from portnn.metrics.base import Metric, Weight, mean
 
 
-@dataclass(frozen=True)
 class MAE(Metric):
     """Mean absolute error over rows and outputs."""
 
@@ -18,7 +15,6 @@ class MAE(Metric):
         return mean(np.abs(outputs - y).mean(axis=1), weight)
 
 
-@dataclass(frozen=True)
 class RMSE(Metric):
     """Root of the mean squared error over rows, averaged over the outputs."""
 
@@ -29,7 +25,6 @@ class RMSE(Metric):
         return float(np.sqrt(np.average((outputs - y) ** 2, axis=0, weights=weight)).mean())
 
 
-@dataclass(frozen=True)
 class R2(Metric):
     """Coefficient of determination, 1 - residual / total sum of squares, averaged over the outputs.
 

@@ -76,6 +76,8 @@ class NetworkBase:
         self._decided = wanted is not None
         self._backend = self._able(wanted or get_backend("numpy"))
         self._runtime: Runtime | None = None
+        self._trained: DataPipeline | None = None
+        """That of the last step."""
         self._known: Any = None
         self._accepted: Any = None
         """Schema and kinds of inputs, and of a batch, that were checked: others like them are not checked again."""
@@ -110,7 +112,7 @@ class NetworkBase:
         return DataPipeline(*self._sized(schema, replace(architecture, features=features), home))
 
     def _commit(self, pipeline: DataPipeline) -> None:
-        self._schema, self._runtime = pipeline.schema, pipeline.runtime
+        self._trained, self._schema, self._runtime = pipeline, pipeline.schema, pipeline.runtime
         self._backend, self._decided = pipeline.runtime.backend, True
 
     def _built(self) -> Runtime:

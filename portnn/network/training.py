@@ -118,8 +118,8 @@ class Training(NetworkBase):
         before or after the step as a whole.
         """
         kinds = self._schema, described(self._backend, x), described(self._backend, y)
-        if self._runtime is not None and kinds == self._accepted:
-            pipeline = DataPipeline(self._schema, self._runtime)
+        pipeline = self._trained
+        if pipeline is not None and kinds == self._accepted and pipeline.runtime is self._runtime:
             return self._step(pipeline, pipeline.batch(x, self._schema.taken(self._backend, y)))
         pipeline = self._pipeline(x, y)
         with pipeline.runtime.backend.scope():

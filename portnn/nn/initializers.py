@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # numpy.random takes as long to import as portnn itself: it i
 Shape = tuple[int, ...]
 
 
+@dataclass(frozen=True)
 class Initializer(metaclass=Plain):
     """Base of initializers: a frozen dataclass whose options are plain values."""
 
@@ -23,7 +24,6 @@ class Initializer(metaclass=Plain):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class Zeros(Initializer):
     """All zero: for biases (for weights, units of one layer then never differ)."""
 
@@ -31,7 +31,6 @@ class Zeros(Initializer):
         return np.zeros(shape)
 
 
-@dataclass(frozen=True)
 class Ones(Initializer):
     """All one: for scales."""
 
@@ -39,7 +38,6 @@ class Ones(Initializer):
         return np.ones(shape)
 
 
-@dataclass(frozen=True)
 class Uniform(Initializer):
     """Uniform over [0, 1), in steps of 2^-24 so that float32 holds each value exactly (and never 1)."""
 
@@ -60,7 +58,6 @@ class Normal(Initializer):
         return rng.standard_normal(shape) * self.std
 
 
-@dataclass(frozen=True)
 class Glorot(Initializer):
     """Uniform over ±sqrt(6 / (in + out)) (Glorot and Bengio 2010, eq. 16): keeps variances for sigmoid, tanh."""
 
@@ -69,7 +66,6 @@ class Glorot(Initializer):
         return rng.uniform(-limit, limit, shape)
 
 
-@dataclass(frozen=True)
 class He(Initializer):
     """Normal with variance 2 / in (He et al. 2015, eq. 10): keeps variances for relu."""
 
@@ -77,7 +73,6 @@ class He(Initializer):
         return rng.standard_normal(shape) * math.sqrt(2.0 / fan_in)
 
 
-@dataclass(frozen=True)
 class LeCun(Initializer):
     """Normal with variance 1 / in (LeCun et al. 1998, eq. 16): keeps variances for selu."""
 

@@ -21,19 +21,21 @@ from portnn.options import Plain, between, choose
 from portnn.types import Array, LossFunction, Namespace
 
 
+@dataclass(frozen=True)
 class Loss(metaclass=Plain):
     """Base of losses: one of your own is a frozen dataclass with ``__call__``, or ``Loss(function)``.
 
     ``Loss`` is a decorator of a function, too, whose gradient may be of the output or, with ``pair``, of the logits.
     """
 
-    mean: bool = True
+    # Not annotated: they are no options, which a dataclass would make of them.
+    mean = True
     """Whether the loss is a mean over the rows; otherwise a sum."""
-    pair: str | None = None
+    pair = None  # type: str | None
     """The output activation that the loss contains; None: it takes the activated output."""
-    labels: bool = False
+    labels = False
     """Whether integer class labels, (batch,), are accepted beside one value per output."""
-    inverse_link: Callable[[Namespace, Array], Array] | None = None
+    inverse_link = None  # type: Any
     """``inverse_link(xp, outputs)`` gives what the outputs predict, which metrics compare; None: the outputs."""
 
     def __new__(cls, *arguments: Any, **options: Any) -> "Loss":
@@ -67,7 +69,6 @@ class _FunctionLoss(Loss):
         return self.function(xp, z, y, weight)
 
 
-@dataclass(frozen=True)
 class SSE(Loss):
     """Sum of squared errors: L = sum (a - y)²; dL/da = 2 (a - y)."""
 
@@ -79,7 +80,6 @@ class SSE(Loss):
         return xp.sum(e * d), 2.0 * d
 
 
-@dataclass(frozen=True)
 class HalfSSE(Loss):
     """Half the sum of squared errors: L = 1/2 sum (a - y)²; dL/da = a - y."""
 
@@ -91,7 +91,6 @@ class HalfSSE(Loss):
         return 0.5 * xp.sum(e * d), d
 
 
-@dataclass(frozen=True)
 class MSE(Loss):
     """Mean squared error over rows and outputs: L = mean (a - y)²; dL/da = 2 (a - y) / (batch outputs)."""
 
@@ -99,7 +98,6 @@ class MSE(Loss):
         return SSE()(xp, a, y, weight * (1.0 / a.shape[1]))
 
 
-@dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
     """Mean over rows and outputs of -y log s - (1 - y) log(1 - s), with s = sigmoid(z); dL/dz = s - y.
 
@@ -116,7 +114,6 @@ class BinaryCrossEntropy(Loss):
         return xp.sum(each * weight), (s - y) * weight
 
 
-@dataclass(frozen=True)
 class MAE(Loss):
     """Mean absolute error over rows and outputs: L = mean |a - y|; dL/da = sign(a - y) / (batch outputs)."""
 
@@ -145,7 +142,6 @@ class Huber(Loss):
         return xp.sum(c * (e - 0.5 * c) * weight), c * weight
 
 
-@dataclass(frozen=True)
 class Poisson(Loss):
     """Mean over rows and outputs of exp(a) - y a, for counts y of mean exp(a); dL/da = exp(a) - y.
 
