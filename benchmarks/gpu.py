@@ -133,7 +133,7 @@ def agreement(names: list[str]) -> dict[str, Any]:
     reference = ends["numpy"].pop("outputs")
     for name in names:
         ends[name]["largest difference"] = float(np.abs(ends[name].pop("outputs") - reference).max())
-        # As tests/test_network.py has it for the deck's loop: no kinks, so differences stay near rounding.
+        # As tests/network/test_network.py has it for the deck's loop: no kinks, so differences stay near rounding.
         ends[name]["agrees"] = (
             ends[name]["start"] == ends["numpy"]["start"] and ends[name]["largest difference"] < 1e-10
         )

@@ -83,8 +83,8 @@ OPS = (
 )
 """The errors are the largest of NumPy's SIMD loops, SLEEF (PyTorch), XLA's approximations (JAX) and CUDA (Programming
 Guide, appendix on mathematical functions: 2 for expf, 1 for logf and log1pf, 2 for expm1f, cosf and tanhf); of cos as
-if it were 1, near its zeros too. tests/test_bounds.py holds every library that is installed to them. The maximum and
-the minimum may be 0 or -0; matrix_transpose is noted by reproducible arithmetic."""
+if it were 1, near its zeros too. tests/numerics/test_bounds.py holds every library that is installed to them. The
+maximum and the minimum may be 0 or -0; matrix_transpose is noted by reproducible arithmetic."""
 
 
 def names(*kinds: Kind) -> frozenset[str]:

@@ -4,7 +4,8 @@
     python scripts/processor.py [MODEL] [--saved FILE] [--quick]
 
 ``MODEL``, a network that was saved elsewhere, is loaded and trained on. ``--saved`` writes such a network. ``--quick``
-trains 28 steps of each case of tests/test_bits.py instead of 224. Exits with 1 where a digest is not the written one.
+trains 28 steps of each case of tests/integration/test_training_bits.py instead of 224. Exits with 1 where a digest is
+not the written one.
 """
 
 import argparse
@@ -18,9 +19,9 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "integration")]
 
-import test_bits  # noqa: E402 (the tests are no package)
+import test_training_bits  # noqa: E402 (the tests are no package)
 
 from portnn import NeuralNetwork  # noqa: E402
 
@@ -62,11 +63,13 @@ def trained_on(path: Path) -> str:
 
 
 def written_digests(quick: bool) -> dict[str, bool]:
-    """Return, by case of tests/test_bits.py, whether its digests are the written ones."""
+    """Return, by case of tests/integration/test_training_bits.py, whether its digests are the written ones."""
     found = {}
-    for case in test_bits.CASES:
-        digests = test_bits.digests(case, "numpy", test_bits.STEPS[:1] if quick else test_bits.STEPS)
-        found[case] = digests == test_bits.DIGESTS[case][: len(digests)]
+    for case in test_training_bits.CASES:
+        digests = test_training_bits.digests(
+            case, "numpy", test_training_bits.STEPS[:1] if quick else test_training_bits.STEPS
+        )
+        found[case] = digests == test_training_bits.DIGESTS[case][: len(digests)]
     return found
 
 

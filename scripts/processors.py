@@ -3,11 +3,11 @@
 
     python scripts/processors.py [--quick] [--keep FOLDER] [--table] [NAME ...]
 
-For each processor (all, or those that are named): the written digests of tests/test_bits.py, a network that was saved
-on this machine and is trained on there, the bytes of a network that is saved there, and a part of the tests. Prints a
-table; ``--table`` prints it as Markdown at the end. Exits with 1 where a bit differs or a test fails, and with 2 where
-something could not be had. It installs what it needs by name: qemu-user-static and mmdebstrap by apt, wheels by pip.
-``--keep`` leaves them in a folder for the next time.
+For each processor (all, or those that are named): the written digests of tests/integration/test_training_bits.py, a
+network that was saved on this machine and is trained on there, the bytes of a network that is saved there, and a part
+of the tests. Prints a table; ``--table`` prints it as Markdown at the end. Exits with 1 where a bit differs or a
+test fails, and with 2 where something could not be had. It installs what it needs by name: qemu-user-static and
+mmdebstrap by apt, wheels by pip. ``--keep`` leaves them in a folder for the next time.
 
 A processor is a Debian system without a kernel, unpacked into a folder, whose Python runs under qemu-user: no rights
 and no services are needed. NumPy is its wheel where there is one, and Debian's else.
@@ -29,7 +29,13 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ["test_bits", "test_random", "test_truth", "test_serialization", "test_encoding"]
+TESTS = [
+    "integration/test_training_bits",
+    "nn/test_random",
+    "equivalence/test_truth",
+    "io/test_files",
+    "data/test_encoding",
+]
 QUICK = TESTS[:2]
 """Those of bits: other tests take a minute, emulated."""
 LEFT_OUT = "not kernel and not threads and not columns_are_chosen"

@@ -1,6 +1,6 @@
 """The one table of everything that can be added: an example of each, and who else says what it computes.
 
-tests/test_registered.py drives it: gradients, rules, backends, files, PyTorch. What is added to a table of portnn and
+tests/nn/test_nn.py drives it: gradients, rules, backends, files, PyTorch. What is added to a table of portnn and
 not to this one is named by ``test_everything_is_in_the_table``.
 """
 
@@ -183,7 +183,7 @@ METRICS = {
     "rmse": lambda a, y: np.mean(np.sqrt(np.mean((y - a) ** 2, axis=0))),
     "r2": lambda a, y: np.mean(1 - ((y - a) ** 2).sum(axis=0) / ((y - y.mean(axis=0)) ** 2).sum(axis=0)),
 }
-"""From their definitions, of three classes or values; tests/test_metrics.py asks scikit-learn."""
+"""From their definitions, of three classes or values; tests/metrics/test_metrics.py asks scikit-learn."""
 
 TABLES = {
     "LAYERS": (layers.LAYERS, LAYERS),

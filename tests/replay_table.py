@@ -5,7 +5,7 @@
 
 The whole table takes five to ten minutes; with a stride every so manieth combination. ``--drawn``: chains of layers
 drawn at random, with everything that an optimizer may have beside its rule. ``--times``: so many times the widths and
-rows, where libraries take other kernels. tests/test_replay.py has a covering set.
+rows, where libraries take other kernels. tests/jit/test_replay.py has a covering set.
 """
 
 import argparse
@@ -13,10 +13,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice, product
+from pathlib import Path
 
 import numpy as np
 import registered
-import test_replay
 from tqdm import tqdm
 
 from portnn import Dense, Flatten, NeuralNetwork, PreprocessingLayer, Residual
@@ -25,6 +25,9 @@ from portnn.nn.layer import as_preprocessing
 from portnn.nn.losses import LOSSES
 
 ROWS = (7, 7, 4, 4, 7, 4)
+sys.path.append(str(Path(__file__).parent / "jit"))
+import test_replay  # noqa: E402 (the tests are no package)
+
 RNG = np.random.default_rng(0)
 TARGETS = np.eye(3)[RNG.integers(0, 3, 4000)]
 LAYERS = [name for name in registered.LAYERS if name != "Unstandardize"]  # it is the last one, and without activation

@@ -90,7 +90,7 @@ def normal(xp: Namespace, mode: Mode, shape: tuple[int, int], dtype: object) -> 
 
     63 coins and three uniform numbers have variance 16 and lack an excess of -7.9/256, which the expansion of Cornish
     and Fisher (1938) gives back. All of it is in whole numbers: no library has a logarithm of its own in it. Their
-    distribution function is within 3e-5 of the normal one (tests/test_random.py sums it up).
+    distribution function is within 3e-5 of the normal one (tests/nn/test_random.py sums it up).
     """
     rows, columns = shape
     words = bits(xp, mode, (rows, 3 * columns))

@@ -119,6 +119,8 @@ def test_products_are_in_full_precision_whoever_leaves_first():
         assert products.fp32_precision == "ieee"
         scopes[order[1]].__exit__(None, None, None)
         assert products.fp32_precision == "bf16"
+    # Each thread has a setting of its own for gradients, which this one has left in the wrong order.
+    torch.set_grad_enabled(True)
 
 
 def test_gradients_are_not_followed():

@@ -20,7 +20,7 @@ from portnn.io.categories import Categories
 from portnn.io.readers import read_table
 
 pd = pytest.importorskip("pandas")
-KEPT = Path(__file__).parent / "kept"
+KEPT = Path(__file__).parents[1] / "kept"
 RNG = np.random.default_rng(0)
 
 

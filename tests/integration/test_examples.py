@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = sorted(path.name for path in EXAMPLES.glob("*.py"))
 DRAWN = ("simple", "activations", "initial_weights", "learning_rates", "full", "digits")
 PICTURES = {name: (name,) for name in DRAWN} | {"seeing": ("seeing_plane", "seeing_digits")}
@@ -31,7 +31,7 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 ELSEWHERE = {"own_parts.py", "every_backend.py", "infer.py", "mnist.py", "mnist_best.py"}
-"""In tests of their own: below, of the first in test_register.py, of the second in test_documents.py."""
+"""In tests of their own: below, of the first in tests/test_registry.py, of the second in test_documents.py."""
 
 
 @pytest.mark.exhaustive

@@ -44,7 +44,7 @@ def test_this_processor_has_the_written_digests(script, monkeypatch, capsys, tmp
     again = json.loads(out)
     assert again["saved"] == first["saved"]
     assert again["trained on"] != again["reproducible"]
-    monkeypatch.setitem(processor.test_bits.DIGESTS, "saturated", ("0" * 16, "0" * 16))
+    monkeypatch.setitem(processor.test_training_bits.DIGESTS, "saturated", ("0" * 16, "0" * 16))
     code, out = printed(processor, monkeypatch, capsys, "--quick")
     assert code == 1
     assert [case for case, same in json.loads(out)["cases"].items() if not same] == ["saturated"]
@@ -62,7 +62,7 @@ SAME = {"cases": {"a": True, "b": True}, "reproducible": "r", "saved": "s", "tra
         ({"reproducible": "x"}, ["reproducible"]),
         ({"saved": "x"}, ["saved"]),
         ({"trained on": "x"}, ["trained on"]),
-        ({"failed": ["FAILED tests/test_bits.py"]}, ["FAILED tests/test_bits.py"]),
+        ({"failed": ["FAILED tests/nn/test_random.py"]}, ["FAILED tests/nn/test_random.py"]),
     ],
 )
 def test_what_differs_is_named(change, named, script):

@@ -13,11 +13,11 @@ from portnn.equivalence import conformance
 from portnn.equivalence.runs import others
 from portnn.testing import check_backend
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_adapter_conforms(backend, monkeypatch):
-    if backend.startswith("jax"):  # which compiles for seconds: tests/test_compare.py takes the training steps on it
+    if backend.startswith("jax"):  # which compiles for seconds: test_compare.py takes the training steps on it
         monkeypatch.setattr(conformance, "_steps", lambda backend: iter(()))
     check_backend(backend)
 

@@ -16,7 +16,7 @@ import pytest
 
 import portnn
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def python(code: str, **options) -> str:
@@ -208,3 +208,72 @@ def test_each_planted_fault_has_its_place():
         assert (ROOT / fault.file).read_text().count(fault.text) == 1, fault.description
         named = [word for word in fault.tests.split() if word.startswith("tests/")]
         assert all((ROOT / name).is_file() for name in named), fault.description
+
+
+TESTED_ELSEWHERE = {
+    "backends/_jax.py": "equivalence/test_conformance",
+    "backends/_numpy.py": "equivalence/test_conformance",
+    "backends/_strict.py": "equivalence/test_conformance",
+    "portnn/__main__.py": "cli/test_cli",
+    "portnn/callbacks.py": "train/test_callbacks",
+    "portnn/core/architecture.py": "network/test_network",
+    "portnn/core/pipeline.py": "network/test_inference",
+    "portnn/core/preprocess.py": "core/test_state",
+    "portnn/core/runtime.py": "core/test_state",
+    "portnn/data/arrays.py": "integration/test_bad_input",
+    "portnn/data/dataset.py": "network/test_inference",
+    "portnn/data/kinds.py": "data/test_encoding",
+    "portnn/data/labels.py": "integration/test_tables",
+    "portnn/data/sample_weights.py": "network/test_inference",
+    "portnn/data/schema.py": "integration/test_bad_input",
+    "portnn/data/task.py": "integration/test_tables",
+    "portnn/defaults.py": "cli/test_train",
+    "portnn/equivalence/derivatives.py": "test_testing",
+    "portnn/equivalence/networks.py": "equivalence/test_compare",
+    "portnn/equivalence/report.py": "equivalence/test_compare",
+    "portnn/equivalence/runs.py": "equivalence/test_compare",
+    "portnn/errors.py": "integration/test_bad_input",
+    "portnn/initializers.py": "test_registry",
+    "portnn/interrupts.py": "network/test_network",
+    "portnn/io/categories.py": "integration/test_tables",
+    "portnn/io/delimited.py": "io/test_readers",
+    "portnn/io/header.py": "integration/test_tables",
+    "portnn/io/tables.py": "integration/test_tables",
+    "portnn/jit/memory.py": "jit/test_replay",
+    "portnn/jit/pieces.py": "core/test_state",
+    "portnn/jit/program.py": "jit/test_tracing",
+    "portnn/jit/recording.py": "jit/test_replay",
+    "portnn/jit/source.py": "jit/test_dialects",
+    "portnn/losses.py": "test_registry",
+    "portnn/numerics/arbiter.py": "equivalence/test_truth",
+    "portnn/optim/chain.py": "optim/test_optimizers",
+    "portnn/optim/schedules.py": "nn/test_nn",
+    "portnn/optim/transforms.py": "optim/test_optimizers",
+    "portnn/pytest_plugin.py": "test_testing",
+    "portnn/schedules.py": "nn/test_nn",
+    "portnn/train/history.py": "network/test_inference",
+    "portnn/train/loop.py": "train/test_callbacks",
+    "portnn/types.py": "test_options",
+}
+"""Modules without a test of their name: what spans several stands with the one of them that it is most about."""
+
+
+def test_each_module_has_a_test_by_its_path():
+    """portnn/nn/random.py: tests/nn/test_random.py, or tests/nn/test_nn.py, which is for all of the folder."""
+    without = set()
+    for path in (*ROOT.glob("portnn/**/*.py"), *ROOT.glob("backends/*.py")):
+        module = path.relative_to(ROOT)
+        folder = (
+            ROOT / "tests" / (module.parent if module.parts[0] == "backends" else module.parent.relative_to("portnn"))
+        )
+        names = (module.stem.removeprefix("_"), *([folder.name] if folder.name != "tests" else []))
+        if path.stem != "__init__" and not any((folder / f"test_{name}.py").exists() for name in names):
+            without.add(module.as_posix())
+    assert without == set(TESTED_ELSEWHERE)
+    for test in TESTED_ELSEWHERE.values():
+        assert (ROOT / "tests" / f"{test}.py").exists(), test
+
+
+def test_no_file_of_the_product_is_long():
+    for path in (*ROOT.glob("portnn/**/*.py"), *ROOT.glob("backends/*.py")):
+        assert len(path.read_text().splitlines()) <= (150 if path.parent.name == "backends" else 350), path

@@ -221,12 +221,12 @@ def test_the_layout_of_the_data_changes_no_bit(layout):
 
 
 SCRIPT = """
-import sys; sys.path.insert(0, "tests")
+import sys; sys.path[:0] = ["tests", "tests/integration"]
 import numpy as np
 from portnn import NeuralNetwork, Standardize, Unstandardize
-import test_bits
-for case, (make, options, size) in test_bits.CASES.items():
-    x, labels = test_bits.data(**options)
+import test_training_bits
+for case, (make, options, size) in test_training_bits.CASES.items():
+    x, labels = test_training_bits.data(**options)
     net = make(backend="numpy")
     net.fit(x, labels if net.loss == "cross_entropy" else np.eye(3)[labels], epochs=2, batch_size=size)
     print(net.fingerprint())

@@ -84,7 +84,7 @@ def test_an_activation_of_ones_own(tmp_path):
         network(4, squared, Residual((Dense(4), squared))),
         network(4, 4, activation=squared),
         network(4, output=squared),
-        NeuralNetwork(3, 4, "tanh", 2, "test_register:squared", seed=0),
+        NeuralNetwork(3, 4, "tanh", 2, "test_registry:squared", seed=0),
     ):
         net.fit(X, X[:, :2])
         net.save(tmp_path / "m")
@@ -129,7 +129,7 @@ def test_a_layer_that_bears_a_name_of_ours_is_not_taken_for_it(tmp_path):
             return super().forward(xp, weights, x * 2.0, mode)
 
     net = NeuralNetwork(3, Dense(2), seed=0)
-    with pytest.raises(SerializationError, match=r"layer: a file cannot name test_register:\S*\.Dense yet"):
+    with pytest.raises(SerializationError, match=r"layer: a file cannot name test_registry:\S*\.Dense yet"):
         net.save(tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
@@ -204,7 +204,7 @@ def test_a_loss_with_options_of_ones_own(tmp_path):
     net.fit(X, X[:, :2])
     net.save(tmp_path / "m")
     other = NeuralNetwork.load(tmp_path / "m")
-    assert (net.loss, other.loss) == ("test_register:Scaled", "test_register:Scaled")
+    assert (net.loss, other.loss) == ("test_registry:Scaled", "test_registry:Scaled")
     assert other.fit(X, X[:, :2]).loss == net.fit(X, X[:, :2]).loss
     half = network(4, loss="mse")
     half.set_parameters(net.parameters)

@@ -47,7 +47,10 @@ def classifier(dtype="float32", **options):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_bounds_hold(other, dtype):
-    spare(other, "tests/test_breadth.py has everything on it, tests/test_truth.py takes it through 300 steps")
+    spare(
+        other,
+        "test_breadth.py has everything on it, test_truth.py takes it through 300 steps",
+    )
     net = classifier(dtype)
     before = net.fingerprint()
     report = compare(net, X, LABELS, backends=[other], steps=3)
@@ -80,7 +83,7 @@ def test_bounds_hold(other, dtype):
 
 @pytest.mark.exhaustive
 def test_built_in_networks_hold(other):
-    spare(other, "tests/test_breadth.py has everything on it, tests/test_bits.py these")
+    spare(other, "test_breadth.py has everything on it, test_training_bits.py these")
     for title, net in built_in("float32"):
         report = compare(net, *sample(net, 40), backends=[other], steps=1)
         assert report.holds, f"{title}\n{report}"

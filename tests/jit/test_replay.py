@@ -138,7 +138,7 @@ def test_built_in_networks_have_the_bits_of_themselves(title, monkeypatch):
 @pytest.mark.parametrize("arithmetic", ["fast", "reproducible"])
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_is_recorded(name, arithmetic, recording):
-    """In reproducible arithmetic tests/test_bits.py compares it with other libraries."""
+    """In reproducible arithmetic tests/integration/test_training_bits.py compares it with other libraries."""
     every = registered.covering(backend=recording, arithmetic=arithmetic)
     net, x, y = next((n, x, y) for found, n, x, y in every if found == name)
     for _ in range(3):

@@ -44,7 +44,7 @@ def test_everything_is_in_the_table(name):
 
 
 def test_the_built_in_networks_have_every_layer():
-    """What ``portnn check`` runs, and tests/test_compare.py on every backend."""
+    """What ``portnn check`` runs, and tests/equivalence/test_compare.py on every backend."""
 
     def kinds(layers):
         for layer in layers:

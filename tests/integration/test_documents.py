@@ -20,7 +20,7 @@ from portnn.cli import main
 from portnn.numerics.bounds import ULPS
 from portnn.ops import CORE
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",

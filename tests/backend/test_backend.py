@@ -64,7 +64,7 @@ def found(tmp_path_factory):
     (scratch / "METADATA").write_text("Metadata-Version: 2.1\nName: scratch\nVersion: 1.0\n")
     lines = [f"{name} = {module}:Mine" for name, module in POINTS.items()]
     (scratch / "entry_points.txt").write_text("\n".join(["[portnn.backends]", *lines, ""]))
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     code = f"import sys; sys.path[:0] = [{str(folder)!r}, {root!r}]"
     code += SCRIPT
     result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)

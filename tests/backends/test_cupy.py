@@ -203,7 +203,7 @@ def test_the_record_of_a_gpu_needs_no_other_library(monkeypatch, tmp_path):
     from importlib.util import module_from_spec, spec_from_file_location
     from pathlib import Path
 
-    spec = spec_from_file_location("gpu", Path(__file__).parents[1] / "benchmarks" / "gpu.py")
+    spec = spec_from_file_location("gpu", Path(__file__).parents[2] / "benchmarks" / "gpu.py")
     gpu = module_from_spec(spec)
     spec.loader.exec_module(gpu)
     monkeypatch.setattr(gpu, "SHAPES", {"small": ((5, 4, 3), 8, 5)})

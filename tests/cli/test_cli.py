@@ -23,7 +23,7 @@ from portnn.cli import main
 from portnn.core.runtime import Runtime
 from portnn.io.readers import read_csv, read_idx, read_table
 
-DIGITS = Path(__file__).parents[1] / "examples" / "data" / "digits.csv"
+DIGITS = Path(__file__).parents[2] / "examples" / "data" / "digits.csv"
 
 
 def portnn_command(*arguments, code=0):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parents[1] / "docs" / "test-equivalence.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "test-equivalence.md").read_text()
 FILES = dict(re.findall(r"^`([\w./-]+)`(?:(?!\n\n).)*:\n\n```\w+\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 
 
@@ -24,7 +24,7 @@ def project(tmp_path):
 def run_pytest(project, *arguments):
     """Run the project's tests, in a process of their own."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    path = os.pathsep.join([str(project / "src"), str(Path(__file__).parents[1])])
+    path = os.pathsep.join([str(project / "src"), str(Path(__file__).parents[2])])
     environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
