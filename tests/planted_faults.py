@@ -130,7 +130,7 @@ FAULTS = [
     Fault("a divergence that leaves NaN behind", "portnn/train/loop.py", "    if found := run.problem():\n        _go_back(run, backup, before)\n",
           "    if found := run.problem():\n", "tests/core/test_state.py"),
     Fault("a handler of Ctrl-C that stays", "portnn/interrupts.py", "    finally:\n        signal(SIGINT, previous)", "    finally:\n        pass", "tests/core/test_state.py"),
-    Fault("a last step that nobody looks at", "portnn/train/loop.py", 'return "" if finite else', 'return "" if True else', "tests/core/test_state.py"),
+    Fault("a last step that nobody looks at", "portnn/train/run.py", 'return "" if finite else', 'return "" if True else', "tests/core/test_state.py"),
     Fault("a fingerprint without buffers", "portnn/core/state.py", "in ((core.parameters, state.parameters), (core.buffers, state.buffers)):",
           "in ((core.parameters, state.parameters),):", "tests/network/test_inference.py"),
     Fault("an optimizer that is shown and not used", "portnn/network/base.py", "self._runtime.optimize_by(chosen)", "pass",

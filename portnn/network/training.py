@@ -20,6 +20,7 @@ from portnn.train import loop as training
 from portnn.train.callbacks import Callbacks, Told
 from portnn.train.checkpoint import Checkpoint
 from portnn.train.history import History
+from portnn.train.run import Run
 from portnn.types import Array, Batch
 
 _log = logging.getLogger("portnn")
@@ -87,7 +88,7 @@ class Training(NetworkBase):
             measured = chosen(metrics, runtime.compared(data.of_labels))
             if not all(runtime.backend.read([runtime.finite()])):
                 raise DivergenceError("network: expected finite parameters to start from; got NaN or infinity")
-            run, before = training.Run(runtime, data, held, epochs, size, shuffle, measured), dict(vars(self))
+            run, before = Run(runtime, data, held, epochs, size, shuffle, measured), dict(vars(self))
             self._commit(pipeline)
             _say_that_nothing_moves(runtime)
             try:

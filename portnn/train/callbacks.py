@@ -16,7 +16,7 @@ from portnn.io.files import write_atomically
 from portnn.optim.schedules import Schedule
 from portnn.options import Plain, between, choose, plain, positive
 from portnn.train.history import Event
-from portnn.train.loop import Run
+from portnn.train.run import Run
 
 Network: TypeAlias = Any
 """A NeuralNetwork: it stands above this module."""

@@ -21,7 +21,7 @@ from portnn.io.files import contradictions, little_endian, read_model, write_mod
 from portnn.options import positive
 from portnn.train.callbacks import Callback, Network, Told
 from portnn.train.history import Event
-from portnn.train.loop import Run
+from portnn.train.run import Run
 
 PLACE = "fit."
 """Begins the names of the place's arrays in a model file; without its dot the key of the rest in the description."""

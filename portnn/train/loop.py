@@ -1,76 +1,18 @@
-"""The fit loop: epochs and batches around the runtime's step."""
+"""The fit loop: epochs and batches around the runtime's step, and who is told of them."""
 
-import math
 import operator
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
-from portnn.core.runtime import Runtime
-from portnn.data.dataset import Source
 from portnn.errors import DivergenceError
 from portnn.interrupts import interrupt_held
-from portnn.metrics import Metric
 from portnn.nn import random
+from portnn.train.callbacks import Callbacks
 from portnn.train.history import Event, History
-
-
-@dataclass
-class Run:
-    """One fit: on what and how it trains, and how far it is."""
-
-    runtime: Runtime
-    data: Source
-    validation: Source | None
-    epochs: int
-    batch_size: int | None
-    shuffle: bool
-    metrics: Mapping[str, Metric]
-    history: History = field(default_factory=History)
-    done: int = 0
-    """Epochs finished."""
-    losses: list[Any] = field(default_factory=list)
-    """Of the steps of the epoch that is open, in their order: numbers, then arrays that nobody has waited for."""
-    sizes: list[int] = field(default_factory=list)
-    """Rows of the batches of those steps."""
-    ended: bool = False
-    """Whether a callback ended it."""
-
-    def goes_on(self) -> bool:
-        """Return whether there is an epoch to come."""
-        return self.done < self.epochs and not self.ended
-
-    def problem(self) -> str:
-        """Wait for the losses of the open epoch; return what stopped being finite, and where. Empty: all is well.
-
-        A loss precedes its step: what the last step did shows in the state alone.
-        """
-        step, unread = self.runtime.counters.step, [loss for loss in self.losses if type(loss) is not float]
-        *values, finite = self.runtime.backend.read([*unread, self.runtime.finite()])
-        self.losses[len(self.losses) - len(unread) :] = values
-        for i, value in enumerate(self.losses):
-            if not math.isfinite(value):
-                return f"loss: expected finite values; got {value} at step {step - len(self.losses) + i + 1}"
-        return "" if finite else f"parameters: expected finite values; got NaN or infinity by step {step}"
-
-
-class Hooks(Protocol):
-    """What the loop tells of its course; a true ``run.ended`` after it ends the training, the network as it is."""
-
-    of_steps: list[Any]
-    """Who asks for steps."""
-
-    def step(self, event: Event) -> None:
-        """Be told of a step."""
-
-    def epoch(self, event: Event) -> None:
-        """Be told of an epoch."""
-
-    def interrupted(self) -> None:
-        """Be told of Ctrl-C, at a place where the network is whole."""
+from portnn.train.run import Run
 
 
 def _bar(progress: bool | str | None, run: Run, steps: int | None) -> Any:
@@ -89,7 +31,7 @@ def _bar(progress: bool | str | None, run: Run, steps: int | None) -> Any:
     )
 
 
-def train(run: Run, hooks: Hooks, progress: bool | str | None) -> History:
+def train(run: Run, callbacks: Callbacks, progress: bool | str | None) -> History:
     """Train to the run's end, from where it is; see NeuralNetwork.fit."""
     runtime, data, history = run.runtime, run.data, run.history
     size = run.batch_size or 0
@@ -104,11 +46,11 @@ def train(run: Run, hooks: Hooks, progress: bool | str | None) -> History:
             try:
                 release()
             except KeyboardInterrupt:
-                hooks.interrupted()
+                callbacks.interrupted()
                 raise
 
         while run.goes_on():
-            _run_epoch(run, hooks, size, steps, bar, pause)
+            _run_epoch(run, callbacks, size, steps, bar, pause)
             history.seconds = time.perf_counter() - started
             if run.ended:
                 pause()
@@ -116,12 +58,14 @@ def train(run: Run, hooks: Hooks, progress: bool | str | None) -> History:
             measured = _finish_epoch(run)
             history.seconds = time.perf_counter() - started
             _show(run, measured, progress, bar)
-            hooks.epoch(_event(run, history.loss[-1], measured))
+            callbacks.epoch(_event(run, history.loss[-1], measured))
             pause()
     return history
 
 
-def _run_epoch(run: Run, hooks: Hooks, size: int, steps: int | None, bar: Any, pause: Callable[[], None]) -> None:
+def _run_epoch(
+    run: Run, callbacks: Callbacks, size: int, steps: int | None, bar: Any, pause: Callable[[], None]
+) -> None:
     """Take the steps of an epoch, or those that are left of it; see NeuralNetwork.fit for what is left after errors."""
     runtime, data = run.runtime, run.data
     backup, before, whole = runtime.snapshot(), len(run.losses), True
@@ -136,8 +80,8 @@ def _run_epoch(run: Run, hooks: Hooks, size: int, steps: int | None, bar: Any, p
             run.sizes.append(int(batch[0].shape[0]))
             whole = True
             bar.update()
-            if hooks.of_steps:
-                hooks.step(_event(run, run.losses[-1], {}))
+            if callbacks.of_steps:
+                callbacks.step(_event(run, run.losses[-1], {}))
             if run.ended:
                 break
             pause()

@@ -253,6 +253,7 @@ TESTED_ELSEWHERE = {
     "portnn/schedules.py": "nn/test_nn",
     "portnn/train/history.py": "network/test_inference",
     "portnn/train/loop.py": "train/test_callbacks",
+    "portnn/train/run.py": "train/test_callbacks",
     "portnn/types.py": "test_options",
 }
 """Modules without a test of their name: what spans several stands with the one of them that it is most about."""

@@ -12,7 +12,7 @@ from portnn.callbacks import Callback, CSVLogger, EarlyStopping, ReduceOnPlateau
 from portnn.metrics import METRICS
 from portnn.train import history as history_module
 from portnn.train.history import Event, History
-from portnn.train.loop import Run
+from portnn.train.run import Run
 
 RNG = np.random.default_rng(0)
 X = RNG.random((20, 3))

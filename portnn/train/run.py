@@ -1,0 +1,50 @@
+"""One fit: on what and how it trains, and how far it is."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from portnn.core.runtime import Runtime
+from portnn.data.dataset import Source
+from portnn.metrics import Metric
+from portnn.train.history import History
+
+
+@dataclass
+class Run:
+    """One fit: on what and how it trains, and how far it is."""
+
+    runtime: Runtime
+    data: Source
+    validation: Source | None
+    epochs: int
+    batch_size: int | None
+    shuffle: bool
+    metrics: Mapping[str, Metric]
+    history: History = field(default_factory=History)
+    done: int = 0
+    """Epochs finished."""
+    losses: list[Any] = field(default_factory=list)
+    """Of the steps of the epoch that is open, in their order: numbers, then arrays that nobody has waited for."""
+    sizes: list[int] = field(default_factory=list)
+    """Rows of the batches of those steps."""
+    ended: bool = False
+    """Whether a callback ended it."""
+
+    def goes_on(self) -> bool:
+        """Return whether there is an epoch to come."""
+        return self.done < self.epochs and not self.ended
+
+    def problem(self) -> str:
+        """Wait for the losses of the open epoch; return what stopped being finite, and where. Empty: all is well.
+
+        A loss precedes its step: what the last step did shows in the state alone.
+        """
+        step, unread = self.runtime.counters.step, [loss for loss in self.losses if type(loss) is not float]
+        *values, finite = self.runtime.backend.read([*unread, self.runtime.finite()])
+        self.losses[len(self.losses) - len(unread) :] = values
+        for i, value in enumerate(self.losses):
+            if not math.isfinite(value):
+                return f"loss: expected finite values; got {value} at step {step - len(self.losses) + i + 1}"
+        return "" if finite else f"parameters: expected finite values; got NaN or infinity by step {step}"
