@@ -26,11 +26,16 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "examples/README.md",
     "docs/audit.md",
+    "docs/command-line.md",
+    "docs/networks.md",
     "docs/options.md",
+    "docs/performance.md",
+    "docs/platforms.md",
     "docs/reproducible.md",
     "docs/seeing.md",
     "docs/tables.md",
     "docs/training.md",
+    "docs/verifying.md",
 )
 BLOCKS = [
     (document, language, block)
@@ -62,22 +67,22 @@ def test_the_table_of_times_is_the_newest_records():
     command = [sys.executable, str(folder / "table.py"), newest, "--summary"]
     table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert table.count("\n") > 5
-    assert table in (ROOT / "README.md").read_text()
-    assert Path(newest).stem in (ROOT / "README.md").read_text()
+    assert table in (ROOT / "docs" / "performance.md").read_text()
+    assert Path(newest).stem in (ROOT / "docs" / "performance.md").read_text()
 
 
 def test_the_table_of_a_gpus_times_is_the_newest_records():
     newest = sorted((ROOT / "benchmarks" / "records").glob("gpu-*.json"))[-1]
-    record, readme = json.loads(newest.read_text()), (ROOT / "README.md").read_text()
-    assert f"benchmarks/records/{newest.name}" in readme
+    record, page = json.loads(newest.read_text()), (ROOT / "docs" / "performance.md").read_text()
+    assert f"benchmarks/records/{newest.name}" in (ROOT / "docs" / "platforms.md").read_text()
     for title, times in record["milliseconds per step"].items():
         order = ("numpy", "cupy", "jax", "torch:cuda:0", "torch's own loop")
         cells = [f"{times[name]:.1f}" if times[name] >= 10 else f"{times[name]:.2f}" for name in order]
-        assert f"| {title} | {' | '.join(cells)} |" in readme
+        assert f"| {title} | {' | '.join(cells)} |" in page
     passed, failed = (
         int(re.search(rf"(\d+) {word}", record["proofs"]["tests"]["output"])[1]) for word in ("passed", "failed")
     )
-    assert (passed + failed, failed) == (3156, 2)  # as README says
+    assert (passed + failed, failed) == (3156, 2)  # as the page says
     assert all(proof["exit_code"] == 0 for name, proof in record["proofs"].items() if name != "tests")
 
 
@@ -100,7 +105,7 @@ def test_python_blocks_run(tmp_path, document, monkeypatch):
 
 def test_the_transcript_is_what_the_example_prints(tmp_path):
     """One seed, one start: of the libraries that are here."""
-    shown = re.findall(r"^(\w+) +start (\w+), loss ([\d.]+), ", (ROOT / "README.md").read_text(), re.MULTILINE)
+    shown = re.findall(r"^(\w+) +start (\w+), loss ([\d.]+), ", (ROOT / "docs" / "verifying.md").read_text(), re.M)
     # Warnings of other libraries' imports are not the example's; those of NumPy's arithmetic are.
     command = [sys.executable, "-W", "error::RuntimeWarning", str(ROOT / "examples" / "every_backend.py")]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -120,23 +125,25 @@ def _light(argument: str) -> str:
     return {"torch,jax": "array_api_strict", "numpy,torch,jax": "numpy,array_api_strict"}.get(argument, argument)
 
 
-def test_the_transcripts_commands_say_what_it_shows(tmp_path, monkeypatch):
-    """The lines of portnn in the README's transcript, with fewer steps."""
+@pytest.mark.parametrize("document", ["README.md", "docs/verifying.md"])
+def test_the_transcripts_commands_say_what_it_shows(tmp_path, monkeypatch, document):
+    """The lines of portnn in a page's transcript, with fewer steps."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
-    readme = (ROOT / "README.md").read_text()
-    train, *checks = re.findall(r"^\$ portnn (.*)$", readme, re.MULTILINE)
-    shown = float(re.search(r"^accuracy +([\d.]+) ", readme, re.MULTILINE)[1])
+    page = (ROOT / document).read_text()
+    train, *checks = re.findall(r"^\$ portnn (.*)$", page, re.MULTILINE)
+    shown = float(re.search(r"^accuracy +([\d.]+) ", page, re.MULTILINE)[1])
     result = CliRunner().invoke(main, [*train.split(), "--plot", "loss.png"])
     assert result.exit_code == 0, result.output
     # The last digits are the machine's: its BLAS may put a row or two on the other side.
     assert float(re.search(r"^accuracy +([\d.]+) ", result.stdout, re.MULTILINE)[1]) == pytest.approx(shown, abs=0.01)
-    for check, verdict in zip(checks, ("every bound holds", "all bits are equal"), strict=True):
+    for check in checks:
+        verdict = "all bits are equal" if "--bits" in check else "every bound holds"
         words = [_light(word) for word in check.replace("--steps 200", "--steps 3").split()]
         result = CliRunner().invoke(main, words)
         assert result.exit_code == 0, result.output
         assert result.stdout.rstrip().endswith(verdict)
-    assert (tmp_path / "drift.png").is_file()
+    assert (tmp_path / "drift.png").is_file() == ("drift.png" in page)
 
 
 def test_the_page_of_tables_shows_what_the_commands_say(tmp_path, monkeypatch):
@@ -189,6 +196,20 @@ def test_contributings_commands_are_cis():
         run = (ROOT / ".ci" / "run").read_text()
         assert standin.split(" --portnn-require")[0].replace("pytest", "pytest -q") in run
         assert "python tests/planted_faults.py --quick" in run
+
+
+def test_the_front_page_is_short_and_leads_to_every_page():
+    readme = (ROOT / "README.md").read_text()
+    assert len(readme.splitlines()) <= 90
+    assert max(map(len, readme.splitlines())) <= 100
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")}
+    assert pages <= set(re.findall(r"\]\(([\w./-]+)\)", readme))
+
+
+def test_links_lead_to_files():
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\((?!http)([\w./-]+)\)", path.read_text()):
+            assert (path.parent / link).exists(), f"{path.name}: {link}"
 
 
 def test_no_block_is_of_another_kind():
