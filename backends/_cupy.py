@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, BoundNamespace, Held, host_array, loaded
+from portnn.backend import Backend, BoundNamespace, ScopedSetting, host_array, loaded
 from portnn.errors import ArgumentError
 from portnn.types import Array
 
@@ -117,12 +117,12 @@ class CuPyBackend(Backend):
 
 
 @cache
-def _precision() -> Held:
+def _precision() -> ScopedSetting:
     """Return the setting that takes bits from float32 products: CUPY_TF32=1 takes 13 from each."""
     from cupy._core import _routines_linalg as products
 
     read, write = (partial(f, np.float32) for f in (products.get_compute_type, products.set_compute_type))
-    return Held(read, write, products.COMPUTE_TYPE_FP32)
+    return ScopedSetting(read, write, products.COMPUTE_TYPE_FP32)
 
 
 def _driver(runtime: Any, error: Exception) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, BoundNamespace, Consumed, Elementwise, Stretch, by_stretches, host_array, loaded
+from portnn.backend import Backend, BoundNamespace, Consumed, host_array, loaded
+from portnn.backend.kernels import Elementwise, ParamGroup, apply_param_groups
 from portnn.errors import ArgumentError
 from portnn.jit.pieces import Pieces, is_pieces, joined
 from portnn.types import Array
@@ -100,11 +101,11 @@ class JAXBackend(Backend):
         return True  # XLA takes new memory, page by page, for what it may not write over
 
     def elementwise(
-        self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
     ) -> Elementwise:
         """Run the kernels on each parameter's part of the vectors: XLA copies what is cut out of a vector."""
-        parts = [(stop, next(kernel for end, kernel in stretches if stop <= end)) for stop in stops]
-        return partial(by_stretches, parts or stretches)
+        parts = [(stop, next(kernel for end, kernel in param_groups if stop <= end)) for stop in stops]
+        return partial(apply_param_groups, parts or param_groups)
 
     def additions(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self._jax.jit(function)  # type: ignore[no-any-return]

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, Consumed, Elementwise, Stretch, by_blocks, host_array
+from portnn.backend import Backend, Consumed, Elementwise, ParamGroup, apply_blocked, host_array
 from portnn.errors import ArgumentError
-from portnn.interrupts import LARGE
+from portnn.interrupts import INPLACE_MIN_BYTES
 from portnn.jit.dialects import NumPyDialect
 from portnn.jit.replay import Replayed
 from portnn.types import Array
@@ -70,13 +70,13 @@ class NumPyBackend(Backend):
         return np.errstate(all="ignore")
 
     def consumes(self, size: int) -> bool:
-        return size > LARGE
+        return size > INPLACE_MIN_BYTES
 
     def elementwise(
-        self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
     ) -> Elementwise:
         """Run the kernels in cache-sized blocks, in place where a vector is donated; traced, as one line."""
-        return by_blocks(stretches, donate, BLOCK, np.empty_like)
+        return apply_blocked(param_groups, donate, BLOCK, np.empty_like)
 
     def compile(
         self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None

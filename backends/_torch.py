@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, BoundNamespace, Consumed, Elementwise, Held, Stretch, by_blocks, host_array, loaded
+from portnn.backend import Backend, BoundNamespace, Consumed, ScopedSetting, host_array, loaded
+from portnn.backend.kernels import Elementwise, ParamGroup, apply_blocked
 from portnn.errors import ArgumentError
-from portnn.interrupts import LARGE
+from portnn.interrupts import INPLACE_MIN_BYTES
 from portnn.jit.dialects import TorchDialect
 from portnn.jit.replay import Replayed
 from portnn.types import Array
@@ -95,7 +96,7 @@ class TorchBackend(Backend):
         return self._torch.stack(list(scalars)).tolist() if scalars else []
 
     def consumes(self, size: int) -> bool:
-        return self._records and size > LARGE
+        return self._records and size > INPLACE_MIN_BYTES
 
     def scope(self) -> AbstractContextManager[Any]:
         torch = self._torch
@@ -111,12 +112,12 @@ class TorchBackend(Backend):
             yield
 
     def elementwise(
-        self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
     ) -> Elementwise:
         """Run the kernels on a CPU's large vectors in blocks: new memory for each operation comes page by page."""
         if not self._records:
-            return super().elementwise(stretches)
-        return by_blocks(stretches, donate, BLOCK, self._torch.empty_like)
+            return super().elementwise(param_groups)
+        return apply_blocked(param_groups, donate, BLOCK, self._torch.empty_like)
 
     def compile(
         self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
@@ -133,7 +134,7 @@ class TorchBackend(Backend):
 
 
 @cache
-def _precision(cuda: bool) -> Held:
+def _precision(cuda: bool) -> ScopedSetting:
     """Return the setting that takes bits from float32 products, of all devices of a kind."""
     from torch import backends
 
@@ -142,4 +143,4 @@ def _precision(cuda: bool) -> Held:
     def own() -> str:  # what it inherits, which may change meanwhile, is not to become its own
         return "none" if products.fp32_precision == above.fp32_precision else str(products.fp32_precision)
 
-    return Held(lambda: products.fp32_precision, partial(setattr, products, "fp32_precision"), "ieee", own)
+    return ScopedSetting(lambda: products.fp32_precision, partial(setattr, products, "fp32_precision"), "ieee", own)

@@ -6,7 +6,7 @@ benchmarks/tables.py shows how good these are on real tables.
 from typing import Any
 
 from portnn.optim.optimizers import AdamW
-from portnn.options import positive
+from portnn.options import check_positive_int
 from portnn.train.callbacks import EarlyStopping
 
 VALIDATION, MIN_VALIDATION_ROWS, PATIENCE = 0.1, 100, 10
@@ -46,4 +46,4 @@ def default_optimizer(rows: int) -> AdamW:
     On a few hundred rows a network of 100 hidden units learns them by heart; ``weight_decay`` is 1 up to 500 rows, and
     500 / rows beyond.
     """
-    return AdamW(weight_decay=WEIGHT_DECAY * min(1.0, DECAY_ROWS / positive("rows", rows)))
+    return AdamW(weight_decay=WEIGHT_DECAY * min(1.0, DECAY_ROWS / check_positive_int("rows", rows)))

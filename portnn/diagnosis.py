@@ -11,7 +11,7 @@ from portnn.network import NeuralNetwork
 from portnn.nn.activations import ACTIVATIONS, find
 from portnn.nn.layer import as_preprocessing
 from portnn.nn.layers import Activation, Residual
-from portnn.options import choose
+from portnn.options import lookup
 from portnn.types import Mode
 
 SATURATED = 0.01
@@ -85,7 +85,7 @@ class Diagnosis:
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, what: str = "outputs", ax: Any = None) -> Any:
         """Draw histograms by layer of "outputs", or of "gradients", whose axis has decades; return the Axes."""
-        label = choose("what", what, {"outputs": "output", "gradients": "log10 of |gradient|, where it is not 0"})
+        label = lookup("what", what, {"outputs": "output", "gradients": "log10 of |gradient|, where it is not 0"})
         shown = {each.name: getattr(each, what) for each in self.layers if getattr(each, what)[0].any()}
         troubles = {each.name: f"{len(each.dead)} of {each.units} dead" for each in self.layers if each.dead}
         return plot.distributions(shown, path, ax=ax, xlabel=label, notes=[troubles.get(name, "") for name in shown])

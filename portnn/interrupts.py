@@ -10,13 +10,13 @@ try:  # what the public functions call, which take ten times as long: they look 
 except ImportError:
     from signal import getsignal, signal
 
-LARGE = 1 << 20
+INPLACE_MIN_BYTES = 1 << 20
 """Bytes of a state beyond which a step may change it in place, with Ctrl-C held; smaller ones are replaced as a whole:
 holding takes 3 us."""
 
 
 @contextmanager
-def interrupt_held() -> Iterator[Callable[[], None]]:
+def defer_keyboard_interrupt() -> Iterator[Callable[[], None]]:
     """Hold Ctrl-C back; yield a function that raises it, to be called where the state is whole.
 
     A second Ctrl-C comes through at once. Nothing is held where Python delivers no signals, outside the main

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from portnn.errors import ArgumentError
-from portnn.options import between
+from portnn.options import check_range
 
 Kind = Literal[
     "elementwise", "comparison", "reduction", "view", "gather", "selection", "join", "contraction", "creation"
@@ -129,7 +129,7 @@ def register_op(
     if name in {op.name for op in OPS}:
         raise ArgumentError(f"name: {name} is among the functions of portnn/ops.py already")
     if not callable(slope):
-        between("slope", slope)
-    between("ulps", ulps)
+        check_range("slope", slope)
+    check_range("ulps", ulps)
     REGISTERED[name] = Op(name, "elementwise", ulps=ulps, reference=reference or name, slope=slope)
     ELEMENTWISE.add(name)

@@ -12,14 +12,14 @@ from portnn.errors import ArgumentError
 T = TypeVar("T")
 
 
-def plain(value: Any) -> Any:
+def as_python(value: Any) -> Any:
     """Return a NumPy scalar or a 0-d array of any library as Python's number; all else as it is.
 
     ``np.float64(0.1)`` times a float32 array is float64 on NumPy and float32 elsewhere; Python's 0.1 takes the
     array's dtype everywhere.
     """
     if type(value) in (tuple, list):
-        return type(value)(map(plain, value))
+        return type(value)(map(as_python, value))
     if isinstance(value, np.generic) or getattr(value, "shape", None) == ():
         name = str(value.dtype)
         for kind, number in (("bool", bool), ("int", int), ("float", float)):
@@ -28,48 +28,50 @@ def plain(value: Any) -> Any:
     return value
 
 
-class Plain(ABCMeta):
+class CoerceScalarsMeta(ABCMeta):
     """Metaclass of what carries options: the arguments and attributes of its objects become plain Python values.
 
     It sits before ``__init__``, so that checks there see plain values, and no subclass can forget it.
     """
 
     def __call__(cls, *arguments: Any, **options: Any) -> Any:
-        made = super().__call__(*map(plain, arguments), **{name: plain(value) for name, value in options.items()})
+        made = super().__call__(
+            *map(as_python, arguments), **{name: as_python(value) for name, value in options.items()}
+        )
         for name, value in vars(made).items():  # defaults, and what __init__ computed with NumPy
-            if (changed := plain(value)) is not value and type(value) not in (tuple, list):
+            if (changed := as_python(value)) is not value and type(value) not in (tuple, list):
                 object.__setattr__(made, name, changed)
         return made
 
 
-def choose(argument: str, value: object, options: Mapping[str, T], *others: str) -> T:
+def lookup(argument: str, value: object, options: Mapping[str, T], *others: str) -> T:
     """Return ``options[value]`` or raise an ArgumentError that lists the options, and ``others`` before them."""
     if isinstance(value, str) and value in options:
         return options[value]
     raise ArgumentError(f"{argument}: expected one of {', '.join((*others, *options))}; got {value!r}")
 
 
-def whole(argument: str, value: Any, least: int) -> int:
+def check_int(argument: str, value: Any, least: int) -> int:
     """Return a whole number, ``least`` or more. Raises ArgumentError."""
-    value = plain(value)
+    value = as_python(value)
     if type(value) is not int or value < least:
         expected = "a positive int" if least == 1 else f"an int of at least {least}"
         raise ArgumentError(f"{argument}: expected {expected}; got {value!r}")
     return value
 
 
-def positive(argument: str, value: Any) -> int:
+def check_positive_int(argument: str, value: Any) -> int:
     """Return a whole number above zero. Raises ArgumentError."""
-    return whole(argument, value, 1)
+    return check_int(argument, value, 1)
 
 
-def readable(size: float) -> str:
+def format_bytes(size: float) -> str:
     """Return a number of bytes as people write it: 9.64 kB."""
     power = min(int(math.log10(max(size, 1)) // 3), 3)
     return f"{size / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB')[power]}"
 
 
-def between(argument: str, value: Any, low: float = 0.0, high: float = math.inf) -> None:
+def check_range(argument: str, value: Any, low: float = 0.0, high: float = math.inf) -> None:
     """Raise ArgumentError unless the option is a number in [low, high)."""
     if type(value) not in (int, float) or not low <= value < high:
         raise ArgumentError(f"{argument}: expected a number in [{low}, {high}); got {value!r}")

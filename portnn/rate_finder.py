@@ -11,7 +11,7 @@ import numpy as np
 
 from portnn.errors import ArgumentError, DivergenceError
 from portnn.network import NeuralNetwork
-from portnn.options import between, plain, whole
+from portnn.options import as_python, check_int, check_range
 from portnn.plot.canvas import canvas
 from portnn.train.callbacks import Callback
 from portnn.train.history import Event
@@ -122,11 +122,11 @@ def find_learning_rate(
     test ends early where the loss has grown to HOPELESS times its least. Raises what ``fit`` raises for data that
     cannot be used.
     """
-    low, high, steps = plain(low), plain(high), whole("steps", steps, 10)
-    between("low", low)
+    low, high, steps = as_python(low), as_python(high), check_int("steps", steps, 10)
+    check_range("low", low)
     if not low > 0:
         raise ArgumentError(f"low: expected a number above 0; got {low}")
-    between("high", high, low)
+    check_range("high", high, low)
     rates = np.geomspace(low, high, steps)
     copy = net.to()
     copy.learning_rate = float(rates[0])

@@ -11,7 +11,7 @@ from types import FunctionType
 from typing import Any, TypeVar
 
 from portnn.errors import ArgumentError, SerializationError
-from portnn.options import choose
+from portnn.options import lookup
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ def rebuilt(argument: str, description: Mapping[str, Any]) -> Any:
 
 def with_options(kind: str, name: str, options: Mapping[str, Any]) -> Any:
     """Return the part of that kind and name with options. Raises ArgumentError for those that it does not have."""
-    maker = choose(kind, name, _KINDS[kind][1])
+    maker = lookup(kind, name, _KINDS[kind][1])
     known = [field.name for field in fields(maker)]
     for key in options:
         if key not in known:

@@ -17,7 +17,7 @@ from portnn.equivalence.functions import Function, differences
 from portnn.equivalence.report import Report
 from portnn.equivalence.runs import batches
 from portnn.network import NeuralNetwork
-from portnn.options import positive
+from portnn.options import check_positive_int
 
 
 def assert_backends_agree(
@@ -99,7 +99,7 @@ def check_gradients(net: NeuralNetwork, x: object, y: object, *, entries: int = 
     Raises ArgumentError where the targets are so much larger than the outputs that the loss's rounding hides them.
     """
     __tracebackhide__ = True
-    entries = positive("entries", entries)
+    entries = check_positive_int("entries", entries)
     runtime, dataset = net.to("numpy", dtype="float64", arithmetic="fast").prepared(x, y)
     batch = next(batches(runtime, dataset, 1, dataset.rows))
     wrong = next(wrong_gradients(runtime, batch, entries, np.random.default_rng(seed)), None)

@@ -27,7 +27,7 @@ from portnn.equivalence.networks import sample
 from portnn.nn.layer import Shapes
 from portnn.nn.layers import LAYERS
 from portnn.optim.optimizers import OPTIMIZERS, Optimizer
-from portnn.options import plain
+from portnn.options import as_python
 
 X, Y = np.random.default_rng(0).random((2, 24, 5))
 KINDS = {
@@ -43,13 +43,13 @@ NUMBERS |= {"weight_decay": 0.125, "l1": 0.25, "l2": 0.5, "clip_norm": 1.5, "ave
 
 @pytest.mark.parametrize("number", [*KINDS.values(), np.float16])
 def test_plain(number):
-    assert type(plain(number(0.25))) is float
-    assert plain((number(0.25), 1, "a")) == (0.25, 1, "a")
+    assert type(as_python(number(0.25))) is float
+    assert as_python((number(0.25), 1, "a")) == (0.25, 1, "a")
     for whole in (np.int64, np.uint8, np.array):
-        assert type(plain(whole(3))) is int
-    assert plain(np.True_) is True
+        assert type(as_python(whole(3))) is int
+    assert as_python(np.True_) is True
     for same in ("adam", None, 3, 0.5, [1, 2], np.ones(1)):
-        assert plain(same) is same or plain(same) == same
+        assert as_python(same) is same or as_python(same) == same
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -26,9 +26,9 @@ class SignSGD(portnn.Optimizer):
     decay: float = 0.9
     slots = ("v",)
 
-    def kernel(self, xp, parameters, gradients, slots, dials):
+    def kernel(self, xp, parameters, gradients, slots, hyperparams):
         v = slots[0] * self.decay + gradients * (1.0 - self.decay)
-        return parameters - xp.sign(v) * dials[0], (v,)
+        return parameters - xp.sign(v) * hyperparams[0], (v,)
 
 
 @portnn.register

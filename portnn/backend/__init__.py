@@ -1,17 +1,17 @@
 """Backends: the protocol of an adapter, and how one is chosen."""
 
 from portnn.backend.host import host_array
-from portnn.backend.kernels import Elementwise, Stretch, by_blocks, by_stretches
-from portnn.backend.precision import Held, promoted
+from portnn.backend.kernels import Elementwise, ParamGroup, apply_blocked, apply_param_groups
+from portnn.backend.precision import ScopedSetting, promoted
 from portnn.backend.protocol import Backend, BoundNamespace, Consumed, loaded
 from portnn.backend.registry import (
     BackendInfo,
     available_backends,
     backend_of,
     get_backend,
-    is_owned,
+    is_backend_array,
     requested_backend,
-    with_dtype,
+    require_dtype,
 )
 
 __all__ = [
@@ -20,17 +20,17 @@ __all__ = [
     "BoundNamespace",
     "Consumed",
     "Elementwise",
-    "Held",
-    "Stretch",
+    "ParamGroup",
+    "ScopedSetting",
+    "apply_blocked",
+    "apply_param_groups",
     "available_backends",
     "backend_of",
-    "by_blocks",
-    "by_stretches",
     "get_backend",
     "host_array",
-    "is_owned",
+    "is_backend_array",
     "loaded",
     "promoted",
     "requested_backend",
-    "with_dtype",
+    "require_dtype",
 ]

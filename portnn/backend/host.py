@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 import numpy as np
 
-from portnn.backend.registry import backend_of, is_owned
+from portnn.backend.registry import backend_of, is_backend_array
 from portnn.errors import DataError, DTypeError
 
 
@@ -24,7 +24,7 @@ def host_array(obj: object, dtype: str | None = None, argument: str = "data") ->
 def _host_array(obj: object, argument: str) -> np.ndarray:
     if type(obj) is np.ndarray:
         return obj
-    if is_owned(obj):
+    if is_backend_array(obj):
         return backend_of(obj).to_numpy(obj)
     if not _array_like(obj):  # NumPy would make an array of one object of it
         mend = ""

@@ -7,28 +7,28 @@ from portnn.backend.precision import promoted
 from portnn.jit.program import Traced
 from portnn.types import Array, Namespace
 
-Stretch: TypeAlias = tuple[int, Callable[..., tuple[Array, ...]]]
+ParamGroup: TypeAlias = tuple[int, Callable[..., tuple[Array, ...]]]
 """Where a stretch of vectors ends, and the kernel that is run on it."""
 
 Elementwise: TypeAlias = Callable[[Namespace, Sequence[Array], Any], tuple[Array, ...]]
 """``run(xp, vectors, numbers) -> vectors``."""
 
 
-def by_stretches(
-    stretches: Sequence[Stretch], xp: Namespace, vectors: Sequence[Array], numbers: Any
+def apply_param_groups(
+    param_groups: Sequence[ParamGroup], xp: Namespace, vectors: Sequence[Array], numbers: Any
 ) -> tuple[Array, ...]:
     """Run the kernel of each stretch on its part of the vectors, in any namespace."""
-    if len(stretches) == 1:
-        return stretches[0][1](xp, vectors, numbers)
+    if len(param_groups) == 1:
+        return param_groups[0][1](xp, vectors, numbers)
     parts, start = [], 0
-    for stop, kernel in stretches:
+    for stop, kernel in param_groups:
         parts.append(kernel(xp, [vector[start:stop] for vector in vectors], numbers))
         start = stop
     return tuple(xp.concat(list(pieces)) for pieces in zip(*parts, strict=True))
 
 
-def by_blocks(
-    stretches: Sequence[Stretch], donate: tuple[int, ...], size: int, empty_like: Callable[..., Array]
+def apply_blocked(
+    param_groups: Sequence[ParamGroup], donate: tuple[int, ...], size: int, empty_like: Callable[..., Array]
 ) -> Elementwise:
     """Return a function that runs the kernels in blocks of ``size`` elements, whose temporaries stay in a cache.
 
@@ -36,13 +36,13 @@ def by_blocks(
     one line of a program.
     """
     blocks, start = [], 0
-    for stop, kernel in stretches:
+    for stop, kernel in param_groups:
         blocks += [(slice(i, min(i + size, stop)), kernel) for i in range(start, stop, size)]
         start = stop
 
     def run(xp: Namespace, vectors: Sequence[Array], numbers: Any) -> tuple[Array, ...]:
         if isinstance(vectors[0], Traced):
-            return vectors[0].tape.kernel(stretches, vectors, numbers)
+            return vectors[0].tape.kernel(param_groups, vectors, numbers)
         results = [vectors[i] for i in donate]
         for block, kernel in blocks:
             parts = kernel(xp, [vector[block] for vector in vectors], numbers)

@@ -8,7 +8,7 @@ from typing import Any
 from portnn.errors import DTypeError
 
 
-class Held:
+class ScopedSetting:
     """A setting of the whole process: at a value of ours while any thread is inside, and then the user's own again."""
 
     def __init__(

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from portnn.backend.kernels import Elementwise, Stretch, by_stretches
+from portnn.backend.kernels import Elementwise, ParamGroup, apply_param_groups
 from portnn.errors import BackendUnavailableError
 from portnn.types import Array, Namespace
 
@@ -147,15 +147,15 @@ class Backend:
         return False
 
     def elementwise(
-        self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
     ) -> Elementwise:
         """Return kernels over stretches of vectors as one function, run the best way the library has.
 
-        ``stretches``: (stop, kernel) of consecutive ones, ``kernel(xp, vectors, numbers) -> vectors``, element by
+        ``param_groups``: (stop, kernel) of consecutive ones, ``kernel(xp, vectors, numbers) -> vectors``, element by
         element. Output i may take the memory of vector ``donate[i]``, so callers use only what it returns. ``stops``:
         where each parameter ends in the vectors, if the library had rather work on pieces.
         """
-        return partial(by_stretches, stretches)
+        return partial(apply_param_groups, param_groups)
 
     def additions(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that adds, subtracts and multiplies exactly, as one call if the library has one.

@@ -14,7 +14,7 @@ import numpy as np
 
 from portnn.backend.protocol import Backend
 from portnn.errors import ArgumentError, BackendUnavailableError, DTypeError
-from portnn.options import plain
+from portnn.options import as_python
 
 _log = logging.getLogger("portnn")
 
@@ -87,7 +87,7 @@ def _owner(array: object) -> type[Backend] | None:
     return next((adapter for adapter in adapters if not isinstance(adapter, str) and _owns(adapter, array)), None)
 
 
-def is_owned(array: object) -> bool:
+def is_backend_array(array: object) -> bool:
     """Return whether an array is of a library with an adapter, other than NumPy."""
     owner = _owner(array)
     return owner is not None and owner.name != "numpy"
@@ -113,7 +113,7 @@ def requested_backend(name: str | None, device: str | None = None) -> Backend | 
     else NumPy. Raises BackendUnavailableError with the mend; a backend asked for by name is never replaced.
     """
     name = name or os.environ.get("PORTNN_BACKEND") or None
-    device = plain(device)
+    device = as_python(device)
     device = str(device) if type(device) is int else device  # "cupy" numbers its devices
     if name is None:
         if device is not None:
@@ -145,7 +145,7 @@ def get_backend(name: str | None = None, device: str | None = None) -> Backend:
     return requested_backend(name, device) or instance("numpy", None)
 
 
-def with_dtype(backend: Backend, dtype: str) -> Backend:
+def require_dtype(backend: Backend, dtype: str) -> Backend:
     """Return the backend, if its device computes in that dtype. Raises DTypeError."""
     if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
         raise DTypeError(f"dtype: expected 'float32' or 'float64'; got {dtype!r}")

@@ -17,7 +17,7 @@ from portnn.nn.initializers import Initializer, resolve
 from portnn.nn.layer import Features, Layer, PreprocessingLayer, Shapes, Spec, SpecLike, as_preprocessing
 from portnn.nn.layers import Activation, Dense, Residual
 from portnn.nn.normalization import BatchNorm
-from portnn.options import plain, positive
+from portnn.options import as_python, check_positive_int
 from portnn.types import Array, Namespace
 
 
@@ -48,26 +48,26 @@ class Layout:
     entries: tuple[Entry, ...]
     """In depth order."""
     layers: int
-    packed: tuple[Entry, ...]
+    storage_order: tuple[Entry, ...]
     """In the order of the vector: what decays lies first, so that the optimizer treats it as one stretch."""
-    decayed: int
+    n_decayed: int
     """Length of that stretch."""
 
     @classmethod
     def of(cls, entries: Iterable[Entry], layers: int) -> "Layout":
         """Give each entry its place."""
-        placed, stop, decayed = {}, 0, 0
+        placed, stop, n_decayed = {}, 0, 0
         for entry in sorted(entries, key=lambda e: not e.spec.decays):
             start, stop = stop, stop + int(np.prod(entry.shape))
             placed[entry.name] = replace(entry, start=start, stop=stop)
-            decayed = stop if entry.spec.decays else decayed
-        packed = tuple(placed.values())
-        return cls(tuple(sorted(packed, key=lambda e: e.order)), layers, packed, decayed)
+            n_decayed = stop if entry.spec.decays else n_decayed
+        storage_order = tuple(placed.values())
+        return cls(tuple(sorted(storage_order, key=lambda e: e.order)), layers, storage_order, n_decayed)
 
     @property
     def size(self) -> int:
         """Length of the vector."""
-        return self.packed[-1].stop if self.packed else 0
+        return self.storage_order[-1].stop if self.storage_order else 0
 
     def views(self, xp: Namespace, vector: Array) -> list[dict[str, Array]]:
         """Return the shaped views of the vector, one mapping per layer."""
@@ -79,7 +79,7 @@ class Layout:
     @cached_property
     def _places(self) -> list[tuple[int, str, slice, Features]]:
         """Layer, key, place and shape in the order of the vector: read at every step."""
-        return [(e.layer, e.key, slice(e.start, e.stop), e.shape) for e in self.packed]
+        return [(e.layer, e.key, slice(e.start, e.stop), e.shape) for e in self.storage_order]
 
     def named(self, xp: Namespace, vector: Array) -> dict[str, Array]:
         """Return the shaped views of the vector by name."""
@@ -125,11 +125,13 @@ class Architecture:
         activation, output = map(activations.name_of, (activation, output))
         activations.find("activation", activation)
         activations.find("output", output)
-        rest: list[Any] = [item if isinstance(item, Layer) else activations.name_of(plain(item)) for item in items]
+        rest: list[Any] = [item if isinstance(item, Layer) else activations.name_of(as_python(item)) for item in items]
         features: Features | None = None
         if rest and isinstance(rest[0], int | tuple):
             first = rest.pop(0)
-            features = tuple(positive("units", width) for width in (first if isinstance(first, tuple) else (first,)))
+            features = tuple(
+                check_positive_int("units", width) for width in (first if isinstance(first, tuple) else (first,))
+            )
         if rest and isinstance(rest[-1], str):
             name = str(rest.pop())
             activations.find("layers", name)
@@ -143,19 +145,19 @@ class Architecture:
         return cls(tuple(layers), output, features)
 
     @property
-    def unscaled(self) -> bool:
+    def rescales_outputs(self) -> bool:
         """Whether the last layer brings the outputs to the targets' scale, which is learnt from these."""
         return as_preprocessing(self.layers[-1]).adapts_to == "y"
 
     @property
-    def embeds(self) -> bool:
+    def needs_vocabulary(self) -> bool:
         """Whether the first layer has still to be told of texts to embed."""
         return isinstance(self.layers[0], Tabular) and not self.layers[0].entries
 
     def told(self, entries: tuple[int, ...]) -> "Architecture":
         """Return the architecture whose first layer has vectors for codes of so many texts each."""
         first = self.layers[0]
-        if not (isinstance(first, Tabular) and self.embeds and entries):
+        if not (isinstance(first, Tabular) and self.needs_vocabulary and entries):
             return self
         return replace(self, layers=(replace(first, entries=entries), *self.layers[1:]))
 

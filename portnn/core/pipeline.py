@@ -28,7 +28,7 @@ from portnn.data.schema import Schema
 from portnn.data.stream import Batches, CheckedBatches, Stream, Streamed
 from portnn.errors import ArgumentError
 from portnn.nn import random
-from portnn.options import plain
+from portnn.options import as_python
 from portnn.types import Array, Batch
 
 Data = Checked | CheckedBatches
@@ -74,7 +74,7 @@ class DataPipeline(NamedTuple):
         self, x: object, y: object, sample_weight: object, validation: Any, seed: int
     ) -> tuple[Data, Data | None]:
         """Return the data to train on and those to validate on: (x, y), batches, or a share of the rows, held out."""
-        data, validation = self.check_data(x, y, sample_weight), plain(validation)
+        data, validation = self.check_data(x, y, sample_weight), as_python(validation)
         if validation is None:
             return data, None
         pair = isinstance(validation, list) and not (validation and isinstance(validation[0], tuple))

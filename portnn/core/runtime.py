@@ -64,12 +64,12 @@ class Runtime(NetworkState):
     def _bind(self) -> None:
         """Prepare the step for the optimizer: one that consumes the state, and one that keeps it."""
         chain, parameters, computes = self.optimizer.chain(), self.core.parameters, self._computes
-        stretches = chain.stretches(parameters.decayed, parameters.size)
+        param_groups = chain.param_groups(parameters.n_decayed, parameters.size)
         donate = 0, *range(2, 2 + len(chain.slots))
         self.chain = chain
-        stops = tuple(entry.stop for entry in parameters.packed)
+        stops = tuple(entry.stop for entry in parameters.storage_order)
         self._updates = tuple(
-            partial(chain.update, computes.elementwise(stretches, given, stops)) for given in (donate, ())
+            partial(chain.update, computes.elementwise(param_groups, given, stops)) for given in (donate, ())
         )
         size = parameters.size * (1 + len(chain.slots)) + self.core.buffers.size
         self.consumes = computes.consumes(size * (8 if self.dtype == "float64" else 4))
@@ -130,9 +130,9 @@ class Runtime(NetworkState):
         return self._key()
 
     @property
-    def dials(self) -> Numbers:
+    def hyperparams(self) -> Numbers:
         """The optimizer's numbers for the step to come."""
-        return self.chain.dials(self.counters.update + 1)
+        return self.chain.hyperparams(self.counters.update + 1)
 
     def step(self, batch: Batch, keep: bool = False) -> Array:
         """Take one training step; return the loss before it, unread.
@@ -144,7 +144,7 @@ class Runtime(NetworkState):
             self.check_rows(batch[0].shape[0], "x")
         with self.lock:
             before, done = self.state, self.counters
-            state, loss = self._steps[keep](self.xp, self._updates[keep], before, batch, self._key, self.dials)
+            state, loss = self._steps[keep](self.xp, self._updates[keep], before, batch, self._key, self.hyperparams)
             if state.buffers is not before.buffers:
                 buffers = self.flush_denormals(state.buffers)
                 state = state if buffers is state.buffers else state._replace(buffers=buffers)
@@ -176,11 +176,11 @@ class Runtime(NetworkState):
         return xp.astype(finite, self._kind)
 
     def updated(
-        self, xp: Namespace, parameters: Array, gradient: Array, slots: Sequence[Array], dials: Numbers
+        self, xp: Namespace, parameters: Array, gradient: Array, slots: Sequence[Array], hyperparams: Numbers
     ) -> tuple[Array, tuple[Array, ...]]:
         """Return the optimizer's (parameters, slots) for a gradient, as a fit computes them; nothing is changed."""
         return self._updates[0](
-            xp, self.backend.copy(parameters), gradient, tuple(map(self.backend.copy, slots)), dials
+            xp, self.backend.copy(parameters), gradient, tuple(map(self.backend.copy, slots)), hyperparams
         )
 
     @whole
@@ -240,7 +240,7 @@ class Runtime(NetworkState):
         Through the last layer in float64, where that brings back the targets' scale, and the loss's inverse link.
         """
         layers = self.core.architecture.layers
-        if self.core.architecture.unscaled:
+        if self.core.architecture.rescales_outputs:
             weights, x = self.layer_buffers(len(layers) - 1), outputs.astype(np.float64)
             outputs = Forward.of(layers[-1].forward(np, weights, x, Mode(training=False))).output
         link = self.core.loss.inverse_link

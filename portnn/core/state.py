@@ -15,7 +15,7 @@ from portnn.core.step import Core, State
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.io.files import little_endian
 from portnn.optim.optimizers import Optimizer
-from portnn.options import choose
+from portnn.options import lookup
 from portnn.types import Array
 
 
@@ -150,7 +150,7 @@ class NetworkState:
         """Set the named parameters; those not named stay. On an error nothing is changed."""
         known = {entry.name: entry for entry in self._entries() if entry.parameter}
         for name in values:
-            choose("parameters", name, known)
+            lookup("parameters", name, known)
         self.assign(values)
 
     @whole

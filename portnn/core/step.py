@@ -14,13 +14,13 @@ from portnn.nn.losses import Loss
 from portnn.nn.random import Key
 from portnn.types import Array, Backward, Batch, Forward, Mode, Namespace, Weights
 
-Look = Callable[[int | str, str, Any], Any]
+TensorHook = Callable[[int | str, str, Any], Any]
 """``look(place, what, array)`` is shown each piece of a step as it is made, by its layer's number or "loss"; the step
 goes on with what it returns. Arrays by name (gradients, new buffers) come as a mapping, and ``what`` is to stand before
 the names."""
 
 Update = Callable[..., tuple[Array, tuple[Array, ...]]]
-"""``update(xp, parameters, gradient, slots, dials) -> (parameters, slots)``."""
+"""``update(xp, parameters, gradient, slots, hyperparams) -> (parameters, slots)``."""
 
 
 class State(NamedTuple):
@@ -34,7 +34,7 @@ class State(NamedTuple):
     """The optimizer's vectors, each (parameters,)."""
 
 
-def unseen(place: int | str, what: str, array: Any) -> Any:
+def no_hook(place: int | str, what: str, array: Any) -> Any:
     """Go on with each piece as it is."""
     return array
 
@@ -49,7 +49,7 @@ class Core:
     buffers: Layout
 
     def _run(
-        self, xp: Namespace, state: State, x: Array, mode: Mode, look: Look = unseen
+        self, xp: Namespace, state: State, x: Array, mode: Mode, look: TensorHook = no_hook
     ) -> tuple[Array, list[Backward], Array]:
         """Return what enters the output activation, the backward closures that training needs, and the new buffers."""
         views, kept = self.parameters.views(xp, state.parameters), self.buffers.views(xp, state.buffers)
@@ -90,12 +90,12 @@ class Core:
 
         z, *_ = self._run(xp, state, x, Mode(training=False), keep)
         loss, _ = self.loss(xp, z, y, weight)
-        if self.architecture.unscaled:
+        if self.architecture.rescales_outputs:
             return loss, outputs[-2]
         return loss, activations.find("output", self.architecture.output)(xp, z)[0]
 
     def gradients(
-        self, xp: Namespace, state: State, batch: Batch, mode: Mode, look: Look = unseen
+        self, xp: Namespace, state: State, batch: Batch, mode: Mode, look: TensorHook = no_hook
     ) -> tuple[Array, Array, Array]:
         """Return (loss, gradient of the flat parameters, new buffers); ``mode`` is one of training.
 
@@ -126,10 +126,10 @@ class Core:
         state: State,
         batch: Batch,
         key: Key,
-        dials: Any,
-        look: Look = unseen,
+        hyperparams: Any,
+        look: TensorHook = no_hook,
     ) -> tuple[State, Array]:
         """Take one training step: return (new state, loss before the step). Consumes ``state``."""
         loss, gradient, buffers = self.gradients(xp, state, batch, Mode(training=True, key=key), look)
-        parameters, slots = update(xp, state.parameters, gradient, state.slots, dials)
+        parameters, slots = update(xp, state.parameters, gradient, state.slots, hyperparams)
         return State(parameters, buffers, slots), loss

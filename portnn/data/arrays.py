@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from portnn.backend import Backend, backend_of, host_array, is_owned
+from portnn.backend import Backend, backend_of, host_array, is_backend_array
 from portnn.data.frames import frame_array, is_frame, series_array
 from portnn.errors import DataError, DTypeError
 from portnn.io.tables import Names
@@ -23,7 +23,7 @@ def real(backend: Backend, argument: str, value: Any, columns: Names = None) -> 
 
     ``columns``: the order in which a data frame's columns are taken.
     """
-    if is_owned(value):  # which a NumPy array, that may be masked, is not
+    if is_backend_array(value):  # which a NumPy array, that may be masked, is not
         here = backend.owns(value) and backend.device_of(value) == backend.device
         # Of another library or device: without the host in between, where both are on one kind of device.
         array = value if here else backend.asarray(value)
@@ -66,7 +66,7 @@ def copied(value: Any) -> Any:
     """Return an array, or a list, in memory of its own; what cannot be written to, and frames, as they are."""
     if isinstance(value, np.ndarray):
         return value.copy()
-    if is_owned(value):
+    if is_backend_array(value):
         backend = backend_of(value)
         with backend.scope():
             return backend.copy(value)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from portnn.backend import backend_of, host_array, is_owned
+from portnn.backend import backend_of, host_array, is_backend_array
 from portnn.data.frames import column_cells, frame_table, is_frame, objects_of, rows_of
 from portnn.data.mapped import mapping_of
 from portnn.errors import DataError
@@ -121,7 +121,7 @@ def take(data: Any, rows: np.ndarray) -> Any:
         return data.take(rows)
     if is_frame(data) or hasattr(data, "to_numpy"):
         return rows_of(data, rows)
-    if is_owned(data):
+    if is_backend_array(data):
         backend = backend_of(data)
         with backend.scope():
             return backend.xp.take(cast(Any, data), backend.asarray(rows), axis=0)

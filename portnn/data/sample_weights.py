@@ -9,7 +9,7 @@ from portnn.backend import Backend, host_array
 from portnn.data.arrays import kind, to_host
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.io.categories import Label
-from portnn.options import choose
+from portnn.options import lookup
 from portnn.types import Array
 
 
@@ -43,7 +43,7 @@ def _of_classes(weight: str | Mapping[Any, Any], y: np.ndarray, names: tuple[Lab
         raise ArgumentError("sample_weight: weights of classes need class labels; got targets that are values")
     codes, classes, counts = np.unique(y, return_inverse=True, return_counts=True)
     if not isinstance(weight, Mapping):
-        choose("sample_weight", weight, {"balanced": None})
+        lookup("sample_weight", weight, {"balanced": None})
         return np.asarray((len(y) / (len(codes) * counts))[classes])
     labels = [code if names is None else names[code] for code in codes.tolist()]
     if missing := [label for label in labels if label not in weight]:

@@ -18,7 +18,7 @@ from portnn.io.categories import Label, as_text
 from portnn.io.tables import Names
 from portnn.nn import random
 from portnn.nn.losses import Loss
-from portnn.options import plain
+from portnn.options import as_python
 from portnn.types import Array
 
 _log = logging.getLogger("portnn")
@@ -46,7 +46,7 @@ class Schema:
     """Labels of the classes, where they are more than their numbers from 0."""
     scales_bytes: bool = False
     """Whether uint8 is divided by 255: the command line did so, for models that do not say it in a layer."""
-    embeds: bool = False
+    needs_vocabulary: bool = False
     """Whether the first layer has vectors for codes, of as many texts as a data frame has."""
 
     def learning(
@@ -80,7 +80,7 @@ class Schema:
         labels = targets.reshape(-1) if self.loss.labels and schema._are_labels(targets.shape) else None
         split = isinstance(share, float) and 0.0 < share < 1.0 and table.rows > 1
         kept = random.split(table.rows, share, seed, labels)[0] if split else np.arange(table.rows)
-        encoding, left = Encoding.learnt(table, list(table.columns), kept, self.embeds)
+        encoding, left = Encoding.learnt(table, list(table.columns), kept, self.needs_vocabulary)
         _log.info("features: %s", ", ".join(map(str, encoding.columns)))
         if left:
             _log.warning("x: left out, texts that differ in most rows: %s", ", ".join(left))
@@ -90,7 +90,7 @@ class Schema:
         """Return the schema with classes that the user names. Raises ArgumentError for what cannot be classes."""
         if classes is None:
             return self
-        labels = tuple(plain(label) for label in classes) if isinstance(classes, Sequence | np.ndarray) else ()
+        labels = tuple(as_python(label) for label in classes) if isinstance(classes, Sequence | np.ndarray) else ()
         if isinstance(classes, str) or len(set(labels)) != len(labels) or len(labels) < 2:
             raise ArgumentError(f"classes: expected at least two different labels; got {classes!r}")
         if not all(isinstance(label, str | bool | int | float) for label in labels):

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, by_stretches
+from portnn.backend import Backend, apply_param_groups
 from portnn.core.runtime import Runtime
 from portnn.core.state import Snapshot
 from portnn.equivalence.report import Comparison, environment
 from portnn.equivalence.runs import batches, moved, others, stepped
 from portnn.equivalence.truth import updated
 from portnn.network import NeuralNetwork
-from portnn.options import positive
+from portnn.options import check_positive_int
 from portnn.types import Array, Batch, Namespace
 
 
@@ -73,7 +73,7 @@ def compare_bits(
     Parameters, buffers, the optimizer's vectors and the loss are compared after each step; a backend that differs goes
     no further. ``x``, ``y``, ``backends`` and errors are as for ``compare``; the network is left as it is.
     """
-    steps, batch_size = positive("steps", steps), positive("batch_size", batch_size)
+    steps, batch_size = check_positive_int("steps", steps), check_positive_int("batch_size", batch_size)
     rivals = others(backends)
     reference, dataset = net.to("numpy").prepared(x, y)
     home = reference.backend
@@ -159,8 +159,8 @@ def _noted(run: Runtime, snapshot: Snapshot, batch: Batch) -> list[_Note]:
     after, run.counters = run.counters, snapshot.counters
     try:
         xp = _Noting(run.xp, notes, digest, run.backend.owns)
-        update = partial(chain.update, partial(by_stretches, chain.stretches(layout.decayed, layout.size)))
-        new, loss = run.core.step(xp, update, snapshot.state, batch, run.key, run.dials, look)
+        update = partial(chain.update, partial(apply_param_groups, chain.param_groups(layout.n_decayed, layout.size)))
+        new, loss = run.core.step(xp, update, snapshot.state, batch, run.key, run.hyperparams, look)
     finally:
         run.counters = after
     for (place, name), array in updated(run, "update", run.backend.xp, new).items():

@@ -24,7 +24,7 @@ from portnn.equivalence.runs import batches, mapped, moved, others, stepped
 from portnn.equivalence.truth import Judge, Name, Start, Truth, drawn, pieces, updated, walk
 from portnn.errors import DTypeError
 from portnn.network import NeuralNetwork
-from portnn.options import positive
+from portnn.options import check_positive_int
 from portnn.types import Batch
 
 
@@ -52,7 +52,7 @@ def compare(
     """
     from tqdm import tqdm
 
-    steps, batch_size = positive("steps", steps), positive("batch_size", batch_size)
+    steps, batch_size = check_positive_int("steps", steps), check_positive_int("batch_size", batch_size)
     rivals = others(backends)
     reference, dataset = net.to("numpy", arithmetic="fast").prepared(x, y)
     home = reference.backend
@@ -114,7 +114,7 @@ class _Judged:
             run.restore(Snapshot(mapped(move, start.state), counters))
             inputs = {name: move(array) for name, array in (start.inputs or {}).items()}
             batch = tuple(map(move, start.batch))
-            taken = self._pieces(mapped(move, start.state), batch, run.key, run.dials, inputs)
+            taken = self._pieces(mapped(move, start.state), batch, run.key, run.hyperparams, inputs)
             got = {name: backend.to_numpy(array) for name, array in taken.items()}
             refused = None
             try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import by_stretches
+from portnn.backend import apply_param_groups
 from portnn.core.runtime import Runtime
 from portnn.core.step import State, Update
 from portnn.equivalence.runs import mapped
@@ -21,7 +21,7 @@ from portnn.errors import BackendUnavailableError
 from portnn.nn.random import Key
 from portnn.numerics.arbiter import ArbiterNamespace, context
 from portnn.numerics.bounds import LAMBDA, Bounded, BoundingNamespace
-from portnn.options import choose
+from portnn.options import lookup
 from portnn.types import Array, Batch, Namespace
 
 Name = tuple[str, str]
@@ -64,7 +64,7 @@ def pieces(
     state: State,
     batch: Batch,
     key: Key,
-    dials: Any,
+    hyperparams: Any,
     inputs: Mapping[Name, Array] | None = None,
 ) -> dict[Name, Array]:
     """Take the core's own step and return each of its pieces; what starts from a piece starts from ``inputs``, if any.
@@ -81,7 +81,7 @@ def pieces(
         results[name] = array
         return array if inputs is None else inputs[name]
 
-    new, _ = runtime.core.step(xp, update, state, batch, key, dials, look)
+    new, _ = runtime.core.step(xp, update, state, batch, key, hyperparams, look)
     return results | updated(runtime, "update", xp, new)
 
 
@@ -89,7 +89,7 @@ def walk(runtime: Runtime, xp: Namespace, update: Update, start: Start, given: C
     """Take a step from a start, piece by piece; ``given`` brings arrays to the namespace."""
     inputs = None if start.inputs is None else {name: given(array) for name, array in start.inputs.items()}
     state, batch = mapped(given, start.state), tuple(map(given, start.batch))
-    return pieces(runtime, xp, update, state, batch, runtime.key, runtime.dials, inputs)
+    return pieces(runtime, xp, update, state, batch, runtime.key, runtime.hyperparams, inputs)
 
 
 def updated(runtime: Runtime, place: str, xp: Namespace, state: State) -> dict[Name, Array]:
@@ -108,7 +108,7 @@ class Judge:
 
         Raises ArgumentError for anything else; BackendUnavailableError for "exact" without mpmath.
         """
-        choose("against", against, dict.fromkeys(("auto", "exact")))
+        lookup("against", against, dict.fromkeys(("auto", "exact")))
         self._reference, wide = reference, reference.dtype == "float64"
         small = 3 * rows * reference.core.parameters.size <= SMALL
         self.exact = against == "exact" or (wide and small)
@@ -139,7 +139,7 @@ class Judge:
 
     def _pieces(self, xp: Namespace, start: Start, given: Callable[[Any], Any]) -> dict[Name, Any]:
         reference, layout = self._reference, self._reference.core.parameters
-        run = partial(by_stretches, reference.chain.stretches(layout.decayed, layout.size))
+        run = partial(apply_param_groups, reference.chain.param_groups(layout.n_decayed, layout.size))
         update = partial(reference.chain.update, run)
         pieces = walk(reference, xp, update, start, given)
         whole = walk(reference, xp, update, Start(start.state, start.batch), given)

@@ -36,7 +36,7 @@ class Recorder(Protocol):
         """Return the result of an operation; the dtype is the first operand's."""
 
     def kernel(
-        self, stretches: Sequence[tuple[int, Any]], vectors: Sequence[Any], numbers: Any
+        self, param_groups: Sequence[tuple[int, Any]], vectors: Sequence[Any], numbers: Any
     ) -> "tuple[Traced, ...]":
         """Return the results of element-wise kernels over stretches of vectors."""
 

@@ -86,13 +86,13 @@ class Tape:
         return self.note(operation, (a, b), (), shape, self.xp.bool if operation in COMPARISONS else dtype)
 
     def kernel(
-        self, stretches: Sequence[tuple[int, Callable[..., Any]]], vectors: Sequence[Array], numbers: Any
+        self, param_groups: Sequence[tuple[int, Callable[..., Any]]], vectors: Sequence[Array], numbers: Any
     ) -> tuple[Traced, ...]:
         """Record element-wise kernels over stretches of vectors, each a program of its own, as one line."""
         outer = [self.operand(vector) for vector in vectors]
         scalars = [value for value in leaves(numbers) if isinstance(value, Traced)]
         programs = []
-        for stop, kernel in stretches:
+        for stop, kernel in param_groups:
             tape = Tape(self.xp)
             inner = [tape.input(vector.shape, vector.dtype) for vector in outer]
             named: dict[int, Any] = {id(scalar): tape.input((), scalar.dtype) for scalar in scalars}

@@ -11,14 +11,14 @@ import numpy as np
 
 from portnn import registry
 from portnn.errors import ArgumentError
-from portnn.options import Plain, plain
+from portnn.options import CoerceScalarsMeta, as_python
 
 _log = logging.getLogger("portnn")
 Weight = np.ndarray | None
 
 
 @dataclass(frozen=True)
-class Metric(metaclass=Plain):
+class Metric(metaclass=CoerceScalarsMeta):
     """Base of metrics: one of your own is a frozen dataclass with ``score``, or ``Metric(function)``."""
 
     # Not annotated: they are no options, which a dataclass would make of them.
@@ -85,7 +85,7 @@ class _FunctionMetric(Metric):
     def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
         weights = {self._weight: weight.copy()} if weight is not None and self._weight else {}
         value = self.function(outputs.copy(), y.copy(), **weights)
-        if np.ndim(value) or not isinstance(plain(value), int | float):
+        if np.ndim(value) or not isinstance(as_python(value), int | float):
             raise ArgumentError(f"metrics: expected a number of {self.name!r}; got {value!r}")
         return float(value)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from portnn.errors import ArgumentError
 from portnn.metrics.base import Metric, Weight, mean
-from portnn.options import choose, positive
+from portnn.options import check_positive_int, lookup
 
 
 def labels(values: np.ndarray) -> np.ndarray:
@@ -31,7 +31,7 @@ class TopK(Metric):
     k: int = 5
 
     def __post_init__(self) -> None:
-        positive("k", self.k)
+        check_positive_int("k", self.k)
 
     def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
         if outputs.shape[1] <= 2:
@@ -112,7 +112,7 @@ class F1(Metric):
 
 def _check_average(average: Average) -> None:
     if average is not None and type(average) is not int:
-        choose("average", average, dict.fromkeys(("macro", "weighted", "micro", "binary")))
+        lookup("average", average, dict.fromkeys(("macro", "weighted", "micro", "binary")))
 
 
 def _averaged(score: str, outputs: np.ndarray, y: np.ndarray, weight: Weight, average: Average) -> float:

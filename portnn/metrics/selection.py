@@ -8,7 +8,7 @@ from portnn.errors import ArgumentError
 from portnn.metrics.base import Metric
 from portnn.metrics.classification import F1, ROCAUC, Accuracy, BalancedAccuracy, LogLoss, Precision, Recall, TopK
 from portnn.metrics.regression import MAE, R2, RMSE
-from portnn.options import choose
+from portnn.options import lookup
 
 METRICS: dict[str, type[Metric]] = {
     "accuracy": Accuracy,
@@ -69,7 +69,7 @@ def chosen(metrics: Sequence[Chosen], compared: Compared) -> dict[str, Metric]:
     found: dict[str, Metric] = {}
     for metric in metrics:
         if isinstance(metric, str):
-            metric = choose("metrics", metric, METRICS)()
+            metric = lookup("metrics", metric, METRICS)()
         elif not isinstance(metric, Metric):
             if not callable(metric):
                 raise ArgumentError(

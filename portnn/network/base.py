@@ -8,7 +8,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Self
 
-from portnn.backend import Backend, backend_of, get_backend, requested_backend, with_dtype
+from portnn.backend import Backend, backend_of, get_backend, requested_backend, require_dtype
 from portnn.core.architecture import Architecture
 from portnn.core.pipeline import DataPipeline
 from portnn.core.runtime import Runtime
@@ -24,7 +24,7 @@ from portnn.nn.losses import Loss
 from portnn.optim import optimizers
 from portnn.optim.optimizers import Optimizer
 from portnn.optim.schedules import Schedule
-from portnn.options import whole
+from portnn.options import check_int
 from portnn.reproducible.arithmetic import ARITHMETICS, dtype_in
 from portnn.train.history import History
 from portnn.types import Array
@@ -53,7 +53,7 @@ class NetworkBase:
         seed: int | None = None,
     ) -> None:
         dtype = dtype_in(arithmetic, dtype)
-        seed = random.draw_seed() if seed is None else whole("seed", seed, 0)
+        seed = random.draw_seed() if seed is None else check_int("seed", seed, 0)
         self._parse = partial(
             Architecture.parse, activation=activation, output=output, bias=bias, initializer=initializer
         )
@@ -63,7 +63,7 @@ class NetworkBase:
             losses.for_output(loss, self._architecture.output),
             loss is not None,
             dtype,
-            embeds=self._architecture.features is None and self._architecture.embeds,
+            needs_vocabulary=self._architecture.features is None and self._architecture.needs_vocabulary,
         )
         sized = self._architecture.features is not None
         self._schema = self._schema.naming(classes, self._architecture.outputs if sized else None)
@@ -86,7 +86,7 @@ class NetworkBase:
 
     def _able(self, backend: Backend) -> Backend:
         """Return the backend, if it has the network's dtype and arithmetic."""
-        return with_dtype(ARITHMETICS[self._arithmetic](backend).backend, self.dtype)
+        return require_dtype(ARITHMETICS[self._arithmetic](backend).backend, self.dtype)
 
     def _sized(self, schema: Schema, architecture: Architecture, home: Backend) -> tuple[Schema, Runtime]:
         """Draw the initial state of an architecture whose widths are known."""
@@ -94,15 +94,15 @@ class NetworkBase:
         runtime = Runtime.initial(home, core, self._optimizer, schema.dtype, self._seed, self._arithmetic)
         return replace(schema, features=architecture.features, outputs=architecture.outputs), runtime
 
-    def _pipeline(self, x: object, y: object, share: object = None, whole: bool = False) -> DataPipeline:
+    def _pipeline(self, x: object, y: object, share: object = None, complete: bool = False) -> DataPipeline:
         """Return the pipeline for data to train on: names, classes and widths, where nothing is known, are the data's.
 
-        ``whole``: the data are all that there are, and tell how many classes there are where no width does.
+        ``complete``: the data are all that there are, and tell how many classes there are where no width does.
         ``share`` of the rows will be held out. The network is unchanged: ``_commit`` assigns what it becomes, once the
         data have turned out usable.
         """
         home = self._backend if self._decided else self._able(backend_of(x))
-        infers = whole and self._runtime is None and not self._widths_given
+        infers = complete and self._runtime is None and not self._widths_given
         schema = self._schema.learning(x, y, share, self._seed, self.step_count > 0, infers)
         if self._runtime is not None:
             return DataPipeline(schema, self._runtime.on(home))

@@ -16,7 +16,7 @@ from portnn.data.stream import as_batches
 from portnn.errors import ArgumentError
 from portnn.metrics.selection import Chosen, chosen
 from portnn.network.base import NetworkBase
-from portnn.options import positive
+from portnn.options import check_positive_int
 from portnn.types import Array
 
 _log = logging.getLogger("portnn")
@@ -67,7 +67,7 @@ class Inference(NetworkBase):
 
     def _outputs(self, x: object, batch_size: int | None, check: bool) -> Array:
         runtime = self._built()
-        rows = PREDICT_ROWS if batch_size is None else positive("batch_size", batch_size)
+        rows = PREDICT_ROWS if batch_size is None else check_positive_int("batch_size", batch_size)
         if mapping_of(x) is None:
             return runtime.forward(self._inputs(x, check), rows)
         with runtime.lock, self._backend.scope():

@@ -6,7 +6,7 @@ from portnn.network.inference import Inference
 from portnn.network.saving import Saving
 from portnn.network.training import Training
 from portnn.nn.layers import Dense
-from portnn.options import readable
+from portnn.options import format_bytes
 
 _log = logging.getLogger("portnn")
 
@@ -81,7 +81,7 @@ class NeuralNetwork(Training, Inference, Saving):
             "optimizer": trained * len(self.optimizer.chain().slots),
             "layers' outputs a row": sum(size.output for size in sizes),
         }
-        return "memory: " + ", ".join(f"{name} {readable(width * n)}" for name, n in parts.items() if n)
+        return "memory: " + ", ".join(f"{name} {format_bytes(width * n)}" for name, n in parts.items() if n)
 
     def __repr__(self) -> str:
         features = self.architecture.features or ("?",)

@@ -5,7 +5,7 @@ import os
 from typing import Any, Self
 
 from portnn import registry
-from portnn.backend import get_backend, requested_backend, with_dtype
+from portnn.backend import get_backend, requested_backend, require_dtype
 from portnn.core.architecture import Architecture
 from portnn.io import files
 from portnn.network.base import NetworkBase
@@ -42,7 +42,7 @@ class Saving(NetworkBase):
         arrays, description = files.read_model(path)
         arrays = {name: array for name, array in arrays.items() if not name.startswith(PLACE)}  # a checkpoint's
         home = requested_backend(backend, device) or get_backend("numpy")  # a mistyped one is not the file's fault
-        with_dtype(home, "float64" if description.get("dtype") == "float64" else "float32")
+        require_dtype(home, "float64" if description.get("dtype") == "float64" else "float32")
         if description.get("arithmetic") == "reproducible":
             ARITHMETICS["reproducible"](home)
         with files.contradictions(path):

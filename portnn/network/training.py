@@ -11,11 +11,11 @@ from portnn.data.dataset import Dataset
 from portnn.data.labels import with_targets
 from portnn.data.stream import as_batches
 from portnn.errors import ArgumentError, DivergenceError
-from portnn.interrupts import interrupt_held
+from portnn.interrupts import defer_keyboard_interrupt
 from portnn.metrics.selection import Chosen, chosen
 from portnn.network.base import NetworkBase
 from portnn.optim.schedules import Schedule
-from portnn.options import plain, positive
+from portnn.options import as_python, check_positive_int
 from portnn.train import loop as training
 from portnn.train.callbacks import Callbacks, Told
 from portnn.train.checkpoint import Checkpoint
@@ -69,7 +69,8 @@ class Training(NetworkBase):
         Raises ShapeError, DTypeError, DataError for data that cannot be used, before anything is changed;
         DivergenceError where loss or parameters stop being finite, with the network as at the start of the epoch.
         """
-        epochs, size = positive("epochs", epochs), None if batch_size is None else positive("batch_size", batch_size)
+        epochs = check_positive_int("epochs", epochs)
+        size = None if batch_size is None else check_positive_int("batch_size", batch_size)
         if progress not in (None, True, False, "log"):
             raise ArgumentError(f'progress: expected None, True, False or "log"; got {progress!r}')
         hooks = Callbacks(self, Checkpoint.last_of(checkpoint, callbacks))
@@ -77,7 +78,7 @@ class Training(NetworkBase):
         if isinstance(validation, tuple) and len(validation) == 2:
             validation = with_targets(*validation, name="validation y")[:2]
         x, y, first = as_batches(x, y)
-        pipeline = self._pipeline(*first, plain(validation), whole=first[0] is x)
+        pipeline = self._pipeline(*first, as_python(validation), complete=first[0] is x)
         if first[0] is not x:
             self._schema.refuse_learnt_from_one_batch(pipeline.schema)
         with pipeline.runtime.backend.scope():
@@ -136,7 +137,7 @@ class Training(NetworkBase):
     def _step(self, pipeline: DataPipeline, batch: Batch) -> Array:
         if not pipeline.runtime.consumes:
             return self._stepped(pipeline, batch)
-        with interrupt_held() as release:
+        with defer_keyboard_interrupt() as release:
             loss = self._stepped(pipeline, batch)
         release()
         return loss

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from portnn import registry
 from portnn.nn.special import erfc
-from portnn.options import choose
+from portnn.options import lookup
 from portnn.types import Array, Closure, Namespace
 
 Activation = Callable[[Namespace, Array], tuple[Array, Closure]]
@@ -138,7 +138,7 @@ def find(argument: str, name: str) -> Activation:
         return ACTIVATIONS[name]
     if isinstance(name, str) and ":" in name:
         return registry.found(argument, name, ACTIVATIONS)
-    return choose(argument, name, ACTIVATIONS)
+    return lookup(argument, name, ACTIVATIONS)
 
 
 def name_of(activation: "str | Activation") -> str:

@@ -8,7 +8,7 @@ from portnn.errors import ArgumentError, ShapeError
 from portnn.nn.initializers import Initializer, check
 from portnn.nn.layer import Features, PreprocessingLayer, Shapes, Spec
 from portnn.nn.preprocessing import Standardize
-from portnn.options import positive
+from portnn.options import check_positive_int
 from portnn.types import Array, Forward, Mode, Namespace, Statistics, Weights
 
 
@@ -28,8 +28,8 @@ class Embedding(PreprocessingLayer):
     input_dtype: ClassVar[str] = "int32"
 
     def __post_init__(self) -> None:
-        positive("entries", self.entries)
-        positive("units", self.units)
+        check_positive_int("entries", self.entries)
+        check_positive_int("units", self.units)
         check(self.initializer)
 
     def num_categories(self, columns: int) -> tuple[int, ...]:
@@ -76,8 +76,8 @@ class Tabular(Standardize):
     trainable: bool = True
 
     def __post_init__(self) -> None:
-        entries = tuple(positive("entries", n) for n in self.entries)
-        given = tuple(positive("units", n) for n in self.units)
+        entries = tuple(check_positive_int("entries", n) for n in self.entries)
+        given = tuple(check_positive_int("units", n) for n in self.units)
         units = given or tuple(min(50, round(1.6 * n**0.56)) for n in entries)
         if len(units) != len(entries):
             raise ArgumentError(f"units: expected one for each of {len(entries)} entries; got {len(units)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from portnn import registry
-from portnn.options import Plain, between, choose
+from portnn.options import CoerceScalarsMeta, check_range, lookup
 
 if TYPE_CHECKING:  # numpy.random takes as long to import as portnn itself: it is loaded at the first draw
     from numpy.random import Generator
@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Initializer(metaclass=Plain):
+class Initializer(metaclass=CoerceScalarsMeta):
     """Base of initializers: a frozen dataclass whose options are plain values."""
 
     def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
@@ -52,7 +52,7 @@ class Normal(Initializer):
     std: float = 1.0
 
     def __post_init__(self) -> None:
-        between("std", self.std)
+        check_range("std", self.std)
 
     def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
         return rng.standard_normal(shape) * self.std
@@ -90,7 +90,7 @@ class Orthogonal(Initializer):
     gain: float = 1.0
 
     def __post_init__(self) -> None:
-        between("gain", self.gain)
+        check_range("gain", self.gain)
 
     def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
         columns = math.prod(shape[1:])
@@ -136,7 +136,7 @@ def resolve(initializer: str | Initializer, activation: str) -> Initializer:
         return initializer
     if initializer == "auto":
         initializer = automatic(activation)
-    return choose("initializer", initializer, INITIALIZERS, "auto")()
+    return lookup("initializer", initializer, INITIALIZERS, "auto")()
 
 
 def automatic(activation: str) -> str:

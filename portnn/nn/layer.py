@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 from portnn.nn.initializers import Initializer
-from portnn.options import Plain
+from portnn.options import CoerceScalarsMeta
 from portnn.types import Array, ForwardLike, Mode, Namespace, Statistics, Weights
 
 Features = tuple[int, ...]
@@ -81,7 +81,7 @@ def _take_old_names(cls: Any) -> None:
         setattr(cls, new[name], own[name])
 
 
-class Layer(metaclass=Plain):
+class Layer(metaclass=CoerceScalarsMeta):
     """Base of all layers. Options are plain Python values: a NumPy scalar becomes one as the layer is made."""
 
     trainable: bool = True

@@ -16,7 +16,7 @@ from portnn.nn.layer import Features, Layer, PreprocessingLayer, Shapes, Spec
 from portnn.nn.noise import Dropout, GaussianNoise
 from portnn.nn.normalization import BatchNorm, LayerNorm
 from portnn.nn.preprocessing import Rescale, Standardize, Unstandardize
-from portnn.options import positive
+from portnn.options import check_positive_int
 from portnn.types import Array, Forward, Mode, Namespace, Weights
 
 
@@ -33,7 +33,7 @@ class Dense(Layer):
     trainable: bool = True
 
     def __post_init__(self) -> None:
-        positive("units", self.units)
+        check_positive_int("units", self.units)
         check(self.initializer)
 
     def shapes(self, features: Features) -> Shapes:

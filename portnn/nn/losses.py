@@ -17,12 +17,12 @@ from portnn import registry
 from portnn.errors import ArgumentError
 from portnn.nn.activations import find as find_activation
 from portnn.nn.activations import sigmoid
-from portnn.options import Plain, between, choose
+from portnn.options import CoerceScalarsMeta, check_range, lookup
 from portnn.types import Array, LossFunction, Namespace
 
 
 @dataclass(frozen=True)
-class Loss(metaclass=Plain):
+class Loss(metaclass=CoerceScalarsMeta):
     """Base of losses: one of your own is a frozen dataclass with ``__call__``, or ``Loss(function)``.
 
     ``Loss`` is a decorator of a function, too, whose gradient may be of the output or, with ``pair``, of the logits.
@@ -133,7 +133,7 @@ class Huber(Loss):
     delta: float = 1.0
 
     def __post_init__(self) -> None:
-        between("delta", self.delta)
+        check_range("delta", self.delta)
 
     def __call__(self, xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
         weight = weight * (1.0 / a.shape[1])
@@ -177,10 +177,10 @@ class CrossEntropy(Loss):
     class_weight: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        between("smoothing", self.smoothing, 0.0, 1.0)
+        check_range("smoothing", self.smoothing, 0.0, 1.0)
         if self.class_weight is not None:
             for weight in self.class_weight:
-                between("class_weight", weight)
+                check_range("class_weight", weight)
             object.__setattr__(self, "class_weight", tuple(self.class_weight))
 
     def __call__(self, xp: Namespace, z: Array, y: Array, weight: Any) -> tuple[Array, Array]:
@@ -236,7 +236,7 @@ def find(loss: "str | Loss | None") -> Loss:
     if isinstance(loss, str) and ":" in loss:
         known = registry.found("loss", loss, LOSSES)
         return known() if isinstance(known, type) else known
-    return loss if isinstance(loss, Loss) else choose("loss", "mse" if loss is None else loss, LOSSES)()
+    return loss if isinstance(loss, Loss) else lookup("loss", "mse" if loss is None else loss, LOSSES)()
 
 
 def name_of(loss: str | Loss | None) -> str | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from portnn.nn import random
 from portnn.nn.layer import Features, Layer, Shapes
-from portnn.options import between
+from portnn.options import check_range
 from portnn.types import Array, Forward, Mode, Namespace, Weights
 
 
@@ -20,7 +20,7 @@ class Dropout(Layer):
     rate: float = 0.5
 
     def __post_init__(self) -> None:
-        between("rate", self.rate, 0, 1)
+        check_range("rate", self.rate, 0, 1)
 
     def shapes(self, features: Features) -> Shapes:
         return Shapes(features)
@@ -43,7 +43,7 @@ class GaussianNoise(Layer):
     std: float = 0.1
 
     def __post_init__(self) -> None:
-        between("std", self.std)
+        check_range("std", self.std)
 
     def shapes(self, features: Features) -> Shapes:
         return Shapes(features)

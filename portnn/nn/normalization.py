@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from portnn.nn.layer import Features, Layer, Shapes, Spec
-from portnn.options import between
+from portnn.options import check_range
 from portnn.types import Array, Forward, Mode, Namespace, Weights
 
 
@@ -23,8 +23,8 @@ class BatchNorm(Layer):
     trainable: bool = True
 
     def __post_init__(self) -> None:
-        between("momentum", self.momentum, 0.0, math.nextafter(1.0, 2.0))
-        between("eps", self.eps, math.ulp(0.0))
+        check_range("momentum", self.momentum, 0.0, math.nextafter(1.0, 2.0))
+        check_range("eps", self.eps, math.ulp(0.0))
 
     def shapes(self, features: Features) -> Shapes:
         zeros, ones = Spec(features[:1], "zeros"), Spec(features[:1], "ones")
@@ -76,7 +76,7 @@ class LayerNorm(Layer):
     trainable: bool = True
 
     def __post_init__(self) -> None:
-        between("eps", self.eps, math.ulp(0.0))
+        check_range("eps", self.eps, math.ulp(0.0))
 
     def shapes(self, features: Features) -> Shapes:
         return Shapes(features, {"gamma": Spec(features[-1:], "ones"), "beta": Spec(features[-1:], "zeros")})

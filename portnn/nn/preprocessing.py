@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from portnn.nn.layer import Features, PreprocessingLayer, Shapes
-from portnn.options import between
+from portnn.options import check_range
 from portnn.types import Array, Forward, Mode, Namespace, Statistics, Weights
 
 
@@ -47,7 +47,7 @@ class Rescale(PreprocessingLayer):
     divisor: float = 255.0
 
     def __post_init__(self) -> None:
-        between("divisor", self.divisor, math.ulp(0.0))
+        check_range("divisor", self.divisor, math.ulp(0.0))
 
     def shapes(self, features: Features) -> Shapes:
         return Shapes(features)

@@ -25,7 +25,7 @@ class Stage:
     weights_only: ClassVar[bool] = False
     """Whether it is for the parameters that decay alone (``Spec.decays``)."""
 
-    def dials(self, step: int) -> tuple[float, ...]:
+    def hyperparams(self, step: int) -> tuple[float, ...]:
         """Return the host numbers of a step, counted from 1."""
         return ()
 
@@ -53,16 +53,19 @@ class Chain:
         self._links = {True: every, False: tuple(link for link in every if not link[0].weights_only)}
         self._scaled = any(type(stage).scales is not Stage.scales for stage in stages)
 
-    def dials(self, step: int) -> Numbers:
+    def hyperparams(self, step: int) -> Numbers:
         """Return each stage's host numbers of a step, counted from 1."""
-        return tuple([stage.dials(step) for stage in self.stages])
+        return tuple([stage.hyperparams(step) for stage in self.stages])
 
-    def stretches(self, decayed: int, size: int) -> Sequence[tuple[int, Callable[..., tuple[Array, ...]]]]:
-        """Return the kernel of each stretch of a vector, of which the first ``decayed`` elements are weights."""
-        if self._links[True] == self._links[False] or decayed == size:
+    def param_groups(self, n_decayed: int, size: int) -> Sequence[tuple[int, Callable[..., tuple[Array, ...]]]]:
+        """Return the kernel of each stretch of a vector, of which the first ``n_decayed`` elements are weights."""
+        if self._links[True] == self._links[False] or n_decayed == size:
             return [(size, partial(self._kernel, self._links[True]))]
-        parts = [(decayed, partial(self._kernel, self._links[True])), (size, partial(self._kernel, self._links[False]))]
-        return parts[decayed == 0 :]
+        parts = [
+            (n_decayed, partial(self._kernel, self._links[True])),
+            (size, partial(self._kernel, self._links[False])),
+        ]
+        return parts[n_decayed == 0 :]
 
     def update(
         self,
@@ -71,16 +74,16 @@ class Chain:
         parameters: Array,
         gradient: Array,
         slots: Sequence[Array],
-        dials: Numbers,
+        hyperparams: Numbers,
     ) -> tuple[Array, tuple[Array, ...]]:
         """Return the updated (parameters, slots).
 
-        ``run(xp, vectors, numbers)`` runs the kernels of ``stretches`` on a backend.
+        ``run(xp, vectors, numbers)`` runs the kernels of ``param_groups`` on a backend.
         """
-        numbers = dials
+        numbers = hyperparams
         if self._scaled:
             scales = (stage.scales(xp, gradient) for stage in self.stages)
-            numbers = tuple((*own, *scale) for own, scale in zip(dials, scales, strict=True))
+            numbers = tuple((*own, *scale) for own, scale in zip(hyperparams, scales, strict=True))
         parameters, *rest = run(xp, (parameters, gradient, *slots), numbers)
         return parameters, tuple(rest)
 

@@ -1,7 +1,7 @@
 """Optimizers: one pure kernel over flat vectors, element by element.
 
-``kernel(xp, parameters, gradients, slots, dials) -> (parameters, slots)``. ``slots`` are the optimizer's own
-vectors, as long as the parameters and zero at the start; ``dials(step)`` are host numbers that change every step
+``kernel(xp, parameters, gradients, slots, hyperparams) -> (parameters, slots)``. ``slots`` are the optimizer's own
+vectors, as long as the parameters and zero at the start; ``hyperparams(step)`` are host numbers that change every step
 (step counts from 1). What every optimizer may have beside its own rule (clipping, decay, averaging) is in
 portnn/optim/transforms.py. To add an optimizer, write a frozen dataclass and enter it in OPTIMIZERS.
 """
@@ -16,7 +16,7 @@ from portnn.errors import ArgumentError
 from portnn.optim.chain import Chain, Stage
 from portnn.optim.schedules import Schedule, power
 from portnn.optim.transforms import Average, ClipNorm, ClipValue, Decay, Penalty
-from portnn.options import Plain, between, choose
+from portnn.options import CoerceScalarsMeta, check_range, lookup
 from portnn.types import Array, Namespace
 
 Updated: TypeAlias = tuple[Array, Sequence[Array]]
@@ -24,7 +24,7 @@ Updated: TypeAlias = tuple[Array, Sequence[Array]]
 
 
 @dataclass(frozen=True)
-class Optimizer(metaclass=Plain):
+class Optimizer(metaclass=CoerceScalarsMeta):
     """Base of all optimizers, with what each may have beside its own rule.
 
     ``learning_rate`` is a number or a schedule. ``weight_decay`` (decoupled), ``l2`` and ``l1`` (the gradients of the
@@ -47,14 +47,14 @@ class Optimizer(metaclass=Plain):
 
     def __post_init__(self) -> None:
         if not isinstance(self.learning_rate, Schedule):
-            between("learning_rate", self.learning_rate)
+            check_range("learning_rate", self.learning_rate)
         for name in ("weight_decay", "l1", "l2"):
-            between(name, getattr(self, name))
+            check_range(name, getattr(self, name))
         for name in ("clip_norm", "clip_value"):
             if (limit := getattr(self, name)) is not None:
-                between(name, limit, math.ulp(0.0))
+                check_range(name, limit, math.ulp(0.0))
         if self.average is not None:
-            between("average", self.average, 0.0, 1.0)
+            check_range("average", self.average, 0.0, 1.0)
         if None not in (self.clip_norm, self.clip_value):
             raise ArgumentError("clip_norm: expected one of clip_norm and clip_value; got both")
 
@@ -63,12 +63,12 @@ class Optimizer(metaclass=Plain):
         rate = self.learning_rate
         return rate(step) if callable(rate) else rate
 
-    def dials(self, step: int) -> tuple[float, ...]:
+    def hyperparams(self, step: int) -> tuple[float, ...]:
         """Return the numbers of the given step, counted from 1: the learning rate alone, if nothing else changes."""
         return (self.rate(step - 1),)
 
     def kernel(
-        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], dials: tuple[Any, ...]
+        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], hyperparams: tuple[Any, ...]
     ) -> Updated:
         """Return the updated (parameters, slots)."""
         raise NotImplementedError
@@ -96,7 +96,7 @@ class Rule(Stage):
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
         self.slots = tuple(optimizer.slots)
-        self.dials = optimizer.dials  # type: ignore[method-assign]
+        self.hyperparams = optimizer.hyperparams  # type: ignore[method-assign]
 
     def kernel(
         self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], numbers: tuple[Any, ...]
@@ -118,7 +118,7 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        between("momentum", self.momentum, 0.0, 1.0)
+        check_range("momentum", self.momentum, 0.0, 1.0)
         if self.nesterov and not self.momentum:
             raise ArgumentError("nesterov: expected a momentum above 0 with it; got 0")
 
@@ -127,9 +127,9 @@ class SGD(Optimizer):
         return ("velocity",) if self.momentum else ()
 
     def kernel(
-        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], dials: tuple[Any, ...]
+        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], hyperparams: tuple[Any, ...]
     ) -> Updated:
-        (rate,) = dials
+        (rate,) = hyperparams
         if not slots:
             return parameters - gradients * rate, ()
         v = slots[0] * self.momentum + gradients
@@ -147,13 +147,13 @@ class Adagrad(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        between("epsilon", self.epsilon)
+        check_range("epsilon", self.epsilon)
 
     def kernel(
-        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], dials: tuple[Any, ...]
+        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], hyperparams: tuple[Any, ...]
     ) -> Updated:
         s = slots[0] + gradients * gradients
-        return parameters - dials[0] * (gradients / (xp.sqrt(s) + self.epsilon)), (s,)
+        return parameters - hyperparams[0] * (gradients / (xp.sqrt(s) + self.epsilon)), (s,)
 
 
 @dataclass(frozen=True)
@@ -168,14 +168,14 @@ class RMSprop(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        between("decay", self.decay, 0.0, 1.0)
-        between("epsilon", self.epsilon)
+        check_range("decay", self.decay, 0.0, 1.0)
+        check_range("epsilon", self.epsilon)
 
     def kernel(
-        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], dials: tuple[Any, ...]
+        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], hyperparams: tuple[Any, ...]
     ) -> Updated:
         s = slots[0] * self.decay + (gradients * gradients) * (1.0 - self.decay)
-        return parameters - dials[0] * (gradients / (xp.sqrt(s) + self.epsilon)), (s,)
+        return parameters - hyperparams[0] * (gradients / (xp.sqrt(s) + self.epsilon)), (s,)
 
 
 @dataclass(frozen=True)
@@ -191,19 +191,19 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        between("beta1", self.beta1, 0.0, 1.0)
-        between("beta2", self.beta2, 0.0, 1.0)
-        between("epsilon", self.epsilon)
+        check_range("beta1", self.beta1, 0.0, 1.0)
+        check_range("beta2", self.beta2, 0.0, 1.0)
+        check_range("epsilon", self.epsilon)
 
-    def dials(self, step: int) -> tuple[float, ...]:
+    def hyperparams(self, step: int) -> tuple[float, ...]:
         correction1 = 1.0 - power(self.beta1, step)
         correction2 = 1.0 - power(self.beta2, step)
         return self.rate(step - 1) / correction1, 1.0 / math.sqrt(correction2)
 
     def kernel(
-        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], dials: tuple[Any, ...]
+        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], hyperparams: tuple[Any, ...]
     ) -> Updated:
-        (m, v), (rate, root) = slots, dials
+        (m, v), (rate, root) = slots, hyperparams
         m = m * self.beta1 + gradients * (1.0 - self.beta1)
         v = v * self.beta2 + (gradients * gradients) * (1.0 - self.beta2)
         return parameters - rate * (m / (xp.sqrt(v) * root + self.epsilon)), (m, v)
@@ -228,15 +228,15 @@ class Lion(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        between("beta1", self.beta1, 0.0, 1.0)
-        between("beta2", self.beta2, 0.0, 1.0)
+        check_range("beta1", self.beta1, 0.0, 1.0)
+        check_range("beta2", self.beta2, 0.0, 1.0)
 
     def kernel(
-        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], dials: tuple[Any, ...]
+        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], hyperparams: tuple[Any, ...]
     ) -> Updated:
         (m,) = slots
         direction = xp.sign(m * self.beta1 + gradients * (1.0 - self.beta1))
-        return parameters - direction * dials[0], (m * self.beta2 + gradients * (1.0 - self.beta2),)
+        return parameters - direction * hyperparams[0], (m * self.beta2 + gradients * (1.0 - self.beta2),)
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -252,5 +252,5 @@ registry.kind("optimizer", Optimizer, OPTIMIZERS)
 
 def make(optimizer: str | Optimizer, learning_rate: float | Schedule | None) -> Optimizer:
     """Return the optimizer of that name, or the object itself, with the learning rate if one is given."""
-    chosen = optimizer if isinstance(optimizer, Optimizer) else choose("optimizer", optimizer, OPTIMIZERS)()
+    chosen = optimizer if isinstance(optimizer, Optimizer) else lookup("optimizer", optimizer, OPTIMIZERS)()
     return chosen if learning_rate is None else replace(chosen, learning_rate=learning_rate)

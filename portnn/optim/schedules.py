@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from portnn import registry
-from portnn.options import Plain, between, positive
+from portnn.options import CoerceScalarsMeta, check_positive_int, check_range
 
 Rate: TypeAlias = Callable[[int], float]
 
@@ -46,14 +46,14 @@ def _series(x: float, first: int) -> float:
 
 
 @dataclass(frozen=True)
-class Schedule(metaclass=Plain):
+class Schedule(metaclass=CoerceScalarsMeta):
     """Base of all schedules: ``schedule(step)``, step counted from 0, is the learning rate of that step."""
 
     rate: float
     """The rate that the schedule starts from, or rises to."""
 
     def __post_init__(self) -> None:
-        between("rate", self.rate)
+        check_range("rate", self.rate)
 
     def __call__(self, step: int) -> float:
         raise NotImplementedError
@@ -76,8 +76,8 @@ class Steps(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive("every", self.every)
-        between("factor", self.factor)
+        check_positive_int("every", self.every)
+        check_range("factor", self.factor)
 
     def __call__(self, step: int) -> float:
         return self.rate * power(self.factor, step // self.every)
@@ -91,7 +91,7 @@ class Exponential(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        between("decay", self.decay)
+        check_range("decay", self.decay)
 
     def __call__(self, step: int) -> float:
         return self.rate * power(self.decay, step)
@@ -106,8 +106,8 @@ class Cosine(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive("steps", self.steps)
-        between("final", self.final)
+        check_positive_int("steps", self.steps)
+        check_range("final", self.final)
 
     def __call__(self, step: int) -> float:
         part = min(step, self.steps) / self.steps
@@ -123,7 +123,7 @@ class WarmUp(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive("steps", self.steps)
+        check_positive_int("steps", self.steps)
 
     def __call__(self, step: int) -> float:
         if step < self.steps:
@@ -141,8 +141,8 @@ class OneCycle(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive("steps", self.steps)
-        between("warm", self.warm, 0.0, 1.0)
+        check_positive_int("steps", self.steps)
+        check_range("warm", self.warm, 0.0, 1.0)
 
     def __call__(self, step: int) -> float:
         low, lowest, peak = self.rate / 25.0, self.rate / 25.0 / 1e4, self.warm * self.steps - 1.0

@@ -64,7 +64,7 @@ class Decay(Stage):
     decay: float
     weights_only: ClassVar[bool] = True
 
-    def dials(self, step: int) -> tuple[float, ...]:
+    def hyperparams(self, step: int) -> tuple[float, ...]:
         return (self.rate(step - 1) * self.decay,)
 
     def kernel(self, xp: Namespace, p: Array, g: Array, slots: Sequence[Array], numbers: tuple[Any, ...]) -> Staged:
@@ -82,7 +82,7 @@ class Average(Stage):
     decay: float
     slots = ("average",)
 
-    def dials(self, step: int) -> tuple[float, ...]:
+    def hyperparams(self, step: int) -> tuple[float, ...]:
         return ((1.0 - self.decay) / (1.0 - power(self.decay, step)),)
 
     def kernel(self, xp: Namespace, p: Array, g: Array, slots: Sequence[Array], numbers: tuple[Any, ...]) -> Staged:

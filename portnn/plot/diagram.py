@@ -7,7 +7,7 @@ import numpy as np
 
 from portnn.backend import host_array
 from portnn.nn.layers import Dense
-from portnn.options import positive
+from portnn.options import check_positive_int
 from portnn.plot.canvas import Axes, Place, canvas
 
 Network: TypeAlias = Any
@@ -22,7 +22,7 @@ def network(net: Network, path: Place = None, *, most: int = 12, ax: Axes = None
     Colours are of the largest weight of each layer, rims of units of its largest bias. Columns of more than ``most``
     units show that many, from either end. Layers other than ``Dense`` are named below the column that they follow.
     """
-    positive("most", most)
+    check_positive_int("most", most)
     weights, biases = _values(net)
     widths = [len(weights[0]), *(w.shape[1] for w in weights)]
     columns = [_shown(width, most) for width in widths]

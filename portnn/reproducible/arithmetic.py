@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, Consumed, Elementwise, Stretch, by_stretches
+from portnn.backend import Backend, Consumed, Elementwise, ParamGroup, apply_param_groups
 from portnn.errors import ArgumentError, BackendUnavailableError
-from portnn.options import choose
+from portnn.options import lookup
 from portnn.reproducible import elementary, exact, known_answers
 from portnn.reproducible.namespace import Cut, Kit, ReproducibleNamespace
 from portnn.types import Array, Namespace
@@ -37,10 +37,10 @@ class Arithmetic:
         return self.backend.compile(function, static, consumed)
 
     def elementwise(
-        self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
     ) -> Elementwise:
         """Return kernels over stretches of vectors as the backend runs them."""
-        return self.backend.elementwise(stretches, donate, stops)
+        return self.backend.elementwise(param_groups, donate, stops)
 
     def consumes(self, size: int) -> bool:
         """Return whether steps consume a state of so many bytes; see Backend.consumes."""
@@ -102,11 +102,11 @@ class Reproducible(Arithmetic):
         return eagerly(xp, *arguments)
 
     def elementwise(
-        self, stretches: Sequence[Stretch], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
     ) -> Elementwise:
         """Return the backend's own way of running kernels, with denormal results as 0."""
         return self.backend.elementwise(
-            [(stop, partial(self._flushed, kernel)) for stop, kernel in stretches], donate, stops
+            [(stop, partial(self._flushed, kernel)) for stop, kernel in param_groups], donate, stops
         )
 
     def consumes(self, size: int) -> bool:
@@ -137,7 +137,11 @@ class Reproducible(Arithmetic):
         """Run a kernel on arrays of one shape."""
         shape = arrays[0].shape
         vectors, size = [xp.reshape(array, (-1,)) for array in arrays], prod(shape)
-        run = self.backend.elementwise([(size, kernel)]) if size > _BLOCK else partial(by_stretches, [(size, kernel)])
+        run = (
+            self.backend.elementwise([(size, kernel)])
+            if size > _BLOCK
+            else partial(apply_param_groups, [(size, kernel)])
+        )
         return tuple(xp.reshape(result, shape) for result in run(xp, vectors, ()))
 
 
@@ -150,7 +154,7 @@ ARITHMETICS: dict[str, Callable[[Backend], Arithmetic]] = {
 
 def dtype_in(arithmetic: str, dtype: str | None) -> str:
     """Return the dtype of parameters in an arithmetic; None: its own. Raises ArgumentError for one that it has not."""
-    choose("arithmetic", arithmetic, ARITHMETICS)
+    lookup("arithmetic", arithmetic, ARITHMETICS)
     if arithmetic == "fast":
         return "float32" if dtype is None else dtype
     if dtype not in (None, "float64"):

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from portnn.errors import ArgumentError
 from portnn.io.files import write_atomically
 from portnn.optim.schedules import Schedule
-from portnn.options import Plain, between, choose, plain, positive
+from portnn.options import CoerceScalarsMeta, as_python, check_positive_int, check_range, lookup
 from portnn.train.history import Event
 from portnn.train.run import Run
 
@@ -22,7 +22,7 @@ Network: TypeAlias = Any
 """A NeuralNetwork: it stands above this module."""
 
 
-class Callback(metaclass=Plain):
+class Callback(metaclass=CoerceScalarsMeta):
     """Base of callbacks that have more than a function: options, state, steps.
 
     Of a dataclass, the fields that ``__init__`` does not take are its state, which a checkpoint keeps: numbers, and
@@ -80,16 +80,16 @@ class Plateau(Callback):
     _waited: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        positive("patience", self.patience)
-        between("min_delta", self.min_delta)
-        choose("mode", self.mode, dict.fromkeys(("auto", "min", "max")))
+        check_positive_int("patience", self.patience)
+        check_range("min_delta", self.min_delta)
+        lookup("mode", self.mode, dict.fromkeys(("auto", "min", "max")))
 
     def begin(self, network: Network, run: Run) -> None:
         super().begin(network, run)
         names = ["loss", *run.metrics]
         if run.validation is not None:
             names += [f"validation_{name}" for name in names]
-        choose("monitor", self.monitor, dict.fromkeys(names))
+        lookup("monitor", self.monitor, dict.fromkeys(names))
         metric = run.metrics.get(self.monitor.removeprefix("validation_"))
         if self.mode == "auto" and metric is not None and metric.greater_is_better is None:
             raise ArgumentError(
@@ -153,8 +153,8 @@ class ReduceOnPlateau(Plateau):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        between("factor", self.factor, 0.0, 1.0)
-        between("min_lr", self.min_lr)
+        check_range("factor", self.factor, 0.0, 1.0)
+        check_range("min_lr", self.min_lr)
 
     def begin(self, network: Network, run: Run) -> None:
         super().begin(network, run)
@@ -231,5 +231,5 @@ class Callbacks:
 
     def _tell(self, functions: Sequence[Any], event: Event) -> None:
         for function in functions:
-            if plain(function(self._network, event)) is True:
+            if as_python(function(self._network, event)) is True:
                 self._run.ended = True

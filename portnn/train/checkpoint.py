@@ -18,7 +18,7 @@ from portnn import registry
 from portnn.data.dataset import Source
 from portnn.errors import ArgumentError
 from portnn.io.files import contradictions, little_endian, read_model, write_model
-from portnn.options import positive
+from portnn.options import check_positive_int
 from portnn.train.callbacks import Callback, Network, Told
 from portnn.train.history import Event
 from portnn.train.run import Run
@@ -44,7 +44,7 @@ class Checkpoint(Callback):
     def __post_init__(self) -> None:
         self._others: Sequence[Told] = ()
         if self.steps is not None:
-            positive("steps", self.steps)
+            check_positive_int("steps", self.steps)
             self.step = self._step  # whoever has it is told of steps
 
     @classmethod

@@ -11,7 +11,7 @@ import numpy as np
 
 from portnn import plot
 from portnn.errors import BackendUnavailableError
-from portnn.options import choose
+from portnn.options import lookup
 
 _FRAMES = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "table"}
 """Data frame libraries, and what makes a frame of columns by name."""
@@ -60,7 +60,7 @@ class History:
         a metric that was not measured.
         """
         known = {"loss": self.loss, **self.metrics}
-        measured = choose("metric", metric, known)
+        measured = lookup("metric", metric, known)
         pair = {"training": measured, "validation": known.get(f"validation_{metric}", [])}
         return plot.curves({name: v for name, v in pair.items() if v}, path, ax=ax, ylabel=metric, log=log)
 

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from portnn.errors import DivergenceError
-from portnn.interrupts import interrupt_held
+from portnn.interrupts import defer_keyboard_interrupt
 from portnn.nn import random
 from portnn.train.callbacks import Callbacks
 from portnn.train.history import Event, History
@@ -40,7 +40,7 @@ def train(run: Run, callbacks: Callbacks, progress: bool | str | None) -> Histor
         runtime.check_rows(data.rows % size or size, "batch_size")
     steps = data.steps(size)
     started = time.perf_counter() - history.seconds
-    with interrupt_held() as release, _bar(progress, run, steps) as bar:
+    with defer_keyboard_interrupt() as release, _bar(progress, run, steps) as bar:
 
         def pause() -> None:
             try:

@@ -122,8 +122,8 @@ def test_the_step_as_it_is_run_is_compared(monkeypatch):
     """Operation by operation all is well; what runs the optimizer's kernel is not."""
     real = Reproducible.elementwise
 
-    def off(self, stretches, *how):
-        run = real(self, stretches, *how)
+    def off(self, param_groups, *how):
+        run = real(self, param_groups, *how)
         if self.backend.name == "numpy":
             return run
         return lambda xp, vectors, numbers: tuple(v * (1.0 + 2.0**-52) for v in run(xp, vectors, numbers))

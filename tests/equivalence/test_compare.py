@@ -140,7 +140,7 @@ def test_a_fault_of_the_compiled_step_alone_is_seen(monkeypatch):
     adapter = get_backend("array_api_strict")
 
     def wrong(function, static=1, consumed=None):
-        off = lambda dials: tuple((*first, last * 1.001) for *first, last in dials)  # noqa: E731
+        off = lambda hyperparams: tuple((*first, last * 1.001) for *first, last in hyperparams)  # noqa: E731
         run = partial(adapter.called, function, static)
         return lambda *a: run(*a) if consumed is None else run(*a[:-1], off(a[-1]))
 

@@ -229,8 +229,8 @@ def test_an_update_that_ends_with_what_it_replaces(monkeypatch):
 
     @dataclass(frozen=True)
     class Backwards(Optimizer):
-        def kernel(self, xp, parameters, gradients, slots, dials):
-            return (gradients * dials[0]) * -1.0 + parameters, ()
+        def kernel(self, xp, parameters, gradients, slots, hyperparams):
+            return (gradients * hyperparams[0]) * -1.0 + parameters, ()
 
     same_as_itself(lambda: (classifier(8, "tanh", optimizer=Backwards(0.1)), X, LABELS), monkeypatch, rows=(4, 4, 4))
 

@@ -21,7 +21,7 @@ from portnn import (
 )
 from portnn.backend import host_array
 from portnn.core.runtime import Runtime
-from portnn.options import readable
+from portnn.options import format_bytes
 
 X = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
 Y = np.array([[0], [1], [1], [0]])
@@ -383,9 +383,9 @@ def test_summary_says_the_memory_of_what_is_there(dtype):
         held[kind] += array.nbytes
     held["layers' outputs a row"] = (30 + 200 + 200 + 200 + 10) * np.dtype(dtype).itemsize
     (line,) = [line for line in net.summary().splitlines() if line.startswith("memory: ")]
-    assert line == "memory: " + ", ".join(f"{name} {readable(size)}" for name, size in held.items())
+    assert line == "memory: " + ", ".join(f"{name} {format_bytes(size)}" for name, size in held.items())
     assert "memory" not in NeuralNetwork().summary()
-    assert [readable(n) for n in (0, 999, 1000, 35_880, 2_500_000, 7e9, 3e13)] == [
+    assert [format_bytes(n) for n in (0, 999, 1000, 35_880, 2_500_000, 7e9, 3e13)] == [
         "0 bytes",
         "999 bytes",
         "1 kB",

@@ -23,7 +23,7 @@ from portnn import (
     get_backend,
     schedules,
 )
-from portnn.backend import by_stretches, host_array
+from portnn.backend import apply_param_groups, host_array
 from portnn.core.step import State
 from portnn.equivalence.networks import built_in
 from portnn.nn.layer import Layer
@@ -112,9 +112,9 @@ def check_rules(net, x, y):
     y = np.asarray(y, net.dtype)
     core, state, chain = runtime.core, runtime.state, runtime.chain
     mine = State(Austere(state.parameters), Austere(state.buffers), tuple(map(Austere, state.slots)))
-    run = partial(by_stretches, chain.stretches(core.parameters.decayed, core.parameters.size))
+    run = partial(apply_param_groups, chain.param_groups(core.parameters.n_decayed, core.parameters.size))
     update = partial(chain.update, run)
-    new, loss = core.step(XP, update, mine, (Austere(x), Austere(y), 1.0 / ROWS), runtime.key, chain.dials(1))
+    new, loss = core.step(XP, update, mine, (Austere(x), Austere(y), 1.0 / ROWS), runtime.key, chain.hyperparams(1))
     assert {str(array.dtype) for array in (new.parameters, new.buffers, *new.slots, loss)} == {net.dtype}
     with runtime.backend.scope():
         expected = runtime.step((x, y, 1.0 / ROWS))

@@ -11,19 +11,19 @@ from portnn.optim.transforms import ClipNorm
 CASES = {name: pair for name, pair in registered.OPTIMIZERS.items() if pair[1] is not None}
 
 
-def run(backend, optimizer, start, gradients, decayed=None, slots=False):
+def run(backend, optimizer, start, gradients, n_decayed=None, slots=False):
     adapter = get_backend(backend)
     chain = optimizer.chain()
     size = len(start)
-    stretches = chain.stretches(size if decayed is None else decayed, size)
-    run = adapter.elementwise(stretches, donate=(0, *range(2, 2 + len(chain.slots))))
+    param_groups = chain.param_groups(size if n_decayed is None else n_decayed, size)
+    run = adapter.elementwise(param_groups, donate=(0, *range(2, 2 + len(chain.slots))))
     parameters, *vectors = (
         adapter.asarray(np.array(a), "float64") for a in (start, *[np.zeros_like(start)] * len(chain.slots))
     )
     with adapter.scope():
         for step, gradient in enumerate(gradients, start=1):
             gradient = adapter.asarray(gradient, "float64")
-            parameters, vectors = chain.update(run, adapter.xp, parameters, gradient, vectors, chain.dials(step))
+            parameters, vectors = chain.update(run, adapter.xp, parameters, gradient, vectors, chain.hyperparams(step))
     found = adapter.to_numpy(parameters)
     return (found, *map(adapter.to_numpy, vectors)) if slots else found
 
@@ -43,12 +43,12 @@ def test_against_torch(case):
     np.testing.assert_allclose(run("numpy", optimizer, start, gradients), p.detach().numpy(), rtol=0, atol=1e-12)
 
 
-def stages_by_hand(start, gradients, decayed, rates, decay, l1, l2, clip, average):
+def stages_by_hand(start, gradients, n_decayed, rates, decay, l1, l2, clip, average):
     """SGD with all that may stand around it, as one would write it down."""
     p, mean, total = np.array(start), 0.0, 0.0
     for rate, g in zip(rates, gradients, strict=True):
         g = g * min(1.0, clip / np.linalg.norm(g))
-        w = np.where(np.arange(p.size) < decayed, 1.0, 0.0)
+        w = np.where(np.arange(p.size) < n_decayed, 1.0, 0.0)
         p = p - rate * (g + w * (l2 * p + l1 * np.sign(p))) - w * rate * decay * p
         mean, total = average * mean + p, average * total + 1.0
     return p, mean / total
@@ -61,9 +61,9 @@ def test_what_stands_around_the_rule(backend):
     schedule = schedules.Cosine(0.3, 30, 0.05)
     optimizer = SGD(schedule, weight_decay=0.2, l1=0.01, l2=0.03, clip_norm=1.5, average=0.9)
     rates = [0.05 + 0.25 * (1 + np.cos(np.pi * min(t, 30) / 30)) / 2 for t in range(40)]
-    for decayed in (0, 30, 50):
-        expected, mean = stages_by_hand(start, gradients, decayed, rates, 0.2, 0.01, 0.03, 1.5, 0.9)
-        got, average = run(backend, optimizer, start, gradients, decayed, slots=True)
+    for n_decayed in (0, 30, 50):
+        expected, mean = stages_by_hand(start, gradients, n_decayed, rates, 0.2, 0.01, 0.03, 1.5, 0.9)
+        got, average = run(backend, optimizer, start, gradients, n_decayed, slots=True)
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
         np.testing.assert_allclose(average, mean, rtol=0, atol=1e-12)
     sizes = np.linalg.norm(gradients, axis=1)

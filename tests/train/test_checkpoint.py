@@ -240,7 +240,7 @@ def test_a_divergence_leaves_the_file_before_it(tmp_path):
 
 SCRIPT = """
 import os, signal, sys
-sys.path[:0] = [{tests!r}]
+sys.path[:0] = [{tests!r}, {tests!r} + "/train"]
 import test_checkpoint as t
 path, at, writes = sys.argv[1], int(sys.argv[2]), 0
 replace = os.replace
