@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, BoundNamespace, ScopedSetting, host_array, loaded
+from portnn.backend import Backend, BoundNamespace, ScopedSetting, host_array, imported_module
 from portnn.errors import ArgumentError
 from portnn.types import Array
 
@@ -29,7 +29,7 @@ class CuPyBackend(Backend):
     """CuPy on a CUDA GPU; devices are numbered: "0", "1". Without a number it is CuPy's current device."""
 
     name = "cupy"
-    mend = "pip install 'portnn[cuda13]' (CUDA 13) or 'portnn[cuda12]' (CUDA 12)"
+    install_hint = "pip install 'portnn[cuda13]' (CUDA 13) or 'portnn[cuda12]' (CUDA 12)"
 
     def __init__(self, device: str | None = None) -> None:
         import array_api_compat.cupy as namespace
@@ -51,8 +51,8 @@ class CuPyBackend(Backend):
                 import cupy
         except ImportError as error:
             if getattr(error, "name", None) == "cupy":
-                return False, f"CuPy is not installed; {cls.mend}"
-            return False, f"CuPy cannot be imported ({error}); install one cupy wheel only: {cls.mend}"
+                return False, f"CuPy is not installed; {cls.install_hint}"
+            return False, f"CuPy cannot be imported ({error}); install one cupy wheel only: {cls.install_hint}"
         try:
             count = cupy.cuda.runtime.getDeviceCount()
         except RuntimeError as error:
@@ -83,7 +83,7 @@ class CuPyBackend(Backend):
 
     @classmethod
     def owns(cls, array: object) -> bool:
-        cupy = loaded("cupy")
+        cupy = imported_module("cupy")
         return cupy is not None and isinstance(array, cupy.ndarray)
 
     @classmethod

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, BoundNamespace, Consumed, host_array, loaded
+from portnn.backend import Backend, BoundNamespace, Donation, host_array, imported_module
 from portnn.backend.kernels import Elementwise, ParamGroup, apply_param_groups
 from portnn.errors import ArgumentError
-from portnn.jit.pieces import Pieces, is_pieces, joined
+from portnn.jit.pieces import SplitVector, concatenate, is_split
 from portnn.types import Array
 
 
@@ -23,7 +23,7 @@ class JAXBackend(Backend):
     """JAX arrays; devices are platform and number: "cpu:0", "gpu:0"."""
 
     name = "jax"
-    mend = "pip install 'portnn[jax]'"
+    install_hint = "pip install 'portnn[jax]'"
 
     def __init__(self, device: str | None = None) -> None:
         import jax
@@ -40,12 +40,12 @@ class JAXBackend(Backend):
 
     @classmethod
     def is_available(cls) -> tuple[bool, str]:
-        if loaded("jax") is None and find_spec("jax") is None:
-            return False, f"JAX is not installed; {cls.mend}"
+        if imported_module("jax") is None and find_spec("jax") is None:
+            return False, f"JAX is not installed; {cls.install_hint}"
         try:
             cls.devices()
         except (ImportError, RuntimeError) as error:
-            return False, f"JAX cannot run ({error}); {cls.mend}"
+            return False, f"JAX cannot run ({error}); {cls.install_hint}"
         return True, ""
 
     @classmethod
@@ -62,7 +62,7 @@ class JAXBackend(Backend):
 
     @classmethod
     def owns(cls, array: object) -> bool:
-        jax = loaded("jax")
+        jax = imported_module("jax")
         return jax is not None and isinstance(array, jax.Array)
 
     @classmethod
@@ -97,46 +97,46 @@ class JAXBackend(Backend):
     def synchronize(self) -> None:
         self._jax.block_until_ready(self.xp.zeros(1) + 1.0)
 
-    def consumes(self, size: int) -> bool:
+    def donates_state(self, size: int) -> bool:
         return True  # XLA takes new memory, page by page, for what it may not write over
 
     def elementwise(
-        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), offsets: Sequence[int] = ()
     ) -> Elementwise:
         """Run the kernels on each parameter's part of the vectors: XLA copies what is cut out of a vector."""
-        parts = [(stop, next(kernel for end, kernel in param_groups if stop <= end)) for stop in stops]
+        parts = [(stop, next(kernel for end, kernel in param_groups if stop <= end)) for stop in offsets]
         return partial(apply_param_groups, parts or param_groups)
 
-    def additions(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def jit_exact(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self._jax.jit(function)  # type: ignore[no-any-return]
 
     def compile(
-        self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
+        self, function: Callable[..., Any], static: int = 1, donation: Donation | None = None
     ) -> Callable[..., Any]:
         """Compile for each set of shapes. A state that is given back stays in pieces: none is cut and joined again."""
-        tree = self._jax.tree_util
-        donated = () if consumed is None or consumed.whole else (static,)
-        stops = consumed.stops if consumed else ()
+        tree, offsets = self._jax.tree_util, donation.offsets if donation else ()
+        donated = () if donation is None or donation.atomic else (static,)
+        split = partial(SplitVector.of, offsets=offsets)
 
-        def pieces(state: Any, cut: Callable[[Array], Pieces] = lambda array: Pieces.of(array, stops)) -> Any:
+        def pieces(state: Any, cut: Callable[[Array], SplitVector] = split) -> Any:
             def of(array: Any) -> Any:
-                return cut(array) if array.shape == stops[-1:] and not is_pieces(array) else array
+                return cut(array) if array.shape == offsets[-1:] and not is_split(array) else array
 
-            return tree.tree_map(of, state, is_leaf=is_pieces)
+            return tree.tree_map(of, state, is_leaf=is_split)
 
         def inside(*arguments: Any) -> Any:
-            whole = tree.tree_map(joined, arguments[static:], is_leaf=is_pieces)
+            whole = tree.tree_map(concatenate, arguments[static:], is_leaf=is_split)
             result = function(*arguments[:static], *whole)
-            return result if consumed is None else (pieces(result[0]), *result[1:])
+            return result if donation is None else (pieces(result[0]), *result[1:])
 
         compiled = self._jax.jit(inside, static_argnums=tuple(range(static)), donate_argnums=donated)
 
         def run(*arguments: Any) -> Any:
             fixed, state, rest = arguments[:static], arguments[static], arguments[static + 1 :]
-            if consumed is not None:  # cut on the host: XLA would compile each cut
-                cut = lambda array: Pieces(map(self.asarray, Pieces.of(self.to_numpy(array), stops).pieces))  # noqa: E731
-                state = self.called(partial(pieces, cut=cut), 0, state)
-            return self.called(compiled, static, *fixed, state, *rest)
+            if donation is not None:  # cut on the host: XLA would compile each cut
+                cut = lambda array: SplitVector(map(self.asarray, split(self.to_numpy(array)).pieces))  # noqa: E731
+                state = self.call_in_scope(partial(pieces, cut=cut), 0, state)
+            return self.call_in_scope(compiled, static, *fixed, state, *rest)
 
         return run
 
@@ -146,4 +146,4 @@ def _register() -> None:
     """Tell JAX what a vector in pieces consists of."""
     from jax import tree_util
 
-    tree_util.register_pytree_node(Pieces, lambda vector: (vector.pieces, None), lambda _, pieces: Pieces(pieces))
+    tree_util.register_pytree_node(SplitVector, lambda vector: (vector.pieces, None), lambda _, new: SplitVector(new))

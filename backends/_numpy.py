@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, Consumed, Elementwise, ParamGroup, apply_blocked, host_array
+from portnn.backend import Backend, Donation, Elementwise, ParamGroup, apply_blocked, host_array
 from portnn.errors import ArgumentError
 from portnn.interrupts import INPLACE_MIN_BYTES
 from portnn.jit.dialects import NumPyDialect
@@ -23,8 +23,8 @@ class NumPyBackend(Backend):
     """NumPy on the CPU."""
 
     name = "numpy"
-    mend = "pip install numpy"
-    one_by_one = True
+    install_hint = "pip install numpy"
+    preserves_op_order = True
 
     def __init__(self, device: str | None = None) -> None:
         import array_api_compat.numpy as namespace
@@ -69,18 +69,18 @@ class NumPyBackend(Backend):
         # exp overflows to infinity by design (see activations.sigmoid); no other library warns of it.
         return np.errstate(all="ignore")
 
-    def consumes(self, size: int) -> bool:
+    def donates_state(self, size: int) -> bool:
         return size > INPLACE_MIN_BYTES
 
     def elementwise(
-        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), offsets: Sequence[int] = ()
     ) -> Elementwise:
         """Run the kernels in cache-sized blocks, in place where a vector is donated; traced, as one line."""
         return apply_blocked(param_groups, donate, BLOCK, np.empty_like)
 
     def compile(
-        self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
+        self, function: Callable[..., Any], static: int = 1, donation: Donation | None = None
     ) -> Callable[..., Any]:
         eagerly = super().compile(function, static)
-        turns = None if consumed is None else consumed.whole
+        turns = None if donation is None else donation.atomic
         return Replayed(DIALECT, self.xp, function, eagerly, static, turns)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, BoundNamespace, host_array, loaded
+from portnn.backend import Backend, BoundNamespace, host_array, imported_module
 from portnn.errors import ArgumentError
 from portnn.types import Array
 
@@ -16,7 +16,7 @@ class StrictBackend(Backend):
     """array-api-strict; "device1" cannot be read as NumPy, "no_float64" has no float64."""
 
     name = "array_api_strict"
-    mend = "pip install 'portnn[strict]'"
+    install_hint = "pip install 'portnn[strict]'"
 
     def __init__(self, device: str | None = None) -> None:
         import array_api_strict
@@ -31,8 +31,8 @@ class StrictBackend(Backend):
 
     @classmethod
     def is_available(cls) -> tuple[bool, str]:
-        if loaded("array_api_strict") is None and find_spec("array_api_strict") is None:
-            return False, f"array-api-strict is not installed; {cls.mend}"
+        if imported_module("array_api_strict") is None and find_spec("array_api_strict") is None:
+            return False, f"array-api-strict is not installed; {cls.install_hint}"
         return True, ""
 
     @classmethod
@@ -49,7 +49,7 @@ class StrictBackend(Backend):
 
     @classmethod
     def owns(cls, array: object) -> bool:
-        strict = loaded("array_api_strict")
+        strict = imported_module("array_api_strict")
         return strict is not None and isinstance(array, type(strict.asarray(0)))
 
     @classmethod

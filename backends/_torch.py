@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, BoundNamespace, Consumed, ScopedSetting, host_array, loaded
+from portnn.backend import Backend, BoundNamespace, Donation, ScopedSetting, host_array, imported_module
 from portnn.backend.kernels import Elementwise, ParamGroup, apply_blocked
 from portnn.errors import ArgumentError
 from portnn.interrupts import INPLACE_MIN_BYTES
@@ -24,8 +24,8 @@ class TorchBackend(Backend):
     """PyTorch tensors, without autograd; devices are PyTorch's: "cpu", "cuda:0"."""
 
     name = "torch"
-    mend = "pip install 'portnn[torch]'"
-    one_by_one = True
+    install_hint = "pip install 'portnn[torch]'"
+    preserves_op_order = True
 
     def __init__(self, device: str | None = None) -> None:
         import array_api_compat.torch as namespace
@@ -43,12 +43,12 @@ class TorchBackend(Backend):
 
     @classmethod
     def is_available(cls) -> tuple[bool, str]:
-        if loaded("torch") is None and find_spec("torch") is None:
-            return False, f"PyTorch is not installed; {cls.mend}"
+        if imported_module("torch") is None and find_spec("torch") is None:
+            return False, f"PyTorch is not installed; {cls.install_hint}"
         try:
             import torch  # noqa: F401
         except (ImportError, OSError) as error:
-            return False, f"PyTorch cannot be imported ({error}); {cls.mend}"
+            return False, f"PyTorch cannot be imported ({error}); {cls.install_hint}"
         return True, ""
 
     @classmethod
@@ -65,7 +65,7 @@ class TorchBackend(Backend):
 
     @classmethod
     def owns(cls, array: object) -> bool:
-        torch = loaded("torch")
+        torch = imported_module("torch")
         return torch is not None and isinstance(array, torch.Tensor)
 
     @classmethod
@@ -95,7 +95,7 @@ class TorchBackend(Backend):
     def read(self, scalars: Sequence[Array]) -> list[float]:
         return self._torch.stack(list(scalars)).tolist() if scalars else []
 
-    def consumes(self, size: int) -> bool:
+    def donates_state(self, size: int) -> bool:
         return self._records and size > INPLACE_MIN_BYTES
 
     def scope(self) -> AbstractContextManager[Any]:
@@ -112,7 +112,7 @@ class TorchBackend(Backend):
             yield
 
     def elementwise(
-        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), offsets: Sequence[int] = ()
     ) -> Elementwise:
         """Run the kernels on a CPU's large vectors in blocks: new memory for each operation comes page by page."""
         if not self._records:
@@ -120,12 +120,12 @@ class TorchBackend(Backend):
         return apply_blocked(param_groups, donate, BLOCK, self._torch.empty_like)
 
     def compile(
-        self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
+        self, function: Callable[..., Any], static: int = 1, donation: Donation | None = None
     ) -> Callable[..., Any]:
         eagerly = super().compile(function, static)
         if not self._records:
             return eagerly
-        turns = None if consumed is None else consumed.whole
+        turns = None if donation is None else donation.atomic
         return Replayed(TorchDialect(self._torch, self.xp, self.scope), self.xp, function, eagerly, static, turns)
 
     def synchronize(self) -> None:

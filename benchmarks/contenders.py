@@ -274,10 +274,10 @@ def jax(_: str, work: str) -> tuple[Unit, Unit]:
     def loss(w: Any, x: Any, y: Any) -> Any:
         return optax.softmax_cross_entropy_with_integer_labels(logits(w, x), y).mean()
 
-    def train(w: Any, slots: Any, x: Any, y: Any) -> Any:
+    def train(w: Any, opt_state: Any, x: Any, y: Any) -> Any:
         value, gradients = jax.value_and_grad(loss)(w, x, y)
-        updates, slots = optimizer.update(gradients, slots)
-        return optax.apply_updates(w, updates), slots, value
+        updates, opt_state = optimizer.update(gradients, opt_state)
+        return optax.apply_updates(w, updates), opt_state, value
 
     compiled = jax.jit(train, donate_argnums=(0, 1))
     softmax = jax.jit(lambda w, x: jax.nn.softmax(logits(w, x)))

@@ -38,7 +38,7 @@ class Beside(Callback):
         self.counted, self.file, self.beside = 0, 0.0, 0.0
         self.started = time.perf_counter()
 
-    def step(self, network: NeuralNetwork, event: object) -> None:
+    def on_train_batch_end(self, network: NeuralNetwork, event: object) -> None:
         self.counted += 1
         if self.counted == 1:
             self.started = time.perf_counter()

@@ -90,7 +90,7 @@ class _Sweep(Callback):
         self.losses: list[float] = []
         """Of each step's batch, before the step."""
 
-    def step(self, network: NeuralNetwork, event: Event) -> bool:
+    def on_train_batch_end(self, network: NeuralNetwork, event: Event) -> bool:
         (loss,) = self.run.runtime.backend.read([event.loss])
         if not math.isfinite(loss):
             return True

@@ -93,8 +93,8 @@ def found(argument: str, name: str, ours: Mapping[str, T]) -> T:
     if name in _USERS:
         return _USERS[name]  # type: ignore[no-any-return]
     module, colon, _ = name.partition(":")
-    mend = f": import {module}, which registers it, first" if colon else f"; known are {', '.join(ours)}"
-    raise SerializationError(f"{argument}: the file needs {name!r}, which is not known here{mend}")
+    hint = f": import {module}, which registers it, first" if colon else f"; known are {', '.join(ours)}"
+    raise SerializationError(f"{argument}: the file needs {name!r}, which is not known here{hint}")
 
 
 def kind(name: str, base: type, ours: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from portnn.backend import available_backends, get_backend
-from portnn.numerics.arbiter import ArbiterNamespace
+from portnn.numerics.arbiter import MpmathNamespace
 from portnn.numerics.bounds import ULPS
 
 POINTS, TERMS = 4000, 784
@@ -32,7 +32,7 @@ def arguments(name: str, dtype: str) -> np.ndarray:
 def elementary(name: str, dtype: str, names: list[str]) -> list[float]:
     """Return the largest error of a function on each backend, in ulps."""
     x = arguments(name, dtype)
-    arbiter = ArbiterNamespace(dtype)
+    arbiter = MpmathNamespace(dtype)
     truth = getattr(arbiter, name)(arbiter.exact(x))
     size = np.maximum(np.abs(truth.astype(float)), np.finfo(dtype).tiny)
     unit = float(np.finfo(dtype).eps) * (np.ones(len(x)) if name == "cos" else size)
@@ -55,7 +55,7 @@ def accumulated(name: str, dtype: str, names: list[str]) -> list[float]:
     rng = np.random.default_rng(1)
     a, b = rng.standard_normal((16, TERMS)).astype(dtype), rng.standard_normal((TERMS, 16)).astype(dtype)
     given = (a, b) if name == "matmul" else (b,)
-    arbiter = ArbiterNamespace(dtype)
+    arbiter = MpmathNamespace(dtype)
     exact = list(map(arbiter.exact, given))
     truth = arbiter.matmul(*exact) if name == "matmul" else arbiter.sum(exact[0], axis=0)
     size = (np.abs(a) @ np.abs(b) if name == "matmul" else np.abs(b).sum(axis=0)).astype(float)

@@ -8,8 +8,8 @@ from portnn.backend import get_backend
 from portnn.equivalence.conformance import FUNCTIONS
 from portnn.jit.dialects import NumPyDialect
 from portnn.jit.tracing import Tape, TracingNamespace
-from portnn.numerics.arbiter import ArbiterNamespace
-from portnn.numerics.bounds import ULPS, Bounded, BoundingNamespace
+from portnn.numerics.arbiter import MpmathNamespace
+from portnn.numerics.bounds import ULPS, BoundedArray, BoundingNamespace
 from portnn.ops import CORE, ELEMENTWISE, OPS, REGISTERED, names
 from portnn.reproducible.arithmetic import ARITHMETICS
 from portnn.testing import check_backend, check_gradients
@@ -36,7 +36,7 @@ def readings():
     reproducible = ARITHMETICS["reproducible"](numpy).xp
     return {
         "bound": BoundingNamespace(),
-        "true value": ArbiterNamespace("float64"),
+        "true value": MpmathNamespace("float64"),
         "reproducible form": reproducible,
         "recording": TracingNamespace(Tape(numpy.xp)),
     }
@@ -69,7 +69,7 @@ def test_elementary_functions_have_an_error():
     elementary = {op.name for op in OPS if op.ulps is not None}
     assert elementary == set(ULPS) == {op.name for op in OPS if op.reference and op.name != "sign"} | {"divide"}
     assert not any(op.exact for op in OPS if op.ulps is not None)
-    x = Bounded.given(np.array([0.5], np.float32))
+    x = BoundedArray.given(np.array([0.5], np.float32))
     for name in elementary - {"divide"}:
         found = getattr(BoundingNamespace(), name)(x)
         least = ULPS[name] * np.finfo(np.float32).eps * abs(found.value) * 0.99
@@ -82,7 +82,7 @@ def test_arrays_are_joined_along_any_axis(axis, readings):
     shapes = [(3, 4), (2, 4)] if axis == 0 else [(3, 4), (3, 1)]
     arrays = [rng.random(shape).astype(np.float32) for shape in shapes]
     expected = np.concatenate(arrays, axis)
-    found = readings["bound"].concat([Bounded(a, a / 8) for a in arrays], axis=axis)
+    found = readings["bound"].concat([BoundedArray(a, a / 8) for a in arrays], axis=axis)
     np.testing.assert_array_equal(found.value, expected)
     np.testing.assert_array_equal(found.error, expected / 8)
     exact = readings["true value"]

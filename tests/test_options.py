@@ -95,7 +95,7 @@ def test_the_same_fit_with_plain_and_with_other_numbers(backend, kind):
     assert start == other_start == NeuralNetwork(5, 8, Dropout(0.25), 5, seed=3, backend="numpy").fingerprint()
     assert net.fingerprint() == other.fingerprint()
     assert {str(host_array(value).dtype) for value in net.parameters.values()} == {"float32"}
-    assert {str(host_array(slot).dtype) for slot in net._runtime.state.slots} == {"float32"}
+    assert {str(host_array(slot).dtype) for slot in net._runtime.state.opt_state} == {"float32"}
     assert host_array(net.predict(X)).dtype == np.float32
     if backend != "numpy":
         report = compare(net, X, Y, backends=[backend], steps=np.int64(1), batch_size=np.int64(9))

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from portnn.backend import Backend, host_array, loaded
+from portnn.backend import Backend, host_array, imported_module
 from portnn.errors import ArgumentError
 
 DIGITS = 100
@@ -48,12 +48,12 @@ class HundredDigits(Backend):
     """The CPU, a hundred digits at a time."""
 
     name = "hundred_digits"
-    mend = "pip install mparray"
+    install_hint = "pip install mparray"
     slow = True
     device = "cpu"
 
     def __init__(self, device=None):
-        import mparray  # here, not above: adapters are loaded to ask whether an array is theirs
+        import mparray  # here, not above: adapters are imported_module to ask whether an array is theirs
 
         if device not in (None, "cpu"):
             raise ArgumentError(f"device: hundred_digits runs on cpu; got {device!r}")
@@ -61,7 +61,7 @@ class HundredDigits(Backend):
 
     @classmethod
     def is_available(cls):
-        return (True, "") if find_spec("mparray") else (False, f"mparray is not installed; {cls.mend}")
+        return (True, "") if find_spec("mparray") else (False, f"mparray is not installed; {cls.install_hint}")
 
     @classmethod
     def version(cls):
@@ -73,7 +73,7 @@ class HundredDigits(Backend):
 
     @classmethod
     def owns(cls, array):
-        return loaded("mparray") is not None and type(array).__name__ == "MPArray"
+        return imported_module("mparray") is not None and type(array).__name__ == "MPArray"
 
     @classmethod
     def device_of(cls, array):

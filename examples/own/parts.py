@@ -24,10 +24,10 @@ class SignSGD(portnn.Optimizer):
     """v = decay v + (1 - decay) g; p = p - learning_rate sign(v) (Bernstein et al. 2018)."""
 
     decay: float = 0.9
-    slots = ("v",)
+    state_names = ("v",)
 
-    def kernel(self, xp, parameters, gradients, slots, hyperparams):
-        v = slots[0] * self.decay + gradients * (1.0 - self.decay)
+    def kernel(self, xp, parameters, gradients, opt_state, hyperparams):
+        v = opt_state[0] * self.decay + gradients * (1.0 - self.decay)
         return parameters - xp.sign(v) * hyperparams[0], (v,)
 
 

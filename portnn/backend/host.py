@@ -27,12 +27,12 @@ def _host_array(obj: object, argument: str) -> np.ndarray:
     if is_backend_array(obj):
         return backend_of(obj).to_numpy(obj)
     if not _array_like(obj):  # NumPy would make an array of one object of it
-        mend = ""
+        hint = ""
         if hasattr(obj, "toarray"):
-            mend = ": call toarray()"
+            hint = ": call toarray()"
         elif isinstance(obj, Iterable) and not isinstance(obj, Collection):  # generators, loaders
-            mend = ": give batches of (x, y) to fit alone, without y"
-        found = type(obj).__name__ + mend
+            hint = ": give batches of (x, y) to fit alone, without y"
+        found = type(obj).__name__ + hint
         raise DTypeError(f"{argument}: expected real numbers in an array, a list or a data frame; got {found}")
     parts = [obj] if isinstance(obj, np.ma.MaskedArray) else _masked_parts(obj)
     if masked := sum(int(np.sum(np.ma.getmaskarray(part))) for part in parts):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from portnn.backend.precision import promoted
+from portnn.backend.precision import dtype_promotion_error
 from portnn.jit.program import Traced
 from portnn.types import Array, Namespace
 
@@ -49,7 +49,7 @@ def apply_blocked(
             results = results or [empty_like(vectors[0], dtype=part.dtype) for part in parts]
             for result, part in zip(results, parts, strict=True):
                 if part.dtype != result.dtype:  # an assignment would cast in silence
-                    raise promoted(part.dtype, result.dtype)
+                    raise dtype_promotion_error(part.dtype, result.dtype)
                 result[block] = part
         return tuple(results)
 

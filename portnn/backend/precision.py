@@ -40,7 +40,7 @@ class ScopedSetting:
                     self._write(self._before)
 
 
-def promoted(got: object, expected: object) -> DTypeError:
+def dtype_promotion_error(got: object, expected: object) -> DTypeError:
     """Return the error of a step whose results are of another dtype than the network's."""
     return DTypeError(
         f"step: expected {expected} throughout; got {got}: a layer, a loss or an optimizer computes with a NumPy "

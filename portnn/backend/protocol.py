@@ -5,7 +5,7 @@ API on ``xp``.
 """
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from typing import Any, ClassVar, NamedTuple
@@ -13,19 +13,32 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from portnn.backend.kernels import Elementwise, ParamGroup, apply_param_groups
+from portnn.deprecated import RenamedMembers, warn_renamed
 from portnn.errors import BackendUnavailableError
 from portnn.types import Array, Namespace
 
 _CREATION = frozenset({"arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros"})
 
 
-class Consumed(NamedTuple):
+class Donation(NamedTuple):
     """How the first result of a function takes the place of its state."""
 
-    whole: bool
+    atomic: bool
     """Only when nothing can fail any more: a call that fails has changed nothing."""
-    stops: tuple[int, ...]
+    offsets: tuple[int, ...]
     """Where each parameter ends in the state's vectors, for a library that had rather keep them in pieces."""
+
+    @property
+    def whole(self) -> bool:
+        """The old name of ``atomic``."""
+        warn_renamed("Consumed.whole", "Donation.atomic")
+        return self.atomic
+
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """The old name of ``offsets``."""
+        warn_renamed("Consumed.stops", "Donation.offsets")
+        return self.offsets
 
 
 class BoundNamespace:
@@ -56,21 +69,29 @@ def _astype(
     return barrier(array) if x.dtype == bool else array
 
 
-class Backend:
+class Backend(RenamedMembers):
     """One array library on one device. Adapters override what their library does otherwise."""
 
     name: ClassVar[str]
-    mend: ClassVar[str]
+    install_hint: ClassVar[str]
     """What to type where the library is missing."""
 
     slow: ClassVar[bool] = False
     """Whether comparisons and fixtures of all backends leave it out, and take it when it is named."""
 
-    one_by_one: ClassVar[bool] = False
+    preserves_op_order: ClassVar[bool] = False
     """Whether ``compile`` computes each operation by itself, as the library does: nothing is fused or contracted."""
 
     xp: Namespace
     device: str
+
+    _renamed: ClassVar[Mapping[str, str]] = {
+        "additions": "jit_exact",
+        "called": "call_in_scope",
+        "consumes": "donates_state",
+        "mend": "install_hint",
+        "one_by_one": "preserves_op_order",
+    }
 
     def __init__(self, device: str | None = None) -> None:
         """Take the device of that name, or the library's default for None. Raises ArgumentError."""
@@ -139,7 +160,7 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until everything that was asked of the device is done."""
 
-    def consumes(self, size: int) -> bool:
+    def donates_state(self, size: int) -> bool:
         """Return whether steps should consume a state of so many bytes, one by one too: then Ctrl-C waits for its end.
 
         Otherwise the state is whole until another takes its place.
@@ -147,17 +168,17 @@ class Backend:
         return False
 
     def elementwise(
-        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), offsets: Sequence[int] = ()
     ) -> Elementwise:
         """Return kernels over stretches of vectors as one function, run the best way the library has.
 
         ``param_groups``: (stop, kernel) of consecutive ones, ``kernel(xp, vectors, numbers) -> vectors``, element by
-        element. Output i may take the memory of vector ``donate[i]``, so callers use only what it returns. ``stops``:
+        element. Output i may take the memory of vector ``donate[i]``, so callers use only what it returns. ``offsets``:
         where each parameter ends in the vectors, if the library had rather work on pieces.
         """
         return partial(apply_param_groups, param_groups)
 
-    def additions(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def jit_exact(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that adds, subtracts and multiplies exactly, as one call if the library has one.
 
         Its results must have the bits of the operations one by one.
@@ -165,18 +186,18 @@ class Backend:
         return function
 
     def compile(
-        self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
+        self, function: Callable[..., Any], static: int = 1, donation: Donation | None = None
     ) -> Callable[..., Any]:
         """Return a pure function, compiled if the library can.
 
         The first ``static`` arguments are no data (a namespace, functions), and the same at each call; the next is a
         state, nested tuples of arrays. Numbers may come as a function that gives them, called where they are needed.
-        ``consumed``: the first result takes the state's place, and how. What is returned enters the ``scope`` by
+        ``donation``: the first result takes the state's place, and how. What is returned enters the ``scope`` by
         itself.
         """
-        return partial(self.called, function, static)
+        return partial(self.call_in_scope, function, static)
 
-    def called(self, function: Callable[..., Any], static: int, *arguments: Any) -> Any:
+    def call_in_scope(self, function: Callable[..., Any], static: int, *arguments: Any) -> Any:
         """Call a function in the ``scope``; functions among the arguments after the first ``static`` give numbers."""
         with self.scope():
             return function(*arguments[:static], *(a() if callable(a) else a for a in arguments[static:]))
@@ -196,6 +217,6 @@ def _restored(adapter: type[Backend], device: str) -> Backend:
     return adapter.on(device)
 
 
-def loaded(library: str) -> Any:
+def imported_module(library: str) -> Any:
     """Return the library's module if something imported it, else None."""
     return sys.modules.get(library)

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from portnn.backend import Backend, Consumed, promoted
+from portnn.backend import Backend, Donation, dtype_promotion_error
 from portnn.core.preprocess import Preprocessor
 from portnn.core.state import START, Counters, NetworkState, whole
 from portnn.core.step import Core, State
@@ -21,7 +21,7 @@ from portnn.metrics import Metric
 from portnn.metrics.selection import Compared
 from portnn.nn import random
 from portnn.nn.layer import as_preprocessing
-from portnn.optim.chain import Numbers
+from portnn.optim.chain import ChainHyperparams
 from portnn.optim.optimizers import Optimizer
 from portnn.reproducible.arithmetic import ARITHMETICS
 from portnn.types import Array, Batch, Forward, Mode, Namespace
@@ -48,7 +48,7 @@ class Runtime(NetworkState):
         """Take owned copies of the state's arrays, of any library, to the backend."""
         super().__init__(backend, core, optimizer, dtype, seed, state, counters, adapted, arithmetic)
         self._kind = self.state.parameters.dtype
-        self.consumes = False
+        self.donates_state = False
         """Whether a step may change the state in place, so that Ctrl-C must wait."""
         self._computes = ARITHMETICS[arithmetic](backend)
         self.flush_denormals = self._computes.settled
@@ -65,16 +65,16 @@ class Runtime(NetworkState):
         """Prepare the step for the optimizer: one that consumes the state, and one that keeps it."""
         chain, parameters, computes = self.optimizer.chain(), self.core.parameters, self._computes
         param_groups = chain.param_groups(parameters.n_decayed, parameters.size)
-        donate = 0, *range(2, 2 + len(chain.slots))
+        donate = 0, *range(2, 2 + len(chain.state_names))
         self.chain = chain
-        stops = tuple(entry.stop for entry in parameters.storage_order)
+        offsets = tuple(entry.stop for entry in parameters.storage_order)
         self._updates = tuple(
-            partial(chain.update, computes.elementwise(param_groups, given, stops)) for given in (donate, ())
+            partial(chain.update, computes.elementwise(param_groups, given, offsets)) for given in (donate, ())
         )
-        size = parameters.size * (1 + len(chain.slots)) + self.core.buffers.size
-        self.consumes = computes.consumes(size * (8 if self.dtype == "float64" else 4))
+        size = parameters.size * (1 + len(chain.state_names)) + self.core.buffers.size
+        self.donates_state = computes.donates_state(size * (8 if self.dtype == "float64" else 4))
         self._steps = tuple(
-            computes.compile(self.core.step, 2, Consumed(atomic, stops)) for atomic in (False, not self.consumes)
+            computes.compile(self.core.step, 2, Donation(atomic, offsets)) for atomic in (False, not self.donates_state)
         )
 
     @property
@@ -98,9 +98,9 @@ class Runtime(NetworkState):
         if replace(before, learning_rate=0) == replace(optimizer, learning_rate=0):
             self.chain = optimizer.chain()  # the rate is a dial: what is compiled stays
             return
-        if type(optimizer) is not type(before) or optimizer.chain().slots != self.chain.slots:
-            slots = tuple(self._owned(vector) for vector in _started(self.core, optimizer))
-            self.state, self.counters = self.state._replace(slots=slots), self.counters._replace(update=0)
+        if type(optimizer) is not type(before) or optimizer.chain().state_names != self.chain.state_names:
+            opt_state = tuple(self._owned(vector) for vector in _started(self.core, optimizer))
+            self.state, self.counters = self.state._replace(opt_state=opt_state), self.counters._replace(update=0)
         self._bind()
 
     def inputs(
@@ -130,7 +130,7 @@ class Runtime(NetworkState):
         return self._key()
 
     @property
-    def hyperparams(self) -> Numbers:
+    def hyperparams(self) -> ChainHyperparams:
         """The optimizer's numbers for the step to come."""
         return self.chain.hyperparams(self.counters.update + 1)
 
@@ -149,7 +149,7 @@ class Runtime(NetworkState):
                 buffers = self.flush_denormals(state.buffers)
                 state = state if buffers is state.buffers else state._replace(buffers=buffers)
             if state.parameters.dtype != self._kind:
-                raise promoted(state.parameters.dtype, self._kind)
+                raise dtype_promotion_error(state.parameters.dtype, self._kind)
             done = Counters(done.step + 1, done.epoch, done.update + 1)
             # Nothing is called between the two: an interrupt comes before both or after both.
             self.state, self.counters = state, done
@@ -169,18 +169,23 @@ class Runtime(NetworkState):
 
     def finite(self) -> Array:
         """Return whether all that training changes is finite: 1 or 0, a 0-d array of the network's dtype, unread."""
-        xp, (parameters, buffers, slots) = self.backend.xp, self.state
+        xp, (parameters, buffers, opt_state) = self.backend.xp, self.state
         finite = xp.all(xp.isfinite(parameters))
-        for vector in (buffers, *slots) if self.core.buffers.size else slots:
+        for vector in (buffers, *opt_state) if self.core.buffers.size else opt_state:
             finite = finite & xp.all(xp.isfinite(vector))
         return xp.astype(finite, self._kind)
 
     def updated(
-        self, xp: Namespace, parameters: Array, gradient: Array, slots: Sequence[Array], hyperparams: Numbers
+        self,
+        xp: Namespace,
+        parameters: Array,
+        gradient: Array,
+        opt_state: Sequence[Array],
+        hyperparams: ChainHyperparams,
     ) -> tuple[Array, tuple[Array, ...]]:
-        """Return the optimizer's (parameters, slots) for a gradient, as a fit computes them; nothing is changed."""
+        """Return the optimizer's (parameters, opt_state) for a gradient, as a fit computes them; nothing is changed."""
         return self._updates[0](
-            xp, self.backend.copy(parameters), gradient, tuple(map(self.backend.copy, slots)), hyperparams
+            xp, self.backend.copy(parameters), gradient, tuple(map(self.backend.copy, opt_state)), hyperparams
         )
 
     @whole
@@ -255,4 +260,4 @@ class Runtime(NetworkState):
 
 def _started(core: Core, optimizer: Optimizer) -> tuple[np.ndarray, ...]:
     """Return the optimizer's vectors before its first step."""
-    return tuple(np.zeros(core.parameters.size) for _ in optimizer.chain().slots)
+    return tuple(np.zeros(core.parameters.size) for _ in optimizer.chain().state_names)

@@ -79,7 +79,7 @@ class NetworkState:
         self.lock = RLock()
         self.backend, self.core, self.optimizer, self.dtype, self.seed = backend, core, optimizer, dtype, seed
         self.state = State(
-            self._owned(state.parameters), self._owned(state.buffers), tuple(map(self._owned, state.slots))
+            self._owned(state.parameters), self._owned(state.buffers), tuple(map(self._owned, state.opt_state))
         )
         self.chain, self.counters, self.arithmetic = optimizer.chain(), counters, arithmetic
         self.adapted = adapted
@@ -105,7 +105,7 @@ class NetworkState:
     @whole
     def __reduce__(self) -> tuple[Any, ...]:
         host = self.backend.to_numpy
-        state = State(host(self.state.parameters), host(self.state.buffers), tuple(map(host, self.state.slots)))
+        state = State(host(self.state.parameters), host(self.state.buffers), tuple(map(host, self.state.opt_state)))
         return type(self), tuple({**self._parts(), "state": state}.values())
 
     def _owned(self, array: object) -> Array:
@@ -118,7 +118,7 @@ class NetworkState:
         copied = State(
             self.backend.copy(self.state.parameters),
             self.backend.copy(self.state.buffers),
-            tuple(map(self.backend.copy, self.state.slots)),
+            tuple(map(self.backend.copy, self.state.opt_state)),
         )
         return Snapshot(copied, self.counters)
 
@@ -185,7 +185,7 @@ class NetworkState:
         """Put the optimizer's average of the parameters in their place."""
         if not self.counters.update:
             raise ArgumentError("averaged: there is no average yet; no step was taken")
-        vector = dict(zip(self.chain.slots, self.state.slots, strict=True))["average"]
+        vector = dict(zip(self.chain.state_names, self.state.opt_state, strict=True))["average"]
         self.state = self.state._replace(parameters=self.backend.copy(vector))
 
     @whole
@@ -197,7 +197,7 @@ class NetworkState:
             return np.array(self.backend.to_numpy(vector))
 
         named = core.parameters.named(np, host(state.parameters)) | core.buffers.named(np, host(state.buffers))
-        for slot, vector in zip(self.chain.slots, state.slots, strict=True):
+        for slot, vector in zip(self.chain.state_names, state.opt_state, strict=True):
             named |= {f"{slot}.{name}": value for name, value in core.parameters.named(np, host(vector)).items()}
         return named
 
@@ -220,11 +220,11 @@ class NetworkState:
             raise ShapeError(f"arrays: expected {sorted(expected)}; got {sorted(arrays)}")
         self.assign(arrays, "arrays")
         layout = self.core.parameters
-        slots = [
+        opt_state = [
             self._filled("arrays", layout, vector, {e.name: arrays[f"{slot}.{e.name}"] for e in layout.entries})
-            for slot, vector in zip(self.chain.slots, self.state.slots, strict=True)
+            for slot, vector in zip(self.chain.state_names, self.state.opt_state, strict=True)
         ]
-        self.state = self.state._replace(slots=tuple(slots))
+        self.state = self.state._replace(opt_state=tuple(opt_state))
         self.counters, self.adapted = Counters(**description["counters"]), bool(description["adapted"])
 
     @whole

@@ -20,7 +20,7 @@ goes on with what it returns. Arrays by name (gradients, new buffers) come as a 
 the names."""
 
 Update = Callable[..., tuple[Array, tuple[Array, ...]]]
-"""``update(xp, parameters, gradient, slots, hyperparams) -> (parameters, slots)``."""
+"""``update(xp, parameters, gradient, opt_state, hyperparams) -> (parameters, opt_state)``."""
 
 
 class State(NamedTuple):
@@ -30,7 +30,7 @@ class State(NamedTuple):
     """Every trainable parameter, (parameters,)."""
     buffers: Array
     """Values that no gradient changes, (buffers,)."""
-    slots: tuple[Array, ...]
+    opt_state: tuple[Array, ...]
     """The optimizer's vectors, each (parameters,)."""
 
 
@@ -131,5 +131,5 @@ class Core:
     ) -> tuple[State, Array]:
         """Take one training step: return (new state, loss before the step). Consumes ``state``."""
         loss, gradient, buffers = self.gradients(xp, state, batch, Mode(training=True, key=key), look)
-        parameters, slots = update(xp, state.parameters, gradient, state.slots, hyperparams)
-        return State(parameters, buffers, slots), loss
+        parameters, opt_state = update(xp, state.parameters, gradient, state.opt_state, hyperparams)
+        return State(parameters, buffers, opt_state), loss

@@ -107,7 +107,7 @@ def compare_bits(
 def _bits(run: Runtime, loss: Array) -> list[bytes]:
     """Return the bits of all that a step changes, and of its loss."""
     state = run.state
-    return [_digest(run.backend, array) for array in (state.parameters, state.buffers, *state.slots, loss)]
+    return [_digest(run.backend, array) for array in (state.parameters, state.buffers, *state.opt_state, loss)]
 
 
 def _digest(backend: Backend, array: Array) -> bytes:

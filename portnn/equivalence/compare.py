@@ -100,7 +100,11 @@ class _Judged:
         self.runtime, self.backend = runtime, runtime.backend
         # One function a network: eagerly, JAX would compile each operation for each shape.
         take: Callable[..., Any] = partial(pieces, runtime)
-        run = partial(self.backend.called, take, 2) if self.backend.one_by_one else self.backend.compile(take, 2)
+        run = (
+            partial(self.backend.call_in_scope, take, 2)
+            if self.backend.preserves_op_order
+            else self.backend.compile(take, 2)
+        )
         self._pieces = partial(run, self.backend.xp, runtime.updated)
 
     def judged(

@@ -11,7 +11,7 @@ from portnn.network import NeuralNetwork
 from portnn.nn import random
 from portnn.nn.layers import Dense
 from portnn.nn.noise import Dropout
-from portnn.numerics.bounds import Bounded, BoundingNamespace
+from portnn.numerics.bounds import BoundedArray, BoundingNamespace
 from portnn.ops import OPS, REGISTERED
 from portnn.types import Mode
 
@@ -129,8 +129,8 @@ def _integers(backend: Backend) -> Iterator[str]:
     for name, (got, wanted) in pairs.items():
         host = backend.to_numpy(got)
         if host.dtype != np.int32 or not np.array_equal(host, wanted):
-            mend = "int32 must wrap at 2^31 as in two's complement: keep whole numbers in NumPy's int32, or the like"
-            yield f"int32 {name}: expected {wanted.tolist()} in int32; got {host.tolist()} in {host.dtype}: {mend}"
+            hint = "int32 must wrap at 2^31 as in two's complement: keep whole numbers in NumPy's int32, or the like"
+            yield f"int32 {name}: expected {wanted.tolist()} in int32; got {host.tolist()} in {host.dtype}: {hint}"
 
 
 def _floating(backend: Backend) -> list[str]:
@@ -152,7 +152,7 @@ def _functions(backend: Backend) -> Iterator[str]:
     for dtype in _floating(backend):
         a, b = rng.uniform(0.5, 2, (2, 5, 5)).astype(dtype)
         for name, function in (FUNCTIONS | {name: _unary(name) for name in REGISTERED}).items():
-            bound = function(bounding, *map(Bounded.given, (a, b)))
+            bound = function(bounding, *map(BoundedArray.given, (a, b)))
             try:
                 got = backend.to_numpy(function(backend.xp, backend.asarray(a), backend.asarray(b)))
             except Exception as error:

@@ -7,7 +7,7 @@ import numpy as np
 
 from portnn.backend import Backend, get_backend, host_array
 from portnn.equivalence.runs import others
-from portnn.numerics.bounds import Bounded
+from portnn.numerics.bounds import BoundedArray
 
 Function = Callable[..., Any]
 """``f(*arrays)``, written against the array API standard: an array, or a tuple of arrays."""
@@ -50,19 +50,19 @@ def _results(function: Function, backend: Backend, given: Sequence[np.ndarray]) 
         return [backend.to_numpy(each) for each in (result if isinstance(result, tuple | list) else (result,))]
 
 
-def _bounds(function: Function, given: Sequence[np.ndarray], like: Sequence[np.ndarray]) -> list[Bounded] | None:
+def _bounds(function: Function, given: Sequence[np.ndarray], like: Sequence[np.ndarray]) -> list[BoundedArray] | None:
     """Return the true values with bounds; None where an operation has none yet."""
     kinds = {array.dtype for array in given if array.dtype.kind == "f"}
     if len(kinds) != 1:
         return None
-    exact = [Bounded.given(a) for a in given]
+    exact = [BoundedArray.given(a) for a in given]
     try:
         with np.errstate(all="ignore"):
             result = function(*exact)
     except (AttributeError, TypeError, NotImplementedError):
         return None
     found = list(result) if isinstance(result, tuple | list) else [result]
-    return found if len(found) == len(like) and all(isinstance(each, Bounded) for each in found) else None
+    return found if len(found) == len(like) and all(isinstance(each, BoundedArray) for each in found) else None
 
 
 def _size(wanted: np.ndarray, got: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ def batches(reference: Runtime, dataset: Dataset, steps: int, size: int) -> Iter
 
 
 def mapped(function: Callable[[Any], Any], state: State) -> State:
-    return State(function(state.parameters), function(state.buffers), tuple(map(function, state.slots)))
+    return State(function(state.parameters), function(state.buffers), tuple(map(function, state.opt_state)))
 
 
 def moved(backend: Backend, dtype: str, value: Any) -> Any:

@@ -19,8 +19,8 @@ from portnn.core.step import State, Update
 from portnn.equivalence.runs import mapped
 from portnn.errors import BackendUnavailableError
 from portnn.nn.random import Key
-from portnn.numerics.arbiter import ArbiterNamespace, context
-from portnn.numerics.bounds import LAMBDA, Bounded, BoundingNamespace
+from portnn.numerics.arbiter import MpmathNamespace, context
+from portnn.numerics.bounds import LAMBDA, BoundedArray, BoundingNamespace
 from portnn.options import lookup
 from portnn.types import Array, Batch, Namespace
 
@@ -97,7 +97,7 @@ def updated(runtime: Runtime, place: str, xp: Namespace, state: State) -> dict[N
     core = runtime.core
     named = {(place, name): a for name, a in core.parameters.named(xp, state.parameters).items()}
     named |= {(place, name): a for name, a in core.buffers.named(xp, state.buffers).items()}
-    return named | {(place, name): slot for name, slot in zip(runtime.chain.slots, state.slots, strict=True)}
+    return named | {(place, name): slot for name, slot in zip(runtime.chain.state_names, state.opt_state, strict=True)}
 
 
 class Judge:
@@ -145,15 +145,15 @@ class Judge:
         whole = walk(reference, xp, update, Start(start.state, start.batch), given)
         return pieces | {("whole step", what): a for (place, what), a in whole.items() if place == "update"}
 
-    def _bounded(self, start: Start, factor: float) -> dict[Name, Bounded]:
+    def _bounded(self, start: Start, factor: float) -> dict[Name, BoundedArray]:
         def given(array: Any) -> Any:
-            return Bounded.given(array) if isinstance(array, np.ndarray) else array
+            return BoundedArray.given(array) if isinstance(array, np.ndarray) else array
 
         return self._pieces(BoundingNamespace(factor), start, given)
 
     def _exact(self, start: Start) -> dict[Name, tuple[np.ndarray, np.ndarray]]:
         """Return of each piece the nearest float64, and what is left."""
-        xp = ArbiterNamespace(self._reference.dtype)
+        xp = MpmathNamespace(self._reference.dtype)
         found = self._pieces(xp, start, lambda array: xp.exact(array) if isinstance(array, np.ndarray) else array)
         return {name: _in_two(np.asarray(value, object)) for name, value in found.items()}
 

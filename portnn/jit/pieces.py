@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 
-class Pieces:
+class SplitVector:
     """A vector in pieces, one for each parameter; whoever takes it for an array gets it whole."""
 
     def __init__(self, pieces: Iterable[Any]) -> None:
         self.pieces = tuple(pieces)
 
     @classmethod
-    def of(cls, vector: Any, stops: Sequence[int]) -> "Pieces":
-        """Return the pieces of a vector that end at the stops."""
-        return vector if is_pieces(vector) else cls([vector[i:j] for i, j in pairwise((0, *stops))])
+    def of(cls, vector: Any, offsets: Sequence[int]) -> "SplitVector":
+        """Return the pieces of a vector that end at the offsets."""
+        return vector if is_split(vector) else cls([vector[i:j] for i, j in pairwise((0, *offsets))])
 
     shape = property(lambda self: (sum(piece.shape[0] for piece in self.pieces),))
     dtype = property(lambda self: self.pieces[0].dtype)
@@ -37,11 +37,11 @@ class Pieces:
         return self.whole()[key] if piece is None else piece
 
 
-def is_pieces(leaf: object) -> bool:
+def is_split(leaf: object) -> bool:
     """Return whether something is a vector in pieces."""
-    return isinstance(leaf, Pieces)
+    return isinstance(leaf, SplitVector)
 
 
-def joined(leaf: Any) -> Any:
+def concatenate(leaf: Any) -> Any:
     """Return a vector in pieces as an array, anything else as it is."""
-    return leaf.whole() if is_pieces(leaf) else leaf
+    return leaf.whole() if is_split(leaf) else leaf

@@ -78,7 +78,7 @@ class NeuralNetwork(Training, Inference, Saving):
         parts = {
             "parameters": parameters,
             "buffers": sum(size.buffers for size in sizes),
-            "optimizer": trained * len(self.optimizer.chain().slots),
+            "optimizer": trained * len(self.optimizer.chain().state_names),
             "layers' outputs a row": sum(size.output for size in sizes),
         }
         return "memory: " + ", ".join(f"{name} {format_bytes(width * n)}" for name, n in parts.items() if n)

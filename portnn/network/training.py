@@ -135,7 +135,7 @@ class Training(NetworkBase):
         return loss
 
     def _step(self, pipeline: DataPipeline, batch: Batch) -> Array:
-        if not pipeline.runtime.consumes:
+        if not pipeline.runtime.donates_state:
             return self._stepped(pipeline, batch)
         with defer_keyboard_interrupt() as release:
             loss = self._stepped(pipeline, batch)

@@ -29,7 +29,7 @@ def context() -> Any:
 _REFERENCES = {op.name: op.reference for op in OPS if op.reference}
 
 
-class ArbiterNamespace:
+class MpmathNamespace:
     """The array API functions that the core uses, on arrays of exact numbers."""
 
     int32 = np.dtype("int32")

@@ -36,7 +36,7 @@ ULPS = {op.name: op.ulps for op in OPS if op.ulps is not None}
 """Largest error of elementary functions in units in the last place, on any library."""
 
 
-class Bounded:
+class BoundedArray:
     """A value, (any shape), with a bound on its absolute error of the same shape."""
 
     __hash__ = None  # type: ignore[assignment]
@@ -48,7 +48,7 @@ class Bounded:
         self.dtype = self.value.dtype if dtype is None else np.dtype(dtype)
 
     @classmethod
-    def given(cls, array: np.ndarray) -> "Bounded":
+    def given(cls, array: np.ndarray) -> "BoundedArray":
         """Return an array that all libraries are given: exact, but that some of them take denormal numbers for 0."""
         if array.dtype.kind != "f":
             return cls(array)
@@ -67,37 +67,37 @@ class Bounded:
     def ndim(self) -> int:
         return self.value.ndim
 
-    def _of(self, other: Any) -> "Bounded":
+    def _of(self, other: Any) -> "BoundedArray":
         """Return an operand; a number is rounded to the dtype, by some libraries sooner, by others later."""
-        if isinstance(other, Bounded):
+        if isinstance(other, BoundedArray):
             return other
         if self.dtype.kind != "f":
-            return Bounded(np.asarray(other, self.dtype))
-        return Bounded(np.asarray(other, np.float64), abs(other - float(self.dtype.type(other))), self.dtype)
+            return BoundedArray(np.asarray(other, self.dtype))
+        return BoundedArray(np.asarray(other, np.float64), abs(other - float(self.dtype.type(other))), self.dtype)
 
-    def _rounded(self, value: Any, error: Any, ulps: float = 0.5) -> "Bounded":
+    def _rounded(self, value: Any, error: Any, ulps: float = 0.5) -> "BoundedArray":
         """Return a result of the given error plus that of rounding it; whole numbers are exact, and wrap."""
         if self.dtype.kind in "iu":
-            return Bounded(value)
+            return BoundedArray(value)
         limits = np.finfo(self.dtype)
         # A value beyond the range is infinite in every library.
         error = np.where(np.isinf(value), 0.0, error + ulps * float(limits.eps) * (np.abs(value) + error))
-        return Bounded(value, error + float(limits.smallest_normal), self.dtype)
+        return BoundedArray(value, error + float(limits.smallest_normal), self.dtype)
 
-    def __add__(self, other: Any) -> "Bounded":
+    def __add__(self, other: Any) -> "BoundedArray":
         other = self._of(other)
         return self._rounded(self.value + other.value, self.error + other.error)
 
     __radd__ = __add__
 
-    def __sub__(self, other: Any) -> "Bounded":
+    def __sub__(self, other: Any) -> "BoundedArray":
         other = self._of(other)
         return self._rounded(self.value - other.value, self.error + other.error)
 
-    def __rsub__(self, other: Any) -> "Bounded":
+    def __rsub__(self, other: Any) -> "BoundedArray":
         return self._of(other) - self
 
-    def __mul__(self, other: Any) -> "Bounded":
+    def __mul__(self, other: Any) -> "BoundedArray":
         other = self._of(other)
         sizes = np.abs(self.value), np.abs(other.value)
         error = sizes[0] * other.error + self.error * sizes[1] + self.error * other.error
@@ -108,7 +108,7 @@ class Bounded:
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other: Any) -> "Bounded":
+    def __truediv__(self, other: Any) -> "BoundedArray":
         other = self._of(other)
         value = self.value / other.value
         # a/b with |db| < |b|: (|da| + |a/b| |db|) / (|b| - |db|).
@@ -118,31 +118,31 @@ class Bounded:
         error = np.where(infinite, 0.0, error)
         return self._rounded(value, error, ULPS["divide"])
 
-    def __rtruediv__(self, other: Any) -> "Bounded":
+    def __rtruediv__(self, other: Any) -> "BoundedArray":
         return self._of(other) / self
 
-    def __gt__(self, other: Any) -> "Bounded":
+    def __gt__(self, other: Any) -> "BoundedArray":
         other = self._of(other)
         doubt = self.error + other.error
-        return Bounded(self.value > other.value, (doubt > 0) & (np.abs(self.value - other.value) <= doubt))
+        return BoundedArray(self.value > other.value, (doubt > 0) & (np.abs(self.value - other.value) <= doubt))
 
-    def __lt__(self, other: Any) -> "Bounded":
+    def __lt__(self, other: Any) -> "BoundedArray":
         return self._of(other) > self
 
-    def __eq__(self, other: object) -> "Bounded":  # type: ignore[override]
-        return Bounded(self.value == self._of(other).value)
+    def __eq__(self, other: object) -> "BoundedArray":  # type: ignore[override]
+        return BoundedArray(self.value == self._of(other).value)
 
-    def __and__(self, other: Any) -> "Bounded":
-        return Bounded(self.value & self._of(other).value)
+    def __and__(self, other: Any) -> "BoundedArray":
+        return BoundedArray(self.value & self._of(other).value)
 
-    def __xor__(self, other: Any) -> "Bounded":
-        return Bounded(self.value ^ self._of(other).value)
+    def __xor__(self, other: Any) -> "BoundedArray":
+        return BoundedArray(self.value ^ self._of(other).value)
 
-    def __rshift__(self, other: Any) -> "Bounded":
-        return Bounded(self.value >> other)
+    def __rshift__(self, other: Any) -> "BoundedArray":
+        return BoundedArray(self.value >> other)
 
-    def __getitem__(self, key: Any) -> "Bounded":
-        return Bounded(self.value[key], self.error[key], self.dtype)
+    def __getitem__(self, key: Any) -> "BoundedArray":
+        return BoundedArray(self.value[key], self.error[key], self.dtype)
 
 
 class BoundingNamespace:
@@ -165,109 +165,111 @@ class BoundingNamespace:
             )
         return partial(_registered, op)
 
-    def arange(self, *arguments: Any, dtype: Any) -> Bounded:
-        return Bounded(np.arange(*arguments, dtype=dtype))
+    def arange(self, *arguments: Any, dtype: Any) -> BoundedArray:
+        return BoundedArray(np.arange(*arguments, dtype=dtype))
 
-    def astype(self, x: Bounded, dtype: Any) -> Bounded:
+    def astype(self, x: BoundedArray, dtype: Any) -> BoundedArray:
         if np.dtype(dtype).kind == "f":
-            return Bounded(x.value.astype(np.float64), x.error, dtype)
-        return Bounded(x.value.astype(dtype), x.error)
+            return BoundedArray(x.value.astype(np.float64), x.error, dtype)
+        return BoundedArray(x.value.astype(dtype), x.error)
 
-    def reshape(self, x: Bounded, shape: tuple[int, ...]) -> Bounded:
-        return Bounded(x.value.reshape(shape), x.error.reshape(shape), x.dtype)
+    def reshape(self, x: BoundedArray, shape: tuple[int, ...]) -> BoundedArray:
+        return BoundedArray(x.value.reshape(shape), x.error.reshape(shape), x.dtype)
 
-    def expand_dims(self, x: Bounded, axis: int) -> Bounded:
-        return Bounded(np.expand_dims(x.value, axis), np.expand_dims(x.error, axis), x.dtype)
+    def expand_dims(self, x: BoundedArray, axis: int) -> BoundedArray:
+        return BoundedArray(np.expand_dims(x.value, axis), np.expand_dims(x.error, axis), x.dtype)
 
-    def matrix_transpose(self, x: Bounded) -> Bounded:
-        return Bounded(x.value.T, x.error.T, x.dtype)
+    def matrix_transpose(self, x: BoundedArray) -> BoundedArray:
+        return BoundedArray(x.value.T, x.error.T, x.dtype)
 
-    def concat(self, arrays: Sequence[Bounded], *, axis: int = 0) -> Bounded:
+    def concat(self, arrays: Sequence[BoundedArray], *, axis: int = 0) -> BoundedArray:
         value, error = (np.concatenate(parts, axis) for parts in ([a.value for a in arrays], [a.error for a in arrays]))
-        return Bounded(value, error, arrays[0].dtype)
+        return BoundedArray(value, error, arrays[0].dtype)
 
-    def negative(self, x: Bounded) -> Bounded:
-        return Bounded(-x.value, x.error, x.dtype)
+    def negative(self, x: BoundedArray) -> BoundedArray:
+        return BoundedArray(-x.value, x.error, x.dtype)
 
-    def abs(self, x: Bounded) -> Bounded:
-        return Bounded(np.abs(x.value), x.error, x.dtype)
+    def abs(self, x: BoundedArray) -> BoundedArray:
+        return BoundedArray(np.abs(x.value), x.error, x.dtype)
 
-    def max(self, x: Bounded, *, axis: int | None = None, keepdims: bool = False) -> Bounded:
+    def max(self, x: BoundedArray, *, axis: int | None = None, keepdims: bool = False) -> BoundedArray:
         # The maximum moves by no more than the element that moves most.
         value, error = (np.max(a, axis=axis, keepdims=keepdims) for a in (x.value, x.error))
-        return Bounded(value, error, x.dtype)
+        return BoundedArray(value, error, x.dtype)
 
-    def maximum(self, x: Bounded, other: float) -> Bounded:
+    def maximum(self, x: BoundedArray, other: float) -> BoundedArray:
         # A number is rounded to the dtype; the result moves by no more than its operands.
         other = x.dtype.type(other)
-        return Bounded(np.maximum(x.value, other), np.where(x.value + x.error < other, 0.0, x.error), x.dtype)
+        return BoundedArray(np.maximum(x.value, other), np.where(x.value + x.error < other, 0.0, x.error), x.dtype)
 
-    def minimum(self, x: Bounded, other: float) -> Bounded:
+    def minimum(self, x: BoundedArray, other: float) -> BoundedArray:
         return self.negative(self.maximum(self.negative(x), -other))
 
-    def sign(self, x: Bounded) -> Bounded:
+    def sign(self, x: BoundedArray) -> BoundedArray:
         # In doubt it may be anything from -1 to 1.
-        return Bounded(np.sign(x.value), np.where((x.error > 0) & (np.abs(x.value) <= x.error), 2.0, 0.0), x.dtype)
+        return BoundedArray(np.sign(x.value), np.where((x.error > 0) & (np.abs(x.value) <= x.error), 2.0, 0.0), x.dtype)
 
-    def asarray(self, values: Sequence[float], *, dtype: Any) -> Bounded:
+    def asarray(self, values: Sequence[float], *, dtype: Any) -> BoundedArray:
         exact = np.asarray(values, np.float64)
-        return Bounded(exact, np.abs(exact - exact.astype(dtype)), dtype)
+        return BoundedArray(exact, np.abs(exact - exact.astype(dtype)), dtype)
 
-    def take(self, x: Bounded, indices: Bounded, *, axis: int) -> Bounded:
-        return Bounded(np.take(x.value, indices.value, axis), np.take(x.error, indices.value, axis), x.dtype)
+    def take(self, x: BoundedArray, indices: BoundedArray, *, axis: int) -> BoundedArray:
+        return BoundedArray(np.take(x.value, indices.value, axis), np.take(x.error, indices.value, axis), x.dtype)
 
     def finfo(self, dtype: Any) -> Any:
         return np.finfo(dtype)
 
-    def sum(self, x: Bounded, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Bounded:
+    def sum(
+        self, x: BoundedArray, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+    ) -> BoundedArray:
         value, size, error = (
             np.sum(a, axis=axis, keepdims=keepdims) for a in (x.value, np.abs(x.value) + x.error, x.error)
         )
         return self._accumulated(x, value, size, error, x.value.size // max(value.size, 1))
 
-    def matmul(self, a: Bounded, b: Bounded) -> Bounded:
+    def matmul(self, a: BoundedArray, b: BoundedArray) -> BoundedArray:
         x, y = np.abs(a.value), np.abs(b.value)
         error = np.zeros(()) if not (a.error.any() or b.error.any()) else x @ b.error + a.error @ (y + b.error)
         return self._accumulated(a, a.value @ b.value, x @ y + error, error, a.shape[-1])
 
-    def _accumulated(self, x: Bounded, value: Any, size: Any, error: Any, terms: int) -> Bounded:
+    def _accumulated(self, x: BoundedArray, value: Any, size: Any, error: Any, terms: int) -> BoundedArray:
         limits = np.finfo(x.dtype)
         growth = min(float(terms), self._factor * float(np.sqrt(terms))) * 0.5 * float(limits.eps)
-        return Bounded(value, error + growth * size + terms * float(limits.smallest_normal), x.dtype)
+        return BoundedArray(value, error + growth * size + terms * float(limits.smallest_normal), x.dtype)
 
-    def exp(self, x: Bounded) -> Bounded:
+    def exp(self, x: BoundedArray) -> BoundedArray:
         value = np.exp(x.value)
         return x._rounded(value, np.where(np.isinf(value), 0.0, value * np.expm1(x.error)), ULPS["exp"])
 
-    def expm1(self, x: Bounded) -> Bounded:
+    def expm1(self, x: BoundedArray) -> BoundedArray:
         value = np.expm1(x.value)
         slope = np.where(np.isinf(value), 0.0, value + 1.0)
         return x._rounded(value, slope * np.expm1(x.error), ULPS["expm1"])
 
-    def cos(self, x: Bounded) -> Bounded:
+    def cos(self, x: BoundedArray) -> BoundedArray:
         return x._rounded(np.cos(x.value), x.error + ULPS["cos"] * float(np.finfo(x.dtype).eps))  # its slope: 1 at most
 
-    def log(self, x: Bounded) -> Bounded:
+    def log(self, x: BoundedArray) -> BoundedArray:
         room = x.value - x.error
         error = np.where(room > 0, x.error / np.where(room > 0, room, 1.0), np.inf)
         return x._rounded(np.log(x.value), np.where(x.error > 0, error, 0.0), ULPS["log"])
 
-    def log1p(self, x: Bounded) -> Bounded:
+    def log1p(self, x: BoundedArray) -> BoundedArray:
         room = 1.0 + x.value - x.error
         error = np.where(room > 0, x.error / np.where(room > 0, room, 1.0), np.inf)
         return x._rounded(np.log1p(x.value), np.where(x.error > 0, error, 0.0), ULPS["log1p"])
 
-    def tanh(self, x: Bounded) -> Bounded:
+    def tanh(self, x: BoundedArray) -> BoundedArray:
         return x._rounded(np.tanh(x.value), x.error, ULPS["tanh"])  # its slope is at most 1
 
-    def sqrt(self, x: Bounded) -> Bounded:
+    def sqrt(self, x: BoundedArray) -> BoundedArray:
         value = np.sqrt(x.value)
         # |sqrt(a) - sqrt(b)| is at most |a - b| / sqrt(a), and at most sqrt(|a - b|).
         error = np.minimum(x.error / np.where(value > 0, value, 1.0), np.sqrt(x.error))
         return x._rounded(value, np.where(value > 0, error, np.sqrt(x.error)), ULPS["sqrt"])
 
 
-def _registered(op: Op, x: Bounded) -> Bounded:
+def _registered(op: Op, x: BoundedArray) -> BoundedArray:
     slope = op.slope(x.value, x.error) if callable(op.slope) else op.slope
     return x._rounded(getattr(np, op.name)(x.value), np.where(x.error > 0, slope * x.error, 0.0), op.ulps or 0.5)
 

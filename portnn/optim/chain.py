@@ -1,9 +1,9 @@
 """From a gradient to an update: a chain of small pure stages, as optax has it.
 
-Each stage is a function of (parameters, gradients, its vectors, its numbers), element by element. What a stage needs
-of the whole gradient, such as its norm, it computes beforehand as 0-d arrays (``scales``): nothing waits for the
-device, and all stages run as one kernel over the vectors. A stage that is for weights alone is left out for biases,
-norms and embeddings, which lie in a stretch of their own.
+Each transformation is a function of (parameters, gradients, opt_state, hyperparams), element by element. Statistics of
+the whole gradient, such as its norm, are computed beforehand as 0-d arrays (``global_stats``): nothing waits for the
+device, and all transformations run as one kernel over the vectors. A transformation for weights alone is left out for
+biases, norms and embeddings, which are a parameter group of their own.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,14 +13,18 @@ from typing import Any, ClassVar
 
 from portnn.types import Array, Namespace
 
-Numbers = tuple[tuple[Any, ...], ...]
-"""For each stage its dials, host numbers of the step, and its scales, 0-d arrays."""
+OptState = Sequence[Array]
+"""The vectors that a transformation keeps, each as long as the parameters."""
+Hyperparams = tuple[Any, ...]
+"""Host numbers of a step, such as the learning rate; in a kernel followed by the statistics of the whole gradient."""
+ChainHyperparams = tuple[Hyperparams, ...]
+"""The hyperparameters of each transformation."""
 
 
-class Stage:
+class GradientTransformation:
     """One link: what it does to parameters and gradients."""
 
-    slots: tuple[str, ...] = ()
+    state_names: tuple[str, ...] = ()
     """Names of the vectors that it keeps, as long as the parameters, zero at the start."""
     weights_only: ClassVar[bool] = False
     """Whether it is for the parameters that decay alone (``Spec.decays``)."""
@@ -29,36 +33,40 @@ class Stage:
         """Return the host numbers of a step, counted from 1."""
         return ()
 
-    def scales(self, xp: Namespace, gradient: Array) -> tuple[Array, ...]:
+    def global_stats(self, xp: Namespace, gradient: Array) -> tuple[Array, ...]:
         """Return what the stage needs of the whole gradient, as 0-d arrays."""
         return ()
 
     def kernel(
-        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], numbers: tuple[Any, ...]
+        self, xp: Namespace, parameters: Array, gradients: Array, opt_state: OptState, hyperparams: Hyperparams
     ) -> tuple[Array, Array, Sequence[Array]]:
-        """Return (parameters, gradients, slots) after the stage, element by element."""
+        """Return (parameters, gradients, opt_state) after the stage, element by element."""
         raise NotImplementedError
 
 
 class Chain:
     """Stages in their order."""
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
-        self.stages = tuple(stages)
-        self.slots = tuple(name for stage in stages for name in stage.slots)
+    def __init__(self, transforms: Sequence[GradientTransformation]) -> None:
+        self.transforms = tuple(transforms)
+        self.state_names = tuple(name for transform in transforms for name in transform.state_names)
         """Names of the vectors of all stages."""
-        stops = list(accumulate(len(stage.slots) for stage in stages))
-        places = [slice(stop - len(stage.slots), stop) for stage, stop in zip(stages, stops, strict=True)]
-        every = tuple(zip(stages, places, range(len(stages)), strict=True))
+        stops = list(accumulate(len(transform.state_names) for transform in transforms))
+        places = [
+            slice(stop - len(transform.state_names), stop) for transform, stop in zip(transforms, stops, strict=True)
+        ]
+        every = tuple(zip(transforms, places, range(len(transforms)), strict=True))
         self._links = {True: every, False: tuple(link for link in every if not link[0].weights_only)}
-        self._scaled = any(type(stage).scales is not Stage.scales for stage in stages)
+        self._scaled = any(
+            type(transform).global_stats is not GradientTransformation.global_stats for transform in transforms
+        )
 
-    def hyperparams(self, step: int) -> Numbers:
+    def hyperparams(self, step: int) -> ChainHyperparams:
         """Return each stage's host numbers of a step, counted from 1."""
-        return tuple([stage.hyperparams(step) for stage in self.stages])
+        return tuple([transform.hyperparams(step) for transform in self.transforms])
 
     def param_groups(self, n_decayed: int, size: int) -> Sequence[tuple[int, Callable[..., tuple[Array, ...]]]]:
-        """Return the kernel of each stretch of a vector, of which the first ``n_decayed`` elements are weights."""
+        """Return the kernel of each parameter group of a vector, whose first ``n_decayed`` elements are weights."""
         if self._links[True] == self._links[False] or n_decayed == size:
             return [(size, partial(self._kernel, self._links[True]))]
         parts = [
@@ -73,24 +81,29 @@ class Chain:
         xp: Namespace,
         parameters: Array,
         gradient: Array,
-        slots: Sequence[Array],
-        hyperparams: Numbers,
+        opt_state: OptState,
+        hyperparams: ChainHyperparams,
     ) -> tuple[Array, tuple[Array, ...]]:
-        """Return the updated (parameters, slots).
+        """Return the updated (parameters, opt_state).
 
         ``run(xp, vectors, numbers)`` runs the kernels of ``param_groups`` on a backend.
         """
         numbers = hyperparams
         if self._scaled:
-            scales = (stage.scales(xp, gradient) for stage in self.stages)
-            numbers = tuple((*own, *scale) for own, scale in zip(hyperparams, scales, strict=True))
-        parameters, *rest = run(xp, (parameters, gradient, *slots), numbers)
+            global_stats = (transform.global_stats(xp, gradient) for transform in self.transforms)
+            numbers = tuple((*own, *scale) for own, scale in zip(hyperparams, global_stats, strict=True))
+        parameters, *rest = run(xp, (parameters, gradient, *opt_state), numbers)
         return parameters, tuple(rest)
 
     def _kernel(
-        self, links: Sequence[tuple[Stage, slice, int]], xp: Namespace, vectors: Sequence[Array], numbers: Numbers
+        self,
+        links: Sequence[tuple[GradientTransformation, slice, int]],
+        xp: Namespace,
+        vectors: Sequence[Array],
+        numbers: ChainHyperparams,
     ) -> tuple[Array, ...]:
-        parameters, gradients, *slots = vectors
-        for stage, place, number in links:
-            parameters, gradients, slots[place] = stage.kernel(xp, parameters, gradients, slots[place], numbers[number])
-        return parameters, *slots
+        parameters, gradients, *opt_state = vectors
+        for transform, place, number in links:
+            updated = transform.kernel(xp, parameters, gradients, opt_state[place], numbers[number])
+            parameters, gradients, opt_state[place] = updated
+        return parameters, *opt_state

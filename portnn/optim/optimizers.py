@@ -1,30 +1,31 @@
 """Optimizers: one pure kernel over flat vectors, element by element.
 
-``kernel(xp, parameters, gradients, slots, hyperparams) -> (parameters, slots)``. ``slots`` are the optimizer's own
-vectors, as long as the parameters and zero at the start; ``hyperparams(step)`` are host numbers that change every step
-(step counts from 1). What every optimizer may have beside its own rule (clipping, decay, averaging) is in
-portnn/optim/transforms.py. To add an optimizer, write a frozen dataclass and enter it in OPTIMIZERS.
+``kernel(xp, parameters, gradients, opt_state, hyperparams)`` returns (parameters, opt_state). ``opt_state`` holds the
+optimizer's vectors (``state_names``), as long as the parameters and zero at the start. ``hyperparams(step)`` returns
+host numbers that change at every step, counted from 1. Options of every optimizer, such as clipping, decay and
+averaging, are transformations of the gradient: portnn/optim/transforms.py.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 from portnn import registry
+from portnn.deprecated import RenamedMembers
 from portnn.errors import ArgumentError
-from portnn.optim.chain import Chain, Stage
+from portnn.optim.chain import Chain, GradientTransformation, Hyperparams, OptState
 from portnn.optim.schedules import Schedule, power
-from portnn.optim.transforms import Average, ClipNorm, ClipValue, Decay, Penalty
+from portnn.optim.transforms import AddDecayedWeights, AddRegularization, ClipNorm, ClipValue, ParamsEMA
 from portnn.options import CoerceScalarsMeta, check_range, lookup
 from portnn.types import Array, Namespace
 
 Updated: TypeAlias = tuple[Array, Sequence[Array]]
-"""Parameters and slots after a step."""
+"""Parameters and opt_state after a step."""
 
 
 @dataclass(frozen=True)
-class Optimizer(metaclass=CoerceScalarsMeta):
+class Optimizer(RenamedMembers, metaclass=CoerceScalarsMeta):
     """Base of all optimizers, with what each may have beside its own rule.
 
     ``learning_rate`` is a number or a schedule. ``weight_decay`` (decoupled), ``l2`` and ``l1`` (the gradients of the
@@ -42,8 +43,9 @@ class Optimizer(metaclass=CoerceScalarsMeta):
     clip_value: float | None = None
     average: float | None = None
 
-    slots: ClassVar[tuple[str, ...]] = ()
+    state_names: ClassVar[tuple[str, ...]] = ()
     """Names of the vectors that the rule keeps; may be a property."""
+    _renamed: ClassVar[Mapping[str, str]] = {"slots": "state_names", "dials": "hyperparams"}
 
     def __post_init__(self) -> None:
         if not isinstance(self.learning_rate, Schedule):
@@ -68,41 +70,41 @@ class Optimizer(metaclass=CoerceScalarsMeta):
         return (self.rate(step - 1),)
 
     def kernel(
-        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], hyperparams: tuple[Any, ...]
+        self, xp: Namespace, parameters: Array, gradients: Array, opt_state: OptState, hyperparams: Hyperparams
     ) -> Updated:
-        """Return the updated (parameters, slots)."""
+        """Return the updated (parameters, opt_state)."""
         raise NotImplementedError
 
     def chain(self) -> Chain:
         """Return all that is done with a gradient, the rule included."""
-        stages: list[Stage] = []
+        transforms: list[GradientTransformation] = []
         if self.clip_value is not None:
-            stages.append(ClipValue(self.clip_value))
+            transforms.append(ClipValue(self.clip_value))
         if self.clip_norm is not None:
-            stages.append(ClipNorm(self.clip_norm))
+            transforms.append(ClipNorm(self.clip_norm))
         if self.l1 or self.l2:
-            stages.append(Penalty(self.l1, self.l2))
+            transforms.append(AddRegularization(self.l1, self.l2))
         if self.weight_decay:
-            stages.append(Decay(self.rate, self.weight_decay))
-        stages.append(Rule(self))
+            transforms.append(AddDecayedWeights(self.rate, self.weight_decay))
+        transforms.append(UpdateRule(self))
         if self.average is not None:
-            stages.append(Average(self.average))
-        return Chain(stages)
+            transforms.append(ParamsEMA(self.average))
+        return Chain(transforms)
 
 
-class Rule(Stage):
+class UpdateRule(GradientTransformation):
     """The optimizer's own kernel as a stage."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
-        self.slots = tuple(optimizer.slots)
+        self.state_names = tuple(optimizer.state_names)
         self.hyperparams = optimizer.hyperparams  # type: ignore[method-assign]
 
     def kernel(
-        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], numbers: tuple[Any, ...]
+        self, xp: Namespace, parameters: Array, gradients: Array, opt_state: OptState, hyperparams: Hyperparams
     ) -> tuple[Array, Array, Sequence[Array]]:
-        parameters, slots = self._optimizer.kernel(xp, parameters, gradients, slots, numbers)
-        return parameters, gradients, slots
+        parameters, opt_state = self._optimizer.kernel(xp, parameters, gradients, opt_state, hyperparams)
+        return parameters, gradients, opt_state
 
 
 @dataclass(frozen=True)
@@ -123,16 +125,16 @@ class SGD(Optimizer):
             raise ArgumentError("nesterov: expected a momentum above 0 with it; got 0")
 
     @property
-    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
+    def state_names(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("velocity",) if self.momentum else ()
 
     def kernel(
-        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], hyperparams: tuple[Any, ...]
+        self, xp: Namespace, parameters: Array, gradients: Array, opt_state: OptState, hyperparams: Hyperparams
     ) -> Updated:
         (rate,) = hyperparams
-        if not slots:
+        if not opt_state:
             return parameters - gradients * rate, ()
-        v = slots[0] * self.momentum + gradients
+        v = opt_state[0] * self.momentum + gradients
         return parameters - (gradients + v * self.momentum if self.nesterov else v) * rate, (v,)
 
 
@@ -143,16 +145,16 @@ class Adagrad(Optimizer):
     learning_rate: float | Schedule = 0.01
     epsilon: float = 1e-10
 
-    slots: ClassVar[tuple[str, ...]] = ("squares",)
+    state_names: ClassVar[tuple[str, ...]] = ("squares",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("epsilon", self.epsilon)
 
     def kernel(
-        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], hyperparams: tuple[Any, ...]
+        self, xp: Namespace, parameters: Array, gradients: Array, opt_state: OptState, hyperparams: Hyperparams
     ) -> Updated:
-        s = slots[0] + gradients * gradients
+        s = opt_state[0] + gradients * gradients
         return parameters - hyperparams[0] * (gradients / (xp.sqrt(s) + self.epsilon)), (s,)
 
 
@@ -164,7 +166,7 @@ class RMSprop(Optimizer):
     decay: float = 0.99
     epsilon: float = 1e-8
 
-    slots: ClassVar[tuple[str, ...]] = ("squares",)
+    state_names: ClassVar[tuple[str, ...]] = ("squares",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -172,9 +174,9 @@ class RMSprop(Optimizer):
         check_range("epsilon", self.epsilon)
 
     def kernel(
-        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], hyperparams: tuple[Any, ...]
+        self, xp: Namespace, parameters: Array, gradients: Array, opt_state: OptState, hyperparams: Hyperparams
     ) -> Updated:
-        s = slots[0] * self.decay + (gradients * gradients) * (1.0 - self.decay)
+        s = opt_state[0] * self.decay + (gradients * gradients) * (1.0 - self.decay)
         return parameters - hyperparams[0] * (gradients / (xp.sqrt(s) + self.epsilon)), (s,)
 
 
@@ -187,7 +189,7 @@ class Adam(Optimizer):
     beta2: float = 0.999
     epsilon: float = 1e-8
 
-    slots: ClassVar[tuple[str, ...]] = ("m", "v")
+    state_names: ClassVar[tuple[str, ...]] = ("m", "v")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -201,9 +203,9 @@ class Adam(Optimizer):
         return self.rate(step - 1) / correction1, 1.0 / math.sqrt(correction2)
 
     def kernel(
-        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], hyperparams: tuple[Any, ...]
+        self, xp: Namespace, parameters: Array, gradients: Array, opt_state: OptState, hyperparams: Hyperparams
     ) -> Updated:
-        (m, v), (rate, root) = slots, hyperparams
+        (m, v), (rate, root) = opt_state, hyperparams
         m = m * self.beta1 + gradients * (1.0 - self.beta1)
         v = v * self.beta2 + (gradients * gradients) * (1.0 - self.beta2)
         return parameters - rate * (m / (xp.sqrt(v) * root + self.epsilon)), (m, v)
@@ -224,7 +226,7 @@ class Lion(Optimizer):
     beta1: float = 0.9
     beta2: float = 0.99
 
-    slots: ClassVar[tuple[str, ...]] = ("m",)
+    state_names: ClassVar[tuple[str, ...]] = ("m",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -232,9 +234,9 @@ class Lion(Optimizer):
         check_range("beta2", self.beta2, 0.0, 1.0)
 
     def kernel(
-        self, xp: Namespace, parameters: Array, gradients: Array, slots: Sequence[Array], hyperparams: tuple[Any, ...]
+        self, xp: Namespace, parameters: Array, gradients: Array, opt_state: OptState, hyperparams: Hyperparams
     ) -> Updated:
-        (m,) = slots
+        (m,) = opt_state
         direction = xp.sign(m * self.beta1 + gradients * (1.0 - self.beta1))
         return parameters - direction * hyperparams[0], (m * self.beta2 + gradients * (1.0 - self.beta2),)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, Consumed, Elementwise, ParamGroup, apply_param_groups
+from portnn.backend import Backend, Donation, Elementwise, ParamGroup, apply_param_groups
 from portnn.errors import ArgumentError, BackendUnavailableError
 from portnn.options import lookup
 from portnn.reproducible import elementary, exact, known_answers
-from portnn.reproducible.namespace import Cut, Kit, ReproducibleNamespace
+from portnn.reproducible.namespace import Cut, ReproducibleNamespace, ReproducibleOps
 from portnn.types import Array, Namespace
 
 _RETAINED = 30 << 20
@@ -31,20 +31,20 @@ class Arithmetic:
         return self.backend.xp
 
     def compile(
-        self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
+        self, function: Callable[..., Any], static: int = 1, donation: Donation | None = None
     ) -> Callable[..., Any]:
         """Return a pure function of the core as the backend compiles it."""
-        return self.backend.compile(function, static, consumed)
+        return self.backend.compile(function, static, donation)
 
     def elementwise(
-        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), offsets: Sequence[int] = ()
     ) -> Elementwise:
         """Return kernels over stretches of vectors as the backend runs them."""
-        return self.backend.elementwise(param_groups, donate, stops)
+        return self.backend.elementwise(param_groups, donate, offsets)
 
-    def consumes(self, size: int) -> bool:
+    def donates_state(self, size: int) -> bool:
         """Return whether steps consume a state of so many bytes; see Backend.consumes."""
-        return self.backend.consumes(size)
+        return self.backend.donates_state(size)
 
     def settled(self, array: Array) -> Array:
         """Return data or buffers as the next step takes them."""
@@ -66,8 +66,8 @@ class Reproducible(Arithmetic):
         np.empty(_RETAINED, np.uint8)
         with backend.scope():
             exact_sqrt = known_answers.sqrt_is_exact(backend.xp, backend.asarray, backend.to_numpy)
-            self._kit = Kit(backend.xp, partial(self._each, backend.xp), exact_sqrt, self._cut)
-            wrong = known_answers.first_wrong(self.xp, backend.asarray, backend.to_numpy)
+            self._kit = ReproducibleOps(backend.xp, partial(self._each, backend.xp), exact_sqrt, self._cut)
+            wrong = known_answers.first_failure(self.xp, backend.asarray, backend.to_numpy)
         if wrong:
             raise BackendUnavailableError(
                 f"arithmetic: {backend!r} cannot compute reproducibly: {wrong}. Fast-math, emulated float64 or flushed "
@@ -84,16 +84,16 @@ class Reproducible(Arithmetic):
             return xp
         if xp is self.backend.xp:
             return self.xp
-        return ReproducibleNamespace(Kit(xp, partial(self._each, xp), self._kit.exact_sqrt))
+        return ReproducibleNamespace(ReproducibleOps(xp, partial(self._each, xp), self._kit.exact_sqrt))
 
     def compile(
-        self, function: Callable[..., Any], static: int = 1, consumed: Consumed | None = None
+        self, function: Callable[..., Any], static: int = 1, donation: Donation | None = None
     ) -> Callable[..., Any]:
         """Return the function itself where a compiler may contract a multiplication and an addition."""
-        if not self.backend.one_by_one:
-            return partial(self.backend.called, function, static)
-        compiled = self.backend.compile(lambda xp, *rest: function(self._over(xp), *rest), static, consumed)
-        return partial(self._run, compiled, partial(self.backend.called, function, static))
+        if not self.backend.preserves_op_order:
+            return partial(self.backend.call_in_scope, function, static)
+        compiled = self.backend.compile(lambda xp, *rest: function(self._over(xp), *rest), static, donation)
+        return partial(self._run, compiled, partial(self.backend.call_in_scope, function, static))
 
     def _run(self, compiled: Callable[..., Any], eagerly: Callable[..., Any], xp: Namespace, *arguments: Any) -> Any:
         """Run what is compiled in the namespace of this arithmetic, what is not in any other."""
@@ -102,16 +102,16 @@ class Reproducible(Arithmetic):
         return eagerly(xp, *arguments)
 
     def elementwise(
-        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), stops: Sequence[int] = ()
+        self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), offsets: Sequence[int] = ()
     ) -> Elementwise:
         """Return the backend's own way of running kernels, with denormal results as 0."""
         return self.backend.elementwise(
-            [(stop, partial(self._flushed, kernel)) for stop, kernel in param_groups], donate, stops
+            [(stop, partial(self._flushed, kernel)) for stop, kernel in param_groups], donate, offsets
         )
 
-    def consumes(self, size: int) -> bool:
+    def donates_state(self, size: int) -> bool:
         """Return whether steps consume a state of so many bytes, where they are compiled at all."""
-        return self.backend.one_by_one and self.backend.consumes(size)
+        return self.backend.preserves_op_order and self.backend.donates_state(size)
 
     def settled(self, array: Array) -> Array:
         """Return an array of float64 with denormals as 0: some libraries would take them so, some not."""
@@ -127,9 +127,9 @@ class Reproducible(Arithmetic):
 
     @cached_property
     def _cut(self) -> Cut:
-        """Return exact.cut, which has nothing to contract, as one call for large matrices if the library has it."""
-        at_once = self.backend.additions(exact.cut)
-        return lambda a, by: (at_once if prod(a.shape) > _BLOCK else exact.cut)(a, by)
+        """Return exact.split, which has nothing to contract, as one call for large matrices if the library has it."""
+        at_once = self.backend.jit_exact(exact.split)
+        return lambda a, by: (at_once if prod(a.shape) > _BLOCK else exact.split)(a, by)
 
     def _each(
         self, xp: Namespace, kernel: Callable[..., tuple[Array, ...]], arrays: Sequence[Array]

@@ -63,18 +63,18 @@ def total(xp: Namespace, x: Array, axis: int | tuple[int, ...] | None, keepdims:
     return result
 
 
-class Pieces(NamedTuple):
+class SplitMatrix(NamedTuple):
     """A matrix as ``high + low``, multiples of 2^-20 and of 2^-40 of a power of two per row or per column."""
 
     high: Array
     low: Array
 
-    def transposed(self, xp: Namespace) -> "Pieces":
+    def transposed(self, xp: Namespace) -> "SplitMatrix":
         """Return the pieces of the transpose."""
-        return Pieces(xp.matrix_transpose(self.high), xp.matrix_transpose(self.low))
+        return SplitMatrix(xp.matrix_transpose(self.high), xp.matrix_transpose(self.low))
 
 
-def cut(a: Array, by: Array) -> Pieces:
+def split(a: Array, by: Array) -> SplitMatrix:
     """Cut a matrix into pieces by the scales of its rows or columns, of shape (rows, 1) or (1, columns).
 
     But for exact multiplications these are additions alone: a compiler has nothing to contract.
@@ -86,10 +86,10 @@ def cut(a: Array, by: Array) -> Pieces:
     shift = by * _LOW
     low += shift
     low -= shift
-    return Pieces(high, low)
+    return SplitMatrix(high, low)
 
 
-def product(xp: Namespace, a: Pieces, b: Pieces) -> Array:
+def product(xp: Namespace, a: SplitMatrix, b: SplitMatrix) -> Array:
     """Return the product of a matrix cut by rows and one cut by columns: high high + (high low + low high), each exact.
 
     |error| <= 1.25 k 2^-40 times the scales of row and column, for k terms: what is left out is below the last place of

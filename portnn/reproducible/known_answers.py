@@ -40,7 +40,7 @@ def sqrt_is_exact(xp: Namespace, asarray: Callable[..., Array], to_numpy: Callab
     return bool(np.array_equal(to_numpy(xp.sqrt(asarray(x, "float64"))), [math.sqrt(v) for v in x]))
 
 
-def _questions(xp: Namespace, ask: Callable[[np.ndarray], Array]) -> dict[str, Callable[[], Array]]:
+def _cases(xp: Namespace, ask: Callable[[np.ndarray], Array]) -> dict[str, Callable[[], Array]]:
     """Return by name what is computed; ``ask`` puts a NumPy array on the device.
 
     Few shapes: JAX compiles each operation for each of them.
@@ -71,7 +71,7 @@ def _questions(xp: Namespace, ask: Callable[[np.ndarray], Array]) -> dict[str, C
 def answers(xp: Namespace, asarray: Callable[..., Array], to_numpy: Callable[[Array], np.ndarray]) -> dict[str, str]:
     """Return the digest of each answer; NaN has one form."""
     found: dict[str, str] = {}
-    for name, compute in _questions(xp, lambda array: asarray(np.array(array), "float64")).items():
+    for name, compute in _cases(xp, lambda array: asarray(np.array(array), "float64")).items():
         values: Any = to_numpy(compute())
         values = np.where(np.isnan(values), np.nan, values).astype("<f8")  # last: np.where gives the machine's order
         found[name] = hashlib.sha256(values.tobytes()).hexdigest()[:16]
@@ -100,7 +100,7 @@ ANSWERS = {
 }
 
 
-def first_wrong(xp: Namespace, asarray: Callable[..., Array], to_numpy: Callable[[Array], np.ndarray]) -> str:
+def first_failure(xp: Namespace, asarray: Callable[..., Array], to_numpy: Callable[[Array], np.ndarray]) -> str:
     """Return the name of the first answer that is not the known one; empty where all are."""
     found = answers(xp, asarray, to_numpy)
     return next(

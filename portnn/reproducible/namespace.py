@@ -19,14 +19,14 @@ _SAME = frozenset({"float32", "float64", "int32", "argmax"} | {op.name for op in
 
 Each: TypeAlias = Callable[..., tuple[Array, ...]]
 """``each(kernel, arrays)``: an element-wise kernel on arrays of one shape, run the best way that the library has."""
-Cut: TypeAlias = Callable[[Array, Array], exact.Pieces]
-"""``cut(a, by)``: exact.cut, run the best way that the library has."""
+Cut: TypeAlias = Callable[[Array, Array], exact.SplitMatrix]
+"""``cut(a, by)``: exact.split, run the best way that the library has."""
 
 
-class Kit:
+class ReproducibleOps:
     """What the namespaces of one backend share: its library, its way of running kernels, and the tables."""
 
-    def __init__(self, xp: Namespace, each: Each, exact_sqrt: bool, cut: Cut = exact.cut) -> None:
+    def __init__(self, xp: Namespace, each: Each, exact_sqrt: bool, cut: Cut = exact.split) -> None:
         """Take the library's namespace; ``exact_sqrt``: whether its square root is correctly rounded."""
         self.xp, self.each, self.exact_sqrt, self.cut = xp, each, exact_sqrt, cut
         tables = elementary.POWERS, elementary.THRESHOLDS, elementary.INVERSES
@@ -56,9 +56,9 @@ class ReproducibleNamespace:
     It remembers the pieces of each operand until the call ends. What is computed does not depend on what is remembered.
     """
 
-    def __init__(self, kit: Kit) -> None:
+    def __init__(self, kit: ReproducibleOps) -> None:
         self._kit, self._xp = kit, kit.xp
-        self._pieces: dict[tuple[int, int], tuple[Array, exact.Pieces]] = {}
+        self._pieces: dict[tuple[int, int], tuple[Array, exact.SplitMatrix]] = {}
         self._origins: dict[int, tuple[Array, Array]] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -89,7 +89,7 @@ class ReproducibleNamespace:
             raise ShapeError(f"matmul: expected two matrices in reproducible arithmetic; got {a.shape} and {b.shape}")
         return exact.product(self._xp, self._cut(a, 1), self._cut(b, 0))
 
-    def _cut(self, a: Array, axis: int) -> exact.Pieces:
+    def _cut(self, a: Array, axis: int) -> exact.SplitMatrix:
         _, origin = self._origins.get(id(a), (a, None))
         if origin is not None:  # as it lies in memory
             return self._cut(origin, 1 - axis).transposed(self._xp)

@@ -1,7 +1,8 @@
 """Callbacks: what is told of each epoch (and step) of a fit, and may end it.
 
-A function ``(network, event)`` is told of each epoch; an object with a method ``step`` of each step too. What returns
-True ends the training. The network is whole and usable there: it may be saved, evaluated, given another learning rate.
+A function ``(network, event)`` is called after each epoch. An object has methods: ``on_epoch_end``, and
+``on_train_batch_end`` after each step; a ``Callback`` has more. A return value of True ends the training. The network
+is whole and usable there: it may be saved, evaluated, given another learning rate.
 """
 
 import math
@@ -9,8 +10,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
+from portnn.deprecated import RenamedMembers, warn_renamed
 from portnn.errors import ArgumentError
 from portnn.io.files import write_atomically
 from portnn.optim.schedules import Schedule
@@ -22,7 +24,16 @@ Network: TypeAlias = Any
 """A NeuralNetwork: it stands above this module."""
 
 
-class Callback(metaclass=CoerceScalarsMeta):
+_RENAMED = {
+    "begin": "on_train_begin",
+    "end": "on_train_end",
+    "epoch": "on_epoch_end",
+    "interrupted": "on_interrupt",
+    "step": "on_train_batch_end",
+}
+
+
+class Callback(RenamedMembers, metaclass=CoerceScalarsMeta):
     """Base of callbacks that have more than a function: options, state, steps.
 
     Of a dataclass, the fields that ``__init__`` does not take are its state, which a checkpoint keeps: numbers, and
@@ -31,21 +42,22 @@ class Callback(metaclass=CoerceScalarsMeta):
 
     run: Run
     """The fit, from its beginning on."""
+    _renamed: ClassVar[Mapping[str, str]] = _RENAMED
 
-    def begin(self, network: Network, run: Run) -> None:
+    def on_train_begin(self, network: Network, run: Run) -> None:
         """Be told of the fit before it starts: what cannot be done is refused, what is remembered forgotten."""
         self.run = run
         if is_dataclass(self):
             self.state = replace(self).state  # type: ignore[unreachable]
 
-    def epoch(self, network: Network, event: Event) -> bool | None:
+    def on_epoch_end(self, network: Network, event: Event) -> bool | None:
         """Be told of an epoch; True ends the training."""
         return None
 
-    def end(self, network: Network) -> None:
+    def on_train_end(self, network: Network) -> None:
         """Be told that the training is over, by itself or because a callback ended it."""
 
-    def interrupted(self, network: Network) -> None:
+    def on_interrupt(self, network: Network) -> None:
         """Be told of Ctrl-C, before KeyboardInterrupt is raised."""
 
     @property
@@ -84,8 +96,8 @@ class Plateau(Callback):
         check_range("min_delta", self.min_delta)
         lookup("mode", self.mode, dict.fromkeys(("auto", "min", "max")))
 
-    def begin(self, network: Network, run: Run) -> None:
-        super().begin(network, run)
+    def on_train_begin(self, network: Network, run: Run) -> None:
+        super().on_train_begin(network, run)
         names = ["loss", *run.metrics]
         if run.validation is not None:
             names += [f"validation_{name}" for name in names]
@@ -123,19 +135,19 @@ class EarlyStopping(Plateau):
     restore_best: bool = True
     _weights: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
-    def epoch(self, network: Network, event: Event) -> bool:
+    def on_epoch_end(self, network: Network, event: Event) -> bool:
         if self.better(event) and self.restore_best:
             runtime = self.run.runtime
             named = runtime.parameters() | runtime.buffers()
             self._weights = {name: runtime.backend.to_numpy(array) for name, array in named.items()}
         return self._waited >= self.patience
 
-    def end(self, network: Network) -> None:
+    def on_train_end(self, network: Network) -> None:
         if self._weights:
             self.run.runtime.assign(self._weights)
 
-    def interrupted(self, network: Network) -> None:
-        self.end(network)
+    def on_interrupt(self, network: Network) -> None:
+        self.on_train_end(network)
 
 
 @dataclass
@@ -156,12 +168,12 @@ class ReduceOnPlateau(Plateau):
         check_range("factor", self.factor, 0.0, 1.0)
         check_range("min_lr", self.min_lr)
 
-    def begin(self, network: Network, run: Run) -> None:
-        super().begin(network, run)
+    def on_train_begin(self, network: Network, run: Run) -> None:
+        super().on_train_begin(network, run)
         if isinstance(run.runtime.optimizer.learning_rate, Schedule):
             raise ArgumentError("learning_rate: expected a number to reduce; got a schedule")
 
-    def epoch(self, network: Network, event: Event) -> None:
+    def on_epoch_end(self, network: Network, event: Event) -> None:
         if not self.better(event) and self._waited >= self.patience:
             self._waited = 0
             network.learning_rate = max(network.learning_rate * self.factor, self.min_lr)
@@ -177,7 +189,7 @@ class CSVLogger(Callback):
 
     path: str | os.PathLike[str]
 
-    def epoch(self, network: Network, event: Event) -> None:
+    def on_epoch_end(self, network: Network, event: Event) -> None:
         arrays, before = event.history.arrays(), event.epoch - len(event.history.loss)
         rows = zip(*(values.tolist() for values in (arrays["epoch"] + before, *list(arrays.values())[1:])), strict=True)
         text = "".join(",".join(map(str, row)) + "\n" for row in (arrays, *rows))
@@ -189,24 +201,34 @@ class CSVLogger(Callback):
         write_atomically(path, text.encode())
 
 
+def _method(callback: Any, old: str) -> Any:
+    """Return a callback's method by its new name, or its old one, with a warning; None where it has neither."""
+    duck = not isinstance(callback, RenamedMembers) and hasattr(callback, old)
+    if (duck or old in getattr(callback, "__dict__", {})) and not hasattr(callback, _RENAMED[old]):
+        warn_renamed(f"{type(callback).__name__}.{old}", _RENAMED[old])
+        return getattr(callback, old)
+    return getattr(callback, _RENAMED[old], None)
+
+
 class Callbacks:
     """The callbacks of one fit: each is told, whatever the others say."""
 
     def __init__(self, network: Network, callbacks: Sequence[Told]) -> None:
         """Take the network and its callbacks. Raises ArgumentError for what is none."""
-        for callback in callbacks:
-            if not (callable(callback) or hasattr(callback, "epoch") or hasattr(callback, "step")):
+        epochs, steps = ([_method(callback, name) for callback in callbacks] for name in ("epoch", "step"))
+        for callback, epoch, step in zip(callbacks, epochs, steps, strict=True):
+            if not (callable(callback) or epoch or step):
                 raise ArgumentError(f"callbacks: expected functions (network, event) or Callbacks; got {callback!r}")
         self._network, self.every = network, list(callbacks)
-        self._of_epochs = [getattr(callback, "epoch", callback) for callback in callbacks]
-        self.of_steps = [callback.step for callback in callbacks if hasattr(callback, "step")]
+        self._of_epochs = [epoch or callback for callback, epoch in zip(callbacks, epochs, strict=True)]
+        self.of_steps = [step for step in steps if step]
 
     _run: Run
 
     def begin(self, run: Run) -> None:
         """Tell of a fit that is to start."""
         self._run = run
-        self._call("begin", run)
+        self._call("on_train_begin", run)
 
     def step(self, event: Event) -> None:
         """Tell who asked of a step."""
@@ -218,11 +240,11 @@ class Callbacks:
 
     def end(self) -> None:
         """Tell that the training is over."""
-        self._call("end")
+        self._call("on_train_end")
 
     def interrupted(self) -> None:
         """Tell of Ctrl-C, the last one first: a checkpoint is written before the best epoch's weights are put back."""
-        self._call("interrupted", backwards=True)
+        self._call("on_interrupt", backwards=True)
 
     def _call(self, name: str, *arguments: Any, backwards: bool = False) -> None:
         for callback in reversed(self.every) if backwards else self.every:

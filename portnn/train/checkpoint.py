@@ -45,7 +45,7 @@ class Checkpoint(Callback):
         self._others: Sequence[Told] = ()
         if self.steps is not None:
             check_positive_int("steps", self.steps)
-            self.step = self._step  # whoever has it is told of steps
+            self.on_train_batch_end = self._after_step  # whoever has the method is told of steps
 
     @classmethod
     def last_of(cls, checkpoint: "str | os.PathLike[str] | Checkpoint | None", callbacks: Sequence[Told]) -> list[Told]:
@@ -67,25 +67,25 @@ class Checkpoint(Callback):
             each._others = others
         return [*others, *made]
 
-    def begin(self, network: Network, run: Run) -> None:
-        super().begin(network, run)
+    def on_train_begin(self, network: Network, run: Run) -> None:
+        super().on_train_begin(network, run)
         self._network = network
         self._asked = _asked(network, run, self._others)
         if Path(self.path).exists():
             self._go_on()
 
-    def _step(self, network: Network, event: Event) -> None:
+    def _after_step(self, network: Network, event: Event) -> None:
         if event.step % self.steps == 0:  # type: ignore[operator]
             self.write()
 
-    def epoch(self, network: Network, event: Event) -> None:
+    def on_epoch_end(self, network: Network, event: Event) -> None:
         if self.steps is None:
             self.write()
 
-    def end(self, network: Network) -> None:
+    def on_train_end(self, network: Network) -> None:
         self.write(finished=True)
 
-    def interrupted(self, network: Network) -> None:
+    def on_interrupt(self, network: Network) -> None:
         self.write()
 
     def write(self, finished: bool = False) -> None:

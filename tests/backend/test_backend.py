@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -173,3 +174,36 @@ def test_jax_does_not_read_numpys_memory_later():
     taken = get_backend("jax").asarray(x)
     x[:] = 0.0
     assert np.asarray(taken).sum() == 1024
+
+
+def test_an_adapter_by_the_old_names(monkeypatch):
+    """As adapters of third parties were written: it trains to NumPy's bits, and each old name says its new one."""
+    from portnn.backends._numpy import NumPyBackend
+
+    import portnn.backend
+
+    with pytest.warns(DeprecationWarning, match=r"portnn\.backend\.Consumed is now called Donation"):
+        assert portnn.backend.Consumed is portnn.backend.Donation
+    with pytest.warns(DeprecationWarning, match="loaded is now called imported_module"):
+        assert portnn.backend.loaded("numpy") is np
+    with pytest.raises(AttributeError, match=r"module 'portnn\.backend' has no attribute 'nothing'"):
+        _ = portnn.backend.nothing
+
+    def compiled(self, function, static=1, consumed=None):
+        wholes.append(consumed and consumed.whole)
+        return partial(self.called, function, static)
+
+    wholes, members = [], {"name": "before", "mend": "pip install before", "one_by_one": True, "compile": compiled}
+    members["consumes"] = lambda self, size: False
+    with pytest.warns(DeprecationWarning, match=r"Before\.\w+ is now called"):
+        adapter = type("Before", (NumPyBackend,), members)
+    assert adapter.install_hint == "pip install before"
+    x, y = np.random.default_rng(0).random((2, 10, 3))
+    nets = [NeuralNetwork(3, 4, 2, backend="numpy", seed=0) for _ in range(2)]
+    nets[0].fit(x, y[:, :2], epochs=2)
+    nets[1]._backend = adapter(None)
+    with pytest.warns(DeprecationWarning, match=r"whole is now called Donation|called is now called call_in_scope"):
+        nets[1]._runtime = nets[1]._runtime.to(nets[1]._backend)
+    nets[1].fit(x, y[:, :2], epochs=2)
+    assert True in wholes
+    assert nets[0].fingerprint() == nets[1].fingerprint()

@@ -105,8 +105,8 @@ def test_an_interrupt_in_a_step_comes_before_or_after_it(backend, monkeypatch, w
     monkeypatch.undo()
     assert signal.getsignal(signal.SIGINT) is handler
     one._runtime._bind()
-    assert one.step_count == (3 if one._runtime.consumes else 2)
-    assert one._runtime.consumes or width == 4 or backend != "numpy"
+    assert one.step_count == (3 if one._runtime.donates_state else 2)
+    assert one._runtime.donates_state or width == 4 or backend != "numpy"
     for each in (one, other):
         while each.step_count < 4:
             each.step(X, Y)
@@ -120,7 +120,7 @@ def test_who_handles_ctrl_c_is_the_same_afterwards(handler):
     try:
         for train in (lambda: wide.step(X, Y), lambda: wide.fit(X, Y)):
             train()
-            assert wide._runtime.consumes
+            assert wide._runtime.donates_state
             assert signal.getsignal(signal.SIGINT) is handler
     finally:
         signal.signal(signal.SIGINT, previous)

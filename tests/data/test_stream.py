@@ -135,7 +135,7 @@ def test_the_thread_is_ahead_by_a_few_batches_and_ends_with_the_fit():
         return event.step == 9
 
     class Steps:
-        step = staticmethod(stop)
+        on_train_batch_end = staticmethod(stop)
 
     net = values()
     net.fit(batches, callbacks=[Steps()])

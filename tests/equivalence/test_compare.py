@@ -139,10 +139,10 @@ def test_a_fault_of_the_compiled_step_alone_is_seen(monkeypatch):
     pytest.importorskip("array_api_strict")
     adapter = get_backend("array_api_strict")
 
-    def wrong(function, static=1, consumed=None):
+    def wrong(function, static=1, donation=None):
         off = lambda hyperparams: tuple((*first, last * 1.001) for *first, last in hyperparams)  # noqa: E731
-        run = partial(adapter.called, function, static)
-        return lambda *a: run(*a) if consumed is None else run(*a[:-1], off(a[-1]))
+        run = partial(adapter.call_in_scope, function, static)
+        return lambda *a: run(*a) if donation is None else run(*a[:-1], off(a[-1]))
 
     monkeypatch.setattr(adapter, "compile", wrong)
     report = compare(classifier(), X, LABELS, backends=["array_api_strict"], steps=2)

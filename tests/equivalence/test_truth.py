@@ -19,8 +19,8 @@ from portnn.equivalence import truth
 from portnn.equivalence.conformance import FUNCTIONS
 from portnn.equivalence.networks import built_in, sample
 from portnn.equivalence.report import Piece
-from portnn.numerics.arbiter import ArbiterNamespace
-from portnn.numerics.bounds import Bounded, BoundingNamespace
+from portnn.numerics.arbiter import MpmathNamespace
+from portnn.numerics.bounds import BoundedArray, BoundingNamespace
 
 RNG = np.random.default_rng(0)
 OTHER = "array_api_strict"
@@ -46,9 +46,9 @@ def test_exact_numbers_are_what_numpy_rounds(name):
     import array_api_compat.numpy as xp
 
     a, b = RNG.uniform(0.5, 2, (2, 5, 5))
-    arbiter, bounding = ArbiterNamespace("float64"), BoundingNamespace()
+    arbiter, bounding = MpmathNamespace("float64"), BoundingNamespace()
     found = FUNCTIONS[name](arbiter, arbiter.exact(a), arbiter.exact(b))
-    bound = FUNCTIONS[name](bounding, *(Bounded(v, 0.0, "float64") for v in (a, b)))
+    bound = FUNCTIONS[name](bounding, *(BoundedArray(v, 0.0, "float64") for v in (a, b)))
     rounded = FUNCTIONS[name](xp, a, b)
     distance = np.asarray(abs(found - rounded.astype(object)), object).astype(float)
     assert found.dtype == object
@@ -58,7 +58,7 @@ def test_exact_numbers_are_what_numpy_rounds(name):
 
 def test_exact_numbers_have_fifty_digits():
     pytest.importorskip("mpmath")
-    xp = ArbiterNamespace("float64")
+    xp = MpmathNamespace("float64")
     third = xp.exact(np.array([1.0])) / xp.exact(np.array([3.0]))
     assert str(third[0]).startswith("0." + "3" * 45)
     tiny = xp.sum(xp.exact(np.array([1e20, 1.0, -1e20])))

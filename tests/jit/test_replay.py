@@ -177,7 +177,7 @@ def test_large_elementary_functions_of_reproducible_arithmetic(activation, monke
     net, x, labels = make()
     for _ in range(3):
         net.step(x[:7], labels[:7])
-    program = net._runtime._steps[0 if net._runtime.consumes else 1].args[0]._programs.popitem()[1]
+    program = net._runtime._steps[0 if net._runtime.donates_state else 1].args[0]._programs.popitem()[1]
     assert sum(line.operation == "kernel" for line in program.program.lines) > 1
 
 
@@ -229,7 +229,7 @@ def test_an_update_that_ends_with_what_it_replaces(monkeypatch):
 
     @dataclass(frozen=True)
     class Backwards(Optimizer):
-        def kernel(self, xp, parameters, gradients, slots, hyperparams):
+        def kernel(self, xp, parameters, gradients, opt_state, hyperparams):
             return (gradients * hyperparams[0]) * -1.0 + parameters, ()
 
     same_as_itself(lambda: (classifier(8, "tanh", optimizer=Backwards(0.1)), X, LABELS), monkeypatch, rows=(4, 4, 4))

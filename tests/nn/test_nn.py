@@ -111,17 +111,17 @@ def check_rules(net, x, y):
     x = np.asarray(host_array(runtime.inputs(x)))
     y = np.asarray(y, net.dtype)
     core, state, chain = runtime.core, runtime.state, runtime.chain
-    mine = State(Austere(state.parameters), Austere(state.buffers), tuple(map(Austere, state.slots)))
+    mine = State(Austere(state.parameters), Austere(state.buffers), tuple(map(Austere, state.opt_state)))
     run = partial(apply_param_groups, chain.param_groups(core.parameters.n_decayed, core.parameters.size))
     update = partial(chain.update, run)
     new, loss = core.step(XP, update, mine, (Austere(x), Austere(y), 1.0 / ROWS), runtime.key, chain.hyperparams(1))
-    assert {str(array.dtype) for array in (new.parameters, new.buffers, *new.slots, loss)} == {net.dtype}
+    assert {str(array.dtype) for array in (new.parameters, new.buffers, *new.opt_state, loss)} == {net.dtype}
     with runtime.backend.scope():
         expected = runtime.step((x, y, 1.0 / ROWS))
         outputs = runtime.forward(x)
     np.testing.assert_array_equal(new.parameters.value, runtime.state.parameters)
     np.testing.assert_array_equal(new.buffers.value, runtime.state.buffers)
-    for got, slot in zip(new.slots, runtime.state.slots, strict=True):
+    for got, slot in zip(new.opt_state, runtime.state.opt_state, strict=True):
         np.testing.assert_array_equal(got.value, slot)
     np.testing.assert_array_equal(loss.value, expected)
     np.testing.assert_array_equal(core.forward(XP, new, Austere(x)).value, outputs)

@@ -5,14 +5,14 @@ import pytest
 from faulty import kept_bits
 
 from portnn import get_backend
-from portnn.numerics.bounds import ULPS, Bounded, BoundingNamespace
+from portnn.numerics.bounds import ULPS, BoundedArray, BoundingNamespace
 
 XP = BoundingNamespace()
 RNG = np.random.default_rng(0)
 
 
 def exact(array, dtype="float32"):
-    return Bounded(np.asarray(array, np.float64), 0.0, dtype)
+    return BoundedArray(np.asarray(array, np.float64), 0.0, dtype)
 
 
 @pytest.mark.parametrize("draw", ["standard_normal", "random"])
@@ -56,7 +56,7 @@ def test_errors_are_carried():
     """Each operation, with operands moved by up to their errors, stays within its bound."""
     a, b = RNG.uniform(0.5, 2, (2, 5, 5))
     da, db = 1e-3 * a, 1e-3 * b
-    x, y = Bounded(a, da, "float64"), Bounded(b, db, "float64")
+    x, y = BoundedArray(a, da, "float64"), BoundedArray(b, db, "float64")
     operations = [
         lambda n, x, y: x + y,
         lambda n, x, y: x - y,
@@ -93,15 +93,15 @@ def test_errors_are_carried():
 
 
 def test_an_unbounded_error_times_nothing_is_nothing():
-    unbounded = Bounded(np.array([1.0, 0.0]), np.array([np.inf, np.inf]), "float64")
+    unbounded = BoundedArray(np.array([1.0, 0.0]), np.array([np.inf, np.inf]), "float64")
     tiny = 2 * np.finfo("float64").smallest_normal
     with np.errstate(invalid="ignore"):
-        assert (unbounded * Bounded(np.zeros(2), 0.0, "float64")).error.max() <= tiny
+        assert (unbounded * BoundedArray(np.zeros(2), 0.0, "float64")).error.max() <= tiny
         assert (unbounded * 1.0).error.min() == np.inf
 
 
 def test_a_kink_is_in_doubt_only_near_it():
-    z = Bounded(np.array([-1.0, -1e-9, 1e-9, 1.0]), 1e-8, "float64")
+    z = BoundedArray(np.array([-1.0, -1e-9, 1e-9, 1.0]), 1e-8, "float64")
     np.testing.assert_array_equal(XP.astype(z > 0, XP.float64).error, [0, 1, 1, 0])
     np.testing.assert_array_equal((exact([0.0, 1.0]) > 0).error, [0, 0])
 
@@ -122,9 +122,9 @@ def test_whole_numbers_are_exact():
     """And wrap; their errors would be those of the noise that is made of them."""
     x = np.array([2**31 - 1, -(2**31), 5], np.int32)
     for result, expected in (
-        (Bounded(x) + 1, x + np.int32(1)),
-        (Bounded(x) - Bounded(x[::-1]), x - x[::-1]),
-        (Bounded(x) * 3, x * np.int32(3)),
+        (BoundedArray(x) + 1, x + np.int32(1)),
+        (BoundedArray(x) - BoundedArray(x[::-1]), x - x[::-1]),
+        (BoundedArray(x) * 3, x * np.int32(3)),
     ):
         np.testing.assert_array_equal(result.value, expected)
         assert result.dtype == np.int32
@@ -136,7 +136,7 @@ def test_denormal_numbers_may_count_as_zero(dtype):
     """CUDA, as CuPy compiles for it, and XLA take them for 0: at a kink they are in doubt."""
     tiny = np.finfo(dtype).smallest_normal
     x = np.array([tiny / 2, -tiny / 2, 0.0, tiny, 1.0], dtype)
-    given = Bounded.given(x)
+    given = BoundedArray.given(x)
     np.testing.assert_array_equal(given.value, x)
     np.testing.assert_array_equal(given.error, [tiny / 2, tiny / 2, 0, 0, 0])
     np.testing.assert_array_equal((given > 0).error, [1, 1, 0, 0, 0])

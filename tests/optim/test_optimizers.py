@@ -1,31 +1,44 @@
 """Optimizers against PyTorch's, in float64, and on vectors longer than a block."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import registered
 
-from portnn import SGD, Adam, ArgumentError, Embedding, Flatten, LayerNorm, NeuralNetwork, get_backend, schedules
+from portnn import (
+    SGD,
+    Adam,
+    ArgumentError,
+    Embedding,
+    Flatten,
+    LayerNorm,
+    NeuralNetwork,
+    Optimizer,
+    get_backend,
+    schedules,
+)
 from portnn.backend import host_array
 from portnn.optim.transforms import ClipNorm
 
 CASES = {name: pair for name, pair in registered.OPTIMIZERS.items() if pair[1] is not None}
 
 
-def run(backend, optimizer, start, gradients, n_decayed=None, slots=False):
+def run(backend, optimizer, start, gradients, n_decayed=None, opt_state=False):
     adapter = get_backend(backend)
     chain = optimizer.chain()
     size = len(start)
     param_groups = chain.param_groups(size if n_decayed is None else n_decayed, size)
-    run = adapter.elementwise(param_groups, donate=(0, *range(2, 2 + len(chain.slots))))
+    run = adapter.elementwise(param_groups, donate=(0, *range(2, 2 + len(chain.state_names))))
     parameters, *vectors = (
-        adapter.asarray(np.array(a), "float64") for a in (start, *[np.zeros_like(start)] * len(chain.slots))
+        adapter.asarray(np.array(a), "float64") for a in (start, *[np.zeros_like(start)] * len(chain.state_names))
     )
     with adapter.scope():
         for step, gradient in enumerate(gradients, start=1):
             gradient = adapter.asarray(gradient, "float64")
             parameters, vectors = chain.update(run, adapter.xp, parameters, gradient, vectors, chain.hyperparams(step))
     found = adapter.to_numpy(parameters)
-    return (found, *map(adapter.to_numpy, vectors)) if slots else found
+    return (found, *map(adapter.to_numpy, vectors)) if opt_state else found
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -63,7 +76,7 @@ def test_what_stands_around_the_rule(backend):
     rates = [0.05 + 0.25 * (1 + np.cos(np.pi * min(t, 30) / 30)) / 2 for t in range(40)]
     for n_decayed in (0, 30, 50):
         expected, mean = stages_by_hand(start, gradients, n_decayed, rates, 0.2, 0.01, 0.03, 1.5, 0.9)
-        got, average = run(backend, optimizer, start, gradients, n_decayed, slots=True)
+        got, average = run(backend, optimizer, start, gradients, n_decayed, opt_state=True)
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
         np.testing.assert_allclose(average, mean, rtol=0, atol=1e-12)
     sizes = np.linalg.norm(gradients, axis=1)
@@ -82,8 +95,8 @@ def test_the_norm_neither_overflows_nor_vanishes(backend, size):
     adapter = get_backend(backend)
     with adapter.scope():
         gradient = adapter.asarray(np.full(16, size), "float32")
-        (scale,) = ClipNorm(1.0).scales(adapter.xp, gradient)
-        zero = ClipNorm(1.0).scales(adapter.xp, gradient * 0.0)[0]
+        (scale,) = ClipNorm(1.0).global_stats(adapter.xp, gradient)
+        zero = ClipNorm(1.0).global_stats(adapter.xp, gradient * 0.0)[0]
     assert float(adapter.to_numpy(scale)) == pytest.approx(min(1.0, 1 / (4 * size)), rel=1e-6, abs=0)
     assert float(adapter.to_numpy(zero)) == 1.0
 
@@ -223,3 +236,26 @@ def test_backends_and_blocks(backend, case):
 def test_bad_settings(bad):
     with pytest.raises(ArgumentError, match=r": expected "):
         bad()
+
+
+def test_members_by_their_old_names():
+    """A rule of before trains as it did; its names, and those of ours, are read as the new ones."""
+
+    def dials(self, step):
+        return self.learning_rate, 0.5
+
+    def kernel(self, xp, parameters, gradients, slots, dials):
+        v = slots[0] * dials[1] + gradients
+        return parameters - v * dials[0], (v,)
+
+    members = {"slots": ("v",), "dials": dials, "kernel": kernel}
+    with pytest.warns(DeprecationWarning, match=r"Before\.(slots is now called state_names|dials is now called hyper)"):
+        before = dataclass(frozen=True)(type("Before", (Optimizer,), members))
+    x, y = np.random.default_rng(0).random((2, 12, 3))
+    one, other = (
+        NeuralNetwork(3, 3, loss="mse", seed=0, optimizer=optimizer, dtype="float64")
+        for optimizer in (before(0.1), SGD(0.1, momentum=0.5))
+    )
+    assert one.fit(x, y, epochs=3).loss == other.fit(x, y, epochs=3).loss
+    with pytest.warns(DeprecationWarning, match="slots is now called state_names"):
+        assert SGD(0.1, momentum=0.9).slots == ("velocity",)

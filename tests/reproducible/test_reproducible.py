@@ -188,7 +188,7 @@ def test_a_product_of_zero_has_no_sign():
             return getattr(XP, name)
 
     a, b = np.array([[0.0], [2.0]]), np.array([[-1.0]])
-    product = exact.product(Signed(), exact.cut(a, exact.scale(XP, a, 1)), exact.cut(b, exact.scale(XP, b, 0)))
+    product = exact.product(Signed(), exact.split(a, exact.scale(XP, a, 1)), exact.split(b, exact.scale(XP, b, 0)))
     assert product.tolist() == [[0], [-2]]
     assert not np.signbit(product[0, 0])
 

@@ -57,9 +57,43 @@ class Steps(Callback):
     def __init__(self, last=None):
         self.seen, self.last = [], last
 
-    def step(self, network, event):
+    def on_train_batch_end(self, network, event):
         self.seen.append((event.step, float(host_array(event.loss)), dict(event.metrics)))
         return event.step == self.last
+
+
+def test_methods_by_their_old_names():
+    """Of a subclass, and of an object that is none: they are called, and the new names are said."""
+    seen = []
+
+    def method(name):
+        return lambda self, network, *rest: seen.append(name)
+
+    members = {name: method(name) for name in ("begin", "epoch", "step", "end", "interrupted")}
+    with pytest.warns(DeprecationWarning, match=r"Before\.\w+ is now called on_"):
+        before = type("Before", (Callback,), members)
+    net().fit(X, Y, callbacks=[before()], batch_size=10)
+    assert seen == ["begin", "step", "step", "epoch", "end"]
+    with pytest.warns(DeprecationWarning, match="EarlyStopping.interrupted is now called on_interrupt"):
+        assert EarlyStopping().interrupted is not None
+
+    with pytest.warns(DeprecationWarning, match="is now called on_train_begin"):
+
+        class Counting(EarlyStopping):
+            def begin(self, network, run):
+                super().begin(network, run)
+                seen.append(self.run is run)
+
+    seen.clear()
+    with pytest.raises(ArgumentError, match="monitor: expected one of loss"):
+        net().fit(X, Y, callbacks=[Counting("nothing")])
+    net().fit(X, Y, callbacks=[Counting("loss")])
+    assert seen == [True]
+    seen.clear()
+    duck = type("Duck", (), {name: members[name] for name in ("epoch", "step")})
+    with pytest.warns(DeprecationWarning, match=r"Duck\.(step|epoch) is now called on_"):
+        net().fit(X, Y, callbacks=[duck()], batch_size=10)
+    assert seen == ["step", "step", "epoch"]
 
 
 def test_steps_are_told_to_who_asks(backend):
@@ -119,7 +153,7 @@ def scripted(callback, values, name="loss"):
     for epoch, value in enumerate(values):
         one.set_parameters({"b2": [float(epoch)]})
         loss, metrics = (value, {}) if name == "loss" else (0.0, {name: value})
-        said.append(bool(callback.epoch(one, Event(epoch + 1, 1, loss, metrics, History()))))
+        said.append(bool(callback.on_epoch_end(one, Event(epoch + 1, 1, loss, metrics, History()))))
     return said, one
 
 
@@ -141,11 +175,11 @@ def test_early_stopping(name, values, options, end, best):
     stopping = EarlyStopping(name, **options)
     said, one = scripted(stopping, values, name)
     assert [epoch for epoch, over in enumerate(said) if over][:1] == ([] if end is None else [end])
-    stopping.end(one)
+    stopping.on_train_end(one)
     assert float(one.parameters["b2"][0]) == best
     stopping = EarlyStopping(name, restore_best=False, **options)
     _, one = scripted(stopping, values, name)
-    stopping.end(one)
+    stopping.on_train_end(one)
     assert float(one.parameters["b2"][0]) == len(values) - 1
 
 
@@ -204,10 +238,10 @@ def test_ctrl_c_puts_the_best_epoch_back_after_the_checkpoint_was_written(interr
     epochs, seen = 8, []
 
     class Note(Callback):
-        def epoch(self, network, event):
+        def on_epoch_end(self, network, event):
             seen.append((event.metrics["validation_loss"], network.fingerprint()))
 
-        def step(self, network, event):
+        def on_train_batch_end(self, network, event):
             if event.step == stop:
                 signal.raise_signal(signal.SIGINT)
 
@@ -282,7 +316,7 @@ def test_reduce_on_plateau():
     reduce = ReduceOnPlateau(factor=0.5, patience=2, min_lr=0.2)
     reduce.run = Run(one._runtime, None, None, len(losses), None, True, {})
     for loss in losses:
-        reduce.epoch(one, Event(1, 1, loss, {}, History()))
+        reduce.on_epoch_end(one, Event(1, 1, loss, {}, History()))
         rates.append(one.learning_rate)
     assert rates == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.2]
 

@@ -30,7 +30,7 @@ class KilledAt(Callback):
     def __init__(self, step):
         self.last = step
 
-    def step(self, network, event):
+    def on_train_batch_end(self, network, event):
         if event.step == self.last:
             raise Killed
 
@@ -77,7 +77,7 @@ def test_it_goes_on_and_does_not_start_anew(tmp_path):
         path, taken = tmp_path / str(steps), []
 
         class Seen(Callback):
-            def step(self, network, event, taken=taken):
+            def on_train_batch_end(self, network, event, taken=taken):
                 taken.append(event.step)
 
         with pytest.raises(Killed):
@@ -112,7 +112,7 @@ class Pressed(Callback):
     def __init__(self, at):
         self.at = at
 
-    def step(self, network, event):
+    def on_train_batch_end(self, network, event):
         if event.step == self.at:
             signal.raise_signal(signal.SIGINT)
 

@@ -1,0 +1,55 @@
+"""Names of before: for one release they work, with a DeprecationWarning that names the new ones."""
+
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+
+class RenamedMembers:
+    """Base of classes whose members have new names: ``_renamed`` has the new ones by the old ones.
+
+    A subclass that defines an old name defines the new one by it; reading an old name reads the new one.
+    """
+
+    _renamed: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for old in vars(cls).keys() & cls._renamed.keys():
+            warn_renamed(f"{cls.__name__}.{old}", cls._renamed[old])
+            setattr(cls, cls._renamed[old], vars(cls)[old])
+        if "_renamed" in vars(cls):
+            for old, new in cls._renamed.items():
+                setattr(cls, old, _Alias(old, new))
+
+
+class _Alias:
+    """An old name that reads a new one."""
+
+    def __init__(self, old: str, new: str) -> None:
+        self._old, self._new = old, new
+
+    def __get__(self, instance: object, cls: Any) -> Any:
+        definers = [base for base in cls.__mro__ if vars(base).get(self._old, self) is not self]
+        if definers:  # super() of a class that defines the old name, and so the new one
+            return getattr(super(definers[-1], instance), self._new)
+        warn_renamed(f"{cls.__name__}.{self._old}", self._new)
+        return getattr(cls if instance is None else instance, self._new)
+
+
+def renamed_globals(module: str, renamed: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a module's ``__getattr__`` that reads new names by old ones."""
+
+    def read(name: str) -> Any:
+        if name not in renamed:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warn_renamed(f"{module}.{name}", renamed[name])
+        return getattr(sys.modules[module], renamed[name])
+
+    return read
+
+
+def warn_renamed(old: str, new: str) -> None:
+    """Warn of an old name where it is used."""
+    warnings.warn(f"{old} is now called {new}", DeprecationWarning, stacklevel=3)
