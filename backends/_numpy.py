@@ -9,14 +9,14 @@ import numpy as np
 from portnn.backend import Backend, Donation, Elementwise, ParamGroup, apply_blocked, host_array
 from portnn.errors import ArgumentError
 from portnn.interrupts import INPLACE_MIN_BYTES
-from portnn.jit.dialects import NumPyDialect
-from portnn.jit.replay import Replayed
+from portnn.jit.dialects import NumPyTarget
+from portnn.jit.replay import CompiledFunction
 from portnn.types import Array
 
 # Elements of one block of an element-wise kernel: adam's four operands and its temporaries stay in a core's
 # second-level cache (8 vectors of 64 KiB in float32).
 BLOCK = 16384
-DIALECT = NumPyDialect()
+DIALECT = NumPyTarget()
 
 
 class NumPyBackend(Backend):
@@ -82,5 +82,5 @@ class NumPyBackend(Backend):
         self, function: Callable[..., Any], static: int = 1, donation: Donation | None = None
     ) -> Callable[..., Any]:
         eagerly = super().compile(function, static)
-        turns = None if donation is None else donation.atomic
-        return Replayed(DIALECT, self.xp, function, eagerly, static, turns)
+        double_buffer = None if donation is None else donation.atomic
+        return CompiledFunction(DIALECT, self.xp, function, eagerly, static, double_buffer)

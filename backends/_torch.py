@@ -12,8 +12,8 @@ from portnn.backend import Backend, BoundNamespace, Donation, ScopedSetting, hos
 from portnn.backend.kernels import Elementwise, ParamGroup, apply_blocked
 from portnn.errors import ArgumentError
 from portnn.interrupts import INPLACE_MIN_BYTES
-from portnn.jit.dialects import TorchDialect
-from portnn.jit.replay import Replayed
+from portnn.jit.dialects import TorchTarget
+from portnn.jit.replay import CompiledFunction
 from portnn.types import Array
 
 # Elements of one block of an element-wise kernel on a CPU: enough for several threads.
@@ -125,8 +125,10 @@ class TorchBackend(Backend):
         eagerly = super().compile(function, static)
         if not self._records:
             return eagerly
-        turns = None if donation is None else donation.atomic
-        return Replayed(TorchDialect(self._torch, self.xp, self.scope), self.xp, function, eagerly, static, turns)
+        double_buffer = None if donation is None else donation.atomic
+        return CompiledFunction(
+            TorchTarget(self._torch, self.xp, self.scope), self.xp, function, eagerly, static, double_buffer
+        )
 
     def synchronize(self) -> None:
         if self._cuda:

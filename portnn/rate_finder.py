@@ -18,11 +18,11 @@ from portnn.train.history import Event
 
 SMOOTHING = 0.9
 """Of the moving average of the losses of batches, corrected for its start."""
-HOPELESS = 4.0
+DIVERGENCE_RATIO = 4.0
 """The test ends where the averaged loss is so many times the least so far."""
 
 
-CERTAIN = 4.0
+MIN_T_STATISTIC = 4.0
 """How many times its standard error a slope must be, to be one."""
 
 
@@ -52,7 +52,7 @@ class RangeTest:
         width = max(len(self.rates) // 5, 4)
         lines = [_line(logs[i : i + width], losses[i : i + width]) for i in range(len(losses) - width + 1)]
         start, (slope, error) = min(enumerate(lines), key=lambda line: line[1][0], default=(0, (0.0, 1.0)))
-        if slope >= -CERTAIN * error:
+        if slope >= -MIN_T_STATISTIC * error:
             raise ArgumentError(
                 f"low, high: the loss falls nowhere from {self.rates[0]:g} to {self.rates[-1]:g} by more than it "
                 "scatters; expected a range that begins lower, or ends higher"
@@ -98,7 +98,7 @@ class _Sweep(Callback):
         done = len(self.losses)
         self._sum, self._weight = self._sum * SMOOTHING + loss, self._weight * SMOOTHING + 1.0
         self._least = min(self._least, self._sum / self._weight)
-        if done > len(self._rates) or self._sum / self._weight > HOPELESS * self._least:
+        if done > len(self._rates) or self._sum / self._weight > DIVERGENCE_RATIO * self._least:
             return True
         if done < len(self._rates):
             network.learning_rate = float(self._rates[done])

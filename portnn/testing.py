@@ -11,7 +11,7 @@ import numpy as np
 from portnn.backend import get_backend
 from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
-from portnn.equivalence.conformance import faults
+from portnn.equivalence.conformance import violations
 from portnn.equivalence.derivatives import wrong_gradients
 from portnn.equivalence.functions import Function, differences
 from portnn.equivalence.report import Report
@@ -84,7 +84,7 @@ def check_backend(name: str) -> None:
     """
     __tracebackhide__ = True
     backend = get_backend(name)
-    found = list(faults(backend))
+    found = list(violations(backend))
     assert not found, "\n".join([f"{backend!r}: {len(found)} faults", *found])
 
 

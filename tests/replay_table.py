@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--times", type=int, default=1)
     options.add_argument("--backend", default="numpy")
     asked = options.parse_args(arguments)
-    for dialect in (dialects.NumPyDialect, dialects.TorchDialect):
+    for dialect in (dialects.NumPyTarget, dialects.TorchTarget):
         dialect.memory = test_replay.poisoned(dialect.memory)
     cases = drawn(asked.drawn, asked.backend, asked.times) if asked.drawn else table(asked.stride, asked.backend)
     wrong = done = 0

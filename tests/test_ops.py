@@ -6,7 +6,7 @@ import pytest
 from portnn import ArgumentError, Dense, Layer, NeuralNetwork, Shapes, compare, register_op
 from portnn.backend import get_backend
 from portnn.equivalence.conformance import FUNCTIONS
-from portnn.jit.dialects import NumPyDialect
+from portnn.jit.dialects import NumPyTarget
 from portnn.jit.tracing import Tape, TracingNamespace
 from portnn.numerics.arbiter import MpmathNamespace
 from portnn.numerics.bounds import ULPS, BoundedArray, BoundingNamespace
@@ -60,7 +60,7 @@ def test_adapters_are_asked_for_each_function(name):
 
 @pytest.mark.parametrize("name", sorted(names("elementwise", "comparison") - {"astype"}))
 def test_each_element_wise_function_can_be_written(name):
-    dialect = NumPyDialect()
+    dialect = NumPyTarget()
     assert dialect._UFUNCS.get(name, name) in dialect.names
 
 

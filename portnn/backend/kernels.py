@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from portnn.backend.precision import dtype_promotion_error
-from portnn.jit.program import Traced
+from portnn.jit.program import TracedArray
 from portnn.types import Array, Namespace
 
 ParamGroup: TypeAlias = tuple[int, Callable[..., tuple[Array, ...]]]
@@ -41,7 +41,7 @@ def apply_blocked(
         start = stop
 
     def run(xp: Namespace, vectors: Sequence[Array], numbers: Any) -> tuple[Array, ...]:
-        if isinstance(vectors[0], Traced):
+        if isinstance(vectors[0], TracedArray):
             return vectors[0].tape.kernel(param_groups, vectors, numbers)
         results = [vectors[i] for i in donate]
         for block, kernel in blocks:

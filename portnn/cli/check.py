@@ -105,12 +105,14 @@ def check(
         else:
             reports[title] = compare(network, x, y, backends=chosen, steps=steps, against=against, progress=None)
         report = reports[title]
-        click.echo(f"{_well(bits) if report.holds else _ill(bits)}\n{report if verbose else report.verdict()}\n")
+        click.echo(f"{_passed(bits) if report.holds else _failed(bits)}\n{report if verbose else report.verdict()}\n")
     for path in outputs:
         save_reports(reports, path, beside)
         say(f"wrote {path}")
     holds = all(report.holds for report in reports.values())
-    click.echo(_well(bits) if holds else f"{_ill(bits)}: " + ", ".join(t for t, r in reports.items() if not r.holds))
+    click.echo(
+        _passed(bits) if holds else f"{_failed(bits)}: " + ", ".join(t for t, r in reports.items() if not r.holds)
+    )
     if not holds:
         sys.exit(1)
 
@@ -132,11 +134,11 @@ def keep_compiled() -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
 
-def _well(bits: bool) -> str:
+def _passed(bits: bool) -> str:
     return "all bits are equal" if bits else "every bound holds"
 
 
-def _ill(bits: bool) -> str:
+def _failed(bits: bool) -> str:
     return "DIFFERENT" if bits else "BROKEN"
 
 

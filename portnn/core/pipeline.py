@@ -1,16 +1,16 @@
 """The way of data, in one direction: from what users hand in to batches that the core takes.
 
     x, y, sample_weight, validation
-      -> Schema           columns and classes by name, shapes, kinds, labels as numbers: refused or known
-      -> Checked          whole data (or CheckedBatches, each when it comes), x of any dtype, wherever it was
+      -> DataSpec         columns and classes by name, shapes, kinds, labels as numbers: refused or known
+      -> ValidatedData    whole data (ValidatedBatches: each when it comes), x of any dtype, wherever it was
       -> split            rows to train on, rows to validate on
       -> fitted_buffers   what Standardize and the like learn, of the rows to train on alone
       -> Preprocessor     the first layer's part in float64, the cast to the network's dtype, the network's backend
-      -> Source           batches of (x, y, weight), in the order that the fit asks for
+      -> DataSource       batches of (x, y, weight), in the order that the fit asks for
 
-Who owns which argument: ``Schema`` x, y, classes and names of columns; ``sample_weights`` (portnn/data) sample_weight;
-``DataPipeline`` validation; ``Batches`` (portnn/data/stream.py) data that come batch by batch; the fit (portnn/train)
-epochs, batch_size and shuffle.
+Who owns which argument: ``DataSpec`` x, y, classes and names of columns; ``sample_weights`` (portnn/data)
+sample_weight; ``DataPipeline`` validation; ``Batches`` (portnn/data/stream.py) data that come batch by batch; the fit
+(portnn/train) epochs, batch_size and shuffle.
 """
 
 from collections.abc import Iterator
@@ -20,24 +20,24 @@ from typing import Any, NamedTuple
 from portnn.core.preprocess import fitted_buffers
 from portnn.core.runtime import Runtime
 from portnn.data.arrays import to_host
-from portnn.data.dataset import Checked, Dataset, InRows, Source
+from portnn.data.dataset import Dataset, DataSource, IndexedSource, ValidatedData
 from portnn.data.frames import check_aligned
-from portnn.data.mapped import Mapped
+from portnn.data.mapped import MemmapRows
 from portnn.data.sample_weights import sample_weights
-from portnn.data.schema import Schema
-from portnn.data.stream import Batches, CheckedBatches, Stream, Streamed
+from portnn.data.schema import DataSpec
+from portnn.data.stream import Batches, IterableSource, MemmapSource, ValidatedBatches
 from portnn.errors import ArgumentError
 from portnn.nn import random
 from portnn.options import as_python
 from portnn.types import Array, Batch
 
-Data = Checked | CheckedBatches
+Data = ValidatedData | ValidatedBatches
 
 
 class DataPipeline(NamedTuple):
     """What a network expects of data, and the runtime that takes them. Call it inside ``runtime.backend.scope()``."""
 
-    schema: Schema
+    schema: DataSpec
     runtime: Runtime
 
     # ---- checked
@@ -50,7 +50,7 @@ class DataPipeline(NamedTuple):
         name: str = "",
         values: bool = True,
         stream: bool = False,
-    ) -> Checked:
+    ) -> ValidatedData:
         """Return arrays whose shapes, kinds and (with ``values``) targets are right; ``name`` begins their names."""
         check_aligned(f"{name}y", y, x)
         check_aligned(f"{name}sample_weight", sample_weight, x)
@@ -59,7 +59,7 @@ class DataPipeline(NamedTuple):
         rows = int(inputs.shape[0])
         targets, exact = schema.targets(backend, y, rows, values, f"{name}y")
         weights = sample_weights(sample_weight, rows, backend, targets, schema.classes)
-        return Checked(inputs, targets, weights, schema.columns, name, exact)
+        return ValidatedData(inputs, targets, weights, schema.columns, name, exact)
 
     def check_data(self, x: object, y: object, sample_weight: object = None, name: str = "") -> Data:
         """Return arrays, checked (memory maps unread), or batches (``Batches``), to be checked as they come."""
@@ -68,7 +68,7 @@ class DataPipeline(NamedTuple):
         if sample_weight is not None:
             raise ArgumentError("sample_weight: expected batches of (x, y, weight); got weights beside batches")
         of_labels = self.schema.of_labels(self.runtime.backend, x.first[1], f"{name}y")
-        return CheckedBatches(x, self.check, of_labels, name)
+        return ValidatedBatches(x, self.check, of_labels, name)
 
     def split(
         self, x: object, y: object, sample_weight: object, validation: Any, seed: int
@@ -82,9 +82,9 @@ class DataPipeline(NamedTuple):
             if len(validation) != 2:
                 raise ArgumentError(f"validation: expected (x, y) or a share; got {len(validation)} items")
             return data, self.check_data(validation[0], validation[1], name="validation ")
-        if Batches.are(validation):
+        if Batches.is_batch_iterable(validation):
             return data, self.check_data(Batches.of(validation, "validation"), None, name="validation ")
-        if isinstance(data, CheckedBatches):
+        if isinstance(data, ValidatedBatches):
             raise ArgumentError(f"validation: expected (x, y) or batches beside batches; got {validation!r}")
         if type(validation) is not float or not 0.0 < validation < 1.0 or data.rows < 2:
             found = repr(validation) if isinstance(validation, int | float | str) else type(validation).__name__
@@ -121,21 +121,21 @@ class DataPipeline(NamedTuple):
         runtime.assign(fitted_buffers(runtime.core, runtime.backend, data), "buffers")
         return self._replace(runtime=runtime)
 
-    def source(self, data: Data) -> Source:
+    def source(self, data: Data) -> DataSource:
         """Return batches of checked data as the core takes them. Raises DataError for what is not finite."""
-        if isinstance(data, CheckedBatches):
-            return Stream(data, self.arrays)
+        if isinstance(data, ValidatedBatches):
+            return IterableSource(data, self.arrays)
         return self.arrays(data, self.runtime.core.loss.mean)
 
-    def arrays(self, data: Checked, mean: bool = False) -> InRows:
+    def arrays(self, data: ValidatedData, mean: bool = False) -> IndexedSource:
         """Return whole data as the core takes them; ``mean``: with weights of a mean of one."""
         runtime, backend = self.runtime, self.runtime.backend
         enter = partial(runtime.inputs, check=True, name=f"{data.name}x", columns=data.columns)
         weight = data.row_weights(mean)
         y = runtime.flush_denormals(data.y)
         weights = None if weight is None else backend.asarray(weight, runtime.dtype)
-        if isinstance(data.x, Mapped):
-            return Streamed(data.x, y, weights, enter, backend.to_numpy, data.exact_y)
+        if isinstance(data.x, MemmapRows):
+            return MemmapSource(data.x, y, weights, enter, backend.to_numpy, data.exact_y)
         return Dataset(enter(data.x), y, weights, data.exact_y)
 
     def batch(self, x: Array, y: Array) -> Batch:

@@ -8,8 +8,8 @@ import numpy as np
 from portnn.backend import Backend, get_backend
 from portnn.core.step import Core
 from portnn.data.arrays import check_finite, to_host
-from portnn.data.dataset import ROWS, Checked, column_statistics
-from portnn.data.stream import CheckedBatches
+from portnn.data.dataset import ROWS, ValidatedData, column_statistics
+from portnn.data.stream import ValidatedBatches
 from portnn.errors import DataError
 from portnn.io.tables import Names
 from portnn.nn.layer import Layer, PreprocessingLayer, as_preprocessing
@@ -81,13 +81,13 @@ class Preprocessor:
         return place.asarray(self._layer.preprocess(place.xp, weights, place.asarray(block, "float64")), self._dtype)
 
 
-def fitted_buffers(core: Core, backend: Backend, data: Checked | CheckedBatches) -> dict[str, np.ndarray]:
+def fitted_buffers(core: Core, backend: Backend, data: ValidatedData | ValidatedBatches) -> dict[str, np.ndarray]:
     """Return by name the buffers that layers such as Standardize learn from the first data to train on.
 
     Raises DataError for data that teach nothing: a single row, NaN, targets that their dtype cannot tell apart.
     """
     buffers: dict[str, np.ndarray] = {}
-    columns = data.columns if isinstance(data, Checked) else None
+    columns = data.columns if isinstance(data, ValidatedData) else None
     for i, layer in enumerate(map(as_preprocessing, core.architecture.layers)):
         if not layer.adapts_to:
             continue

@@ -14,7 +14,7 @@ from portnn.core.preprocess import Preprocessor
 from portnn.core.state import START, Counters, NetworkState, whole
 from portnn.core.step import Core, State
 from portnn.data.arrays import to_host
-from portnn.data.dataset import Source
+from portnn.data.dataset import DataSource
 from portnn.errors import ShapeError
 from portnn.io.tables import Names
 from portnn.metrics import Metric
@@ -206,7 +206,7 @@ class Runtime(NetworkState):
             ]
             return self.backend.xp.concat(parts)
 
-    def evaluate(self, source: Source, metrics: Mapping[str, Metric]) -> dict[str, float]:
+    def evaluate(self, source: DataSource, metrics: Mapping[str, Metric]) -> dict[str, float]:
         """Return {"loss": ..., metric: ...}; metrics see targets as they came, and predictions in float64."""
         losses: list[Array] = []
         outputs: list[np.ndarray] = []

@@ -38,7 +38,7 @@ def real(backend: Backend, argument: str, value: Any, columns: Names = None) -> 
     return array
 
 
-def described(backend: Backend, array: Any) -> tuple[Any, ...] | None:
+def array_signature(backend: Backend, array: Any) -> tuple[Any, ...] | None:
     """Return what the checks of an array depend on, its values apart.
 
     None for all but NumPy's own arrays and those of the backend: what must be converted is looked at anew each time.

@@ -8,7 +8,7 @@ import numpy as np
 
 from portnn.backend import Backend
 from portnn.data.arrays import to_host
-from portnn.data.mapped import Mapped
+from portnn.data.mapped import MemmapRows
 from portnn.errors import DataError
 from portnn.io.tables import Names
 from portnn.types import Array, Batch, Namespace, Statistics
@@ -29,7 +29,7 @@ class Block(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Checked:
+class ValidatedData:
     """Data whose shapes and kinds were checked: x as it came, so that nothing of it is lost yet."""
 
     x: Array
@@ -50,23 +50,23 @@ class Checked:
     def rows(self) -> int:
         return int(self.x.shape[0])
 
-    def take(self, backend: Backend, index: np.ndarray, name: str) -> "Checked":
+    def take(self, backend: Backend, index: np.ndarray, name: str) -> "ValidatedData":
         """Return the rows of the given indices, under another name."""
 
         def taken(array: Array) -> Array:
-            if isinstance(array, Mapped):
+            if isinstance(array, MemmapRows):
                 return array.take(index)
             on_host = isinstance(array, np.ndarray)
             return array[index] if on_host else backend.xp.take(array, backend.asarray(index), axis=0)
 
         weight = None if self.weight is None else self.weight[index]
         exact_y = None if self.exact_y is None else taken(self.exact_y)
-        return Checked(taken(self.x), taken(self.y), weight, self.columns, name, exact_y)
+        return ValidatedData(taken(self.x), taken(self.y), weight, self.columns, name, exact_y)
 
     def blocks(self, backend: Backend, what: str) -> Iterator[Block]:
         """Yield "x" or "y" in blocks of rows on the host; the largest weight counts 1."""
         array = getattr(self, what)
-        array = array if isinstance(array, Mapped) else to_host(backend, array)
+        array = array if isinstance(array, MemmapRows) else to_host(backend, array)
         weight = np.ones(self.rows) if self.weight is None else self.weight / (self.weight.max() or 1.0)
         for start in range(0, self.rows, ROWS):
             stop = min(start + ROWS, self.rows)
@@ -88,7 +88,7 @@ class Checked:
         return (scaled / scaled.mean() if mean else self.weight)[:, None]
 
 
-class Source(Protocol):
+class DataSource(Protocol):
     """Where training takes its batches from: arrays in memory (Dataset), or whatever else can give them in an order."""
 
     @property
@@ -108,20 +108,20 @@ class Source(Protocol):
         ``mean``: whether the weights of a batch are divided by its rows.
         """
 
-    def sources(self) -> "Iterator[InRows]":
+    def sources(self) -> "Iterator[IndexedSource]":
         """Yield the sources that it consists of, whose rows are known."""
 
 
-class InRows:
+class IndexedSource:
     """Base of the sources whose rows are known: targets and weights are in memory, x in whatever a subclass has."""
 
     y: Array
     weight: Array | None
     """One weight per row, (rows, 1), or None."""
     exact_y: Array | None
-    """As ``Checked`` has it."""
+    """As ``ValidatedData`` has it."""
 
-    def sources(self) -> "Iterator[InRows]":
+    def sources(self) -> "Iterator[IndexedSource]":
         """Yield itself."""
         yield self
 
@@ -156,7 +156,7 @@ class InRows:
 
 
 @dataclass(frozen=True)
-class Dataset(InRows):
+class Dataset(IndexedSource):
     """A source of arrays on one backend, as the core takes them, in the network's dtype."""
 
     x: Array

@@ -21,7 +21,7 @@ from portnn.io.tables import Table
 from portnn.reproducible.elementary import cos
 
 _log = logging.getLogger("portnn")
-MANY, FEW, CODES = 40, 10, 1000
+MAX_ONE_HOT, MIN_REPEATED, MAX_VOCABULARY = 40, 10, 1000
 """Values of a text column that have a feature; of more, the most frequent ones, or as many CODES. Beyond a FEW, none
 has one where they differ in most rows."""
 _CIRCLES = ("hour sine", "hour cosine", "weekday sine", "weekday cosine")
@@ -67,16 +67,16 @@ class Column:
             fill = float(np.median(there))
             return cls(name, kind, gaps, fill, timed=timed, grouped=grouped)
         found, counts = np.unique(values[~missing], return_counts=True)
-        if len(found) > max(counts.sum() / 2, FEW):
+        if len(found) > max(counts.sum() / 2, MIN_REPEATED):
             return cls(name, kind, gaps)
         order = np.argsort(-counts, kind="stable")
-        coded = embed and len(found) > MANY
-        order = order[counts[order] > 1][:CODES] if coded else order[:MANY]
+        coded = embed and len(found) > MAX_ONE_HOT
+        order = order[counts[order] > 1][:MAX_VOCABULARY] if coded else order[:MAX_ONE_HOT]
         shares = () if coded else (counts[order] / counts.sum()).tolist()
         return cls(name, kind, gaps, 0.0, tuple(found[order].tolist()), tuple(shares), coded)
 
     @property
-    def speaks(self) -> bool:
+    def is_informative(self) -> bool:
         """Whether it is worth its features: not a text that is another one in most rows, or the same in all."""
         return self.kind != "text" or self.gaps or len(self.values) > 1
 
@@ -159,10 +159,10 @@ class Encoding:
             Column.learnt(name, table.columns[name][rows], _places(table, name, rows), embed, name in table.zoned)
             for name in names
         ]
-        kept = tuple(column for column in columns if column.speaks)
+        kept = tuple(column for column in columns if column.is_informative)
         if not kept:
             raise DataError(f"{table.source}: expected columns to learn from; got texts that differ in most rows")
-        return cls(kept), [column.name for column in columns if not column.speaks]
+        return cls(kept), [column.name for column in columns if not column.is_informative]
 
     @property
     def features(self) -> list[str]:

@@ -70,7 +70,7 @@ def _read(file: int, rows: np.ndarray, place: int) -> None:
         view, place = view[count:], place + count
 
 
-class Mapped:
+class MemmapRows:
     """Rows of a memory-mapped array, (rows, \\*features), or of those that an index chooses among them.
 
     They are read from the file: what is read through a map stays in the process, page by page.
@@ -96,7 +96,7 @@ class Mapped:
                 _read(self._file[0], found[first:last], place)
         return found if self._divisor is None else found / np.float32(self._divisor)
 
-    def expect(self, rows: slice | np.ndarray) -> None:
+    def readahead(self, rows: slice | np.ndarray) -> None:
         """Let the system read rows that will be asked for, meanwhile, where it can."""
         if self._file is not None and hasattr(os, "posix_fadvise"):
             size = self._array.strides[0]
@@ -115,13 +115,13 @@ class Mapped:
             if last > first:
                 yield first, last, self._file[1] + int(chosen[first]) * self._array.strides[0]
 
-    def take(self, index: np.ndarray) -> "Mapped":
+    def take(self, index: np.ndarray) -> "MemmapRows":
         """Return some of the rows, unread."""
-        return Mapped(self._array, index if self._index is None else self._index[index], self._divisor)
+        return MemmapRows(self._array, index if self._index is None else self._index[index], self._divisor)
 
-    def divided(self, divisor: float) -> "Mapped":
+    def divided(self, divisor: float) -> "MemmapRows":
         """Return the rows divided by a number, in float32, unread."""
-        return Mapped(self._array, self._index, divisor)
+        return MemmapRows(self._array, self._index, divisor)
 
     def place(self, row: int) -> int:
         """Return which row of the map a row is."""

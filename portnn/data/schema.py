@@ -12,7 +12,7 @@ from portnn.data.arrays import check_finite, kind, real, to_host
 from portnn.data.encoding import Encoding, is_plain
 from portnn.data.frames import frame_table, is_column, is_frame, names_of
 from portnn.data.labels import as_numbers, classes_of, codes_of, labels_of
-from portnn.data.mapped import Mapped, mapping_of
+from portnn.data.mapped import MemmapRows, mapping_of
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.io.categories import Label, as_text
 from portnn.io.tables import Names
@@ -25,7 +25,7 @@ _log = logging.getLogger("portnn")
 
 
 @dataclass(frozen=True)
-class Schema:
+class DataSpec:
     """What a network expects of x and y."""
 
     loss: Loss
@@ -49,9 +49,9 @@ class Schema:
     needs_vocabulary: bool = False
     """Whether the first layer has vectors for codes, of as many texts as a data frame has."""
 
-    def learning(
+    def fit(
         self, x: object, y: Any, share: Any = None, seed: int = 0, trained: bool = False, infers: bool = False
-    ) -> "Schema":
+    ) -> "DataSpec":
         """Return the schema with what is learnt from data to train on, where nothing is known yet.
 
         Names of columns; labels that are texts; an encoding of a frame's columns, unless the features are given, from
@@ -86,7 +86,7 @@ class Schema:
             _log.warning("x: left out, texts that differ in most rows: %s", ", ".join(left))
         return replace(schema, encoding=encoding)
 
-    def naming(self, classes: Sequence[Label] | None, outputs: int | None) -> "Schema":
+    def with_classes(self, classes: Sequence[Label] | None, outputs: int | None) -> "DataSpec":
         """Return the schema with classes that the user names. Raises ArgumentError for what cannot be classes."""
         if classes is None:
             return self
@@ -103,7 +103,7 @@ class Schema:
             raise ArgumentError(f"classes: expected one for each of {outputs} outputs; got {len(labels)}")
         return replace(self, classes=labels)
 
-    def refuse_learnt_from_one_batch(self, learnt: "Schema") -> None:
+    def refuse_learnt_from_one_batch(self, learnt: "DataSpec") -> None:
         """Refuse what a first batch alone cannot tell: how columns of texts are read, and which classes there are."""
         if learnt.classes != self.classes:
             raise ArgumentError(
@@ -119,7 +119,7 @@ class Schema:
         bytes_too = {"scales_bytes": True} if self.scales_bytes else {}
         return {**known, **bytes_too, "encoding": self.encoding and self.encoding.describe()}
 
-    def named_as(self, names: Mapping[str, Any]) -> "Schema":
+    def from_config(self, names: Mapping[str, Any]) -> "DataSpec":
         """Return the schema with what ``names`` returned."""
         encoding: Any = names.get("encoding")
         rest: dict[str, Any] = {
@@ -160,7 +160,7 @@ class Schema:
             x = self.encoding.encoded(frame_table(name, x, self.columns, needed))
         array: Any = (_mapped(x) if stream else None) or real(backend, name, x, self.columns)
         if self.scales_bytes and "uint8" in str(array.dtype):
-            array = array.divided(255) if isinstance(array, Mapped) else to_host(backend, array) / np.float32(255)
+            array = array.divided(255) if isinstance(array, MemmapRows) else to_host(backend, array) / np.float32(255)
         shape = tuple(array.shape)
         if len(shape) < 2:
             raise ShapeError(
@@ -271,9 +271,9 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:40]) + (f", ... {len(names)} in all" if len(names) > 40 else "")
 
 
-def _mapped(x: Any) -> Mapped | None:
+def _mapped(x: Any) -> MemmapRows | None:
     """Return the rows of an array that shows a memory map."""
-    return Mapped(x) if mapping_of(x) is not None and kind(x) in ("bool", "int", "float") else None
+    return MemmapRows(x) if mapping_of(x) is not None and kind(x) in ("bool", "int", "float") else None
 
 
 def _check_probabilities(backend: Backend, name: str, y: Array, distributions: bool) -> None:

@@ -11,13 +11,13 @@ import numpy as np
 
 from portnn.backend import Backend
 from portnn.data.arrays import copied
-from portnn.data.dataset import Block, Checked, InRows
+from portnn.data.dataset import Block, IndexedSource, ValidatedData
 from portnn.data.frames import is_frame
-from portnn.data.mapped import Mapped
+from portnn.data.mapped import MemmapRows
 from portnn.errors import ArgumentError, DataError
 from portnn.types import Array, Batch, Namespace
 
-AHEAD = 2
+PREFETCH = 2
 """Batches that are made while one is computed with."""
 
 
@@ -31,7 +31,7 @@ class Batches:
         """The time through them that ``first`` began."""
 
     @staticmethod
-    def are(x: Any) -> bool:
+    def is_batch_iterable(x: Any) -> bool:
         """Return whether x may be batches: no array, frame, text or mapping."""
         array = hasattr(x, "shape") or hasattr(x, "__array__") or is_frame(x)
         return not (array or isinstance(x, str | bytes | Mapping)) and (callable(x) or isinstance(x, Iterable))
@@ -39,7 +39,7 @@ class Batches:
     @classmethod
     def of(cls, x: Any, argument: str = "x") -> "Batches":
         """Return x as batches. Raises ArgumentError for what is none, and for what can be gone through once only."""
-        if not cls.are(x):
+        if not cls.is_batch_iterable(x):
             raise ArgumentError(f"y: expected targets, or batches of (x, y) for x; got {type(x).__name__} alone")
         if isinstance(x, Iterator):
             raise _used_up(argument, x)
@@ -104,12 +104,12 @@ def _used_up(argument: str, batches: object) -> ArgumentError:
     )
 
 
-def ahead(items: Iterable[Any]) -> Iterator[Any]:
+def prefetch(items: Iterable[Any]) -> Iterator[Any]:
     """Yield items which a thread goes through meanwhile, AHEAD of them at most; what it raises is raised here."""
     from queue import SimpleQueue
 
     made: SimpleQueue[tuple[Any, ...] | BaseException | None] = SimpleQueue()
-    room, ended = Semaphore(AHEAD), False
+    room, ended = Semaphore(PREFETCH), False
 
     def go_through() -> None:
         try:
@@ -138,19 +138,19 @@ def ahead(items: Iterable[Any]) -> Iterator[Any]:
 
 
 @dataclass(frozen=True)
-class CheckedBatches:
-    """Batches, each to be checked when it comes; beside ``Checked``."""
+class ValidatedBatches:
+    """Batches, each to be checked when it comes; beside ``ValidatedData``."""
 
     given: Batches
-    check: Callable[..., Checked]
+    check: Callable[..., ValidatedData]
     """``check(x, y, weight, name)``; raises what is wrong with a batch, under its name."""
     of_labels: bool
     name: str
     """Before the names of arguments in messages: "" or "validation "."""
 
-    def __iter__(self) -> Iterator[Checked]:
+    def __iter__(self) -> Iterator[ValidatedData]:
         """Yield each batch."""
-        for i, (x, y, weight) in enumerate(ahead(self.given)):
+        for i, (x, y, weight) in enumerate(prefetch(self.given)):
             yield self.check(x, y, weight, f"{self.name}batch {i}, ")
 
     def blocks(self, backend: Backend, what: str) -> Iterator[Block]:
@@ -164,10 +164,10 @@ class CheckedBatches:
 
 
 @dataclass(frozen=True)
-class Streamed(InRows):
+class MemmapSource(IndexedSource):
     """A source of mapped rows: each batch is read, cast and checked when its turn comes."""
 
-    x: Mapped
+    x: MemmapRows
     y: Array
     weight: Array | None
     enter: Callable[[np.ndarray], Array]
@@ -180,7 +180,7 @@ class Streamed(InRows):
         places = np.arange(self.rows) if order is None else self.to_numpy(order)
         for place, _, y, weight in self.parts(xp, size, order, mean):
             x = self._entered(places[place])
-            self.x.expect(places[place.stop : place.stop + size])
+            self.x.readahead(places[place.stop : place.stop + size])
             yield x, y, weight
 
     def _entered(self, rows: np.ndarray) -> Array:
@@ -197,11 +197,11 @@ class Streamed(InRows):
 
 
 @dataclass(frozen=True)
-class Stream:
+class IterableSource:
     """A source of batches of a user's own: their rows and their order are those that they come in."""
 
-    batches_of: CheckedBatches
-    enter: Callable[[Checked], InRows]
+    batches_of: ValidatedBatches
+    enter: Callable[[ValidatedData], IndexedSource]
     """From a checked batch to one as the core takes it."""
 
     @property
@@ -220,6 +220,6 @@ class Stream:
         for source in self.sources():
             yield from source.batches(xp, source.rows, None, mean)
 
-    def sources(self) -> Iterator[InRows]:
+    def sources(self) -> Iterator[IndexedSource]:
         """Yield each batch."""
         yield from map(self.enter, self.batches_of)

@@ -16,7 +16,7 @@ from portnn.backend import Backend, apply_param_groups
 from portnn.core.runtime import Runtime
 from portnn.core.state import Snapshot
 from portnn.equivalence.report import Comparison, environment
-from portnn.equivalence.runs import batches, moved, others, stepped
+from portnn.equivalence.runs import batches, comparison_backends, stepped, to_backend
 from portnn.equivalence.truth import updated
 from portnn.network import NeuralNetwork
 from portnn.options import check_positive_int
@@ -74,7 +74,7 @@ def compare_bits(
     no further. ``x``, ``y``, ``backends`` and errors are as for ``compare``; the network is left as it is.
     """
     steps, batch_size = check_positive_int("steps", steps), check_positive_int("batch_size", batch_size)
-    rivals = others(backends)
+    rivals = comparison_backends(backends)
     reference, dataset = net.to("numpy").prepared(x, y)
     home = reference.backend
     runs = [reference.to(backend) for backend in rivals]
@@ -90,7 +90,7 @@ def compare_bits(
             with run.backend.scope():
                 theirs = run.snapshot()
                 same = _bits(run, stepped(run, batch)) == expected
-            report.follow(reference, run)
+            report.record_drift(reference, run)
             if not same:
                 place = _first_difference(reference, before, run, theirs, batch)
                 report.differences[repr(run.backend)] = f"DIFFERS first at step {number}: {place}"
@@ -120,7 +120,7 @@ def _first_difference(reference: Runtime, before: Snapshot, run: Runtime, theirs
     with reference.backend.scope():
         expected = _noted(reference, before, batch)
     with run.backend.scope():
-        got = _noted(run, theirs, tuple(moved(run.backend, run.dtype, array) for array in batch))
+        got = _noted(run, theirs, tuple(to_backend(run.backend, run.dtype, array) for array in batch))
     for i, (ours, other) in enumerate(zip(expected, got, strict=False)):
         if ours == other:
             continue
@@ -132,7 +132,7 @@ def _first_difference(reference: Runtime, before: Snapshot, run: Runtime, theirs
 
 
 @dataclass(frozen=True)
-class _Note:
+class _Call:
     """One function of the namespace with its arguments, or one piece of the step."""
 
     what: str
@@ -141,9 +141,9 @@ class _Note:
     piece: bool = False
 
 
-def _noted(run: Runtime, snapshot: Snapshot, batch: Batch) -> list[_Note]:
+def _noted(run: Runtime, snapshot: Snapshot, batch: Batch) -> list[_Call]:
     """Take a step from a snapshot, operation by operation; return what was seen. ``run`` is where it was before."""
-    notes: list[_Note] = []
+    notes: list[_Call] = []
     layers, layout, chain = run.core.architecture.layers, run.core.parameters, run.chain
     digest = partial(_digest, run.backend)
 
@@ -153,12 +153,12 @@ def _noted(run: Runtime, snapshot: Snapshot, batch: Batch) -> list[_Note]:
                 look(place, what + key, value)
             return array
         where = f"{place + 1} {type(layers[place]).__name__}" if isinstance(place, int) else place
-        notes.append(_Note(f"{where}, {what}", (), digest(array), piece=True))
+        notes.append(_Call(f"{where}, {what}", (), digest(array), piece=True))
         return array
 
     after, run.counters = run.counters, snapshot.counters
     try:
-        xp = _Noting(run.xp, notes, digest, run.backend.owns)
+        xp = _RecordingNamespace(run.xp, notes, digest, run.backend.owns)
         update = partial(chain.update, partial(apply_param_groups, chain.param_groups(layout.n_decayed, layout.size)))
         new, loss = run.core.step(xp, update, snapshot.state, batch, run.key, run.hyperparams, look)
     finally:
@@ -169,10 +169,10 @@ def _noted(run: Runtime, snapshot: Snapshot, batch: Batch) -> list[_Note]:
     return notes
 
 
-class _Noting:
+class _RecordingNamespace:
     """A namespace that notes what each of its functions is given and returns."""
 
-    def __init__(self, xp: Namespace, notes: list[_Note], digest: Any, owns: Any) -> None:
+    def __init__(self, xp: Namespace, notes: list[_Call], digest: Any, owns: Any) -> None:
         self._xp, self._notes, self._digest, self._owns = xp, notes, digest, owns
 
     def __getattr__(self, name: str) -> Any:
@@ -184,7 +184,7 @@ class _Noting:
             flat = [a for given in arguments for a in (given if isinstance(given, list | tuple) else (given,))]
             inputs = tuple(self._digest(a) for a in flat if self._owns(a))
             result = value(*arguments, **options)
-            self._notes.append(_Note(name, inputs, self._digest(result)))
+            self._notes.append(_Call(name, inputs, self._digest(result)))
             return result
 
         return call

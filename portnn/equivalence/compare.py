@@ -19,9 +19,9 @@ from typing import Any
 from portnn.backend import get_backend
 from portnn.core.runtime import Runtime
 from portnn.core.state import Counters, Snapshot
-from portnn.equivalence.report import Piece, Report, environment
-from portnn.equivalence.runs import batches, mapped, moved, others, stepped
-from portnn.equivalence.truth import Judge, Name, Start, Truth, drawn, pieces, updated, walk
+from portnn.equivalence.report import Measurement, Report, environment
+from portnn.equivalence.runs import batches, comparison_backends, mapped, stepped, to_backend
+from portnn.equivalence.truth import Name, Oracle, Reference, StepInputs, pieces, resample, trace_step, updated
 from portnn.errors import DTypeError
 from portnn.network import NeuralNetwork
 from portnn.options import check_positive_int
@@ -53,10 +53,10 @@ def compare(
     from tqdm import tqdm
 
     steps, batch_size = check_positive_int("steps", steps), check_positive_int("batch_size", batch_size)
-    rivals = others(backends)
+    rivals = comparison_backends(backends)
     reference, dataset = net.to("numpy", arithmetic="fast").prepared(x, y)
     home = reference.backend
-    judge = Judge(reference, against, min(batch_size, dataset.rows))
+    judge = Oracle(reference, against, min(batch_size, dataset.rows))
     judged = [home, *rivals]
     report = Report(reference.dtype, environment(judged), list(map(repr, judged)), judge.name)
     runs = [_Judged(reference.to(backend)) for backend in judged]
@@ -65,10 +65,12 @@ def compare(
         for number, batch in enumerate(batches(reference, dataset, steps, batch_size), start=1):
             with home.scope():
                 before = reference.snapshot()
-                record = walk(reference, home.xp, reference.updated, Start(before.state, batch), lambda array: array)
-                start = Start(before.state, batch, record)
+                record = trace_step(
+                    reference, home.xp, reference.updated, StepInputs(before.state, batch), lambda array: array
+                )
+                start = StepInputs(before.state, batch, record)
                 truths = judge.truths(start)
-                again = drawn(start, number)
+                again = resample(start, number)
             for run in runs:
                 bar.set_description(repr(run.backend), refresh=False)
                 found = run.judged(start, before.counters, record, truths, number)
@@ -87,7 +89,7 @@ def compare(
                 reference.step(batch)
             for run in runs[1:]:
                 run.step(batch, report)
-                report.follow(reference, run.runtime)
+                report.record_drift(reference, run.runtime)
             runs[0].runtime.restore(reference.snapshot())
     report.fingerprints.update({repr(run.backend): run.runtime.fingerprint() for run in runs})
     return report
@@ -108,12 +110,17 @@ class _Judged:
         self._pieces = partial(run, self.backend.xp, runtime.updated)
 
     def judged(
-        self, start: Start, counters: Counters, like: Mapping[Name, Any], truths: Mapping[Name, Truth], number: int
-    ) -> list[Piece]:
+        self,
+        start: StepInputs,
+        counters: Counters,
+        like: Mapping[Name, Any],
+        truths: Mapping[Name, Reference],
+        number: int,
+    ) -> list[Measurement]:
         """Take the pieces of a step and the whole step, and measure each; ``like``: NumPy's, for dtypes."""
         backend, run = self.backend, self.runtime
         with backend.scope():
-            move = partial(moved, backend, run.dtype)
+            move = partial(to_backend, backend, run.dtype)
             own = run.snapshot()
             run.restore(Snapshot(mapped(move, start.state), counters))
             inputs = {name: move(array) for name, array in (start.inputs or {}).items()}
@@ -131,7 +138,7 @@ class _Judged:
             for (place, what), value in got.items():
                 expected = like["update" if place == "whole step" else place, what]
                 truth = truths[place, what]
-                measured.append(Piece.measured(repr(backend), number, place, what, expected, value, truth))
+                measured.append(Measurement.measured(repr(backend), number, place, what, expected, value, truth))
         if refused is not None and all(piece.share <= 1.0 for piece in measured):
             raise refused
         return measured

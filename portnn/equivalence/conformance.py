@@ -48,7 +48,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
 """The functions that the core uses, as ``f(xp, a, b)`` of two (5, 5) arrays of positive numbers."""
 
 
-def faults(backend: Backend) -> Iterator[str]:
+def violations(backend: Backend) -> Iterator[str]:
     """Yield what is wrong with an adapter, and the mend."""
     for check in (_places, _round_trips, _copies, _integers, _dtypes, _functions, _bits, _scalars, _steps):
         try:

@@ -8,7 +8,7 @@ import numpy as np
 
 from portnn import plot
 from portnn.core.runtime import Runtime
-from portnn.equivalence.runs import batches, others, stepped
+from portnn.equivalence.runs import batches, comparison_backends, stepped
 from portnn.network import NeuralNetwork
 from portnn.plot.canvas import Axes, Place
 
@@ -26,7 +26,7 @@ class Drift:
         """Draw how the parameters drift from NumPy's over the training steps; return the Axes."""
         return draw([self], path, ax)
 
-    def follow(self, reference: Runtime, run: Runtime) -> None:
+    def record_drift(self, reference: Runtime, run: Runtime) -> None:
         """Note how far a backend's own run has drifted from NumPy's."""
         with run.backend.scope():
             got = run.backend.to_numpy(run.state.parameters)
@@ -46,14 +46,14 @@ def drift(
 ) -> Drift:
     """Take the same training steps on NumPy and on each backend, in the libraries' own arithmetic, judging none."""
     reference, dataset = net.to("numpy", arithmetic="fast").prepared(x, y)
-    runs = [reference.to(backend) for backend in others(backends)]
+    runs = [reference.to(backend) for backend in comparison_backends(backends)]
     found = Drift(reference.dtype)
     for batch in batches(reference, dataset, steps, batch_size):
         with reference.backend.scope():
             reference.step(batch)
         for run in runs:
             stepped(run, batch)
-            found.follow(reference, run)
+            found.record_drift(reference, run)
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from portnn.backend import Backend, get_backend, host_array
-from portnn.equivalence.runs import others
+from portnn.equivalence.runs import comparison_backends
 from portnn.numerics.bounds import BoundedArray
 
 Function = Callable[..., Any]
@@ -24,7 +24,7 @@ def differences(
         yield f"{home!r}: expected results to compare; got {expected}"
         return
     bounds = _bounds(function, given, expected)
-    for backend in (home, *others(backends)):
+    for backend in (home, *comparison_backends(backends)):
         found = _results(function, backend, given)
         if len(found) != len(expected):
             yield f"{backend!r}: expected {len(expected)} results; got {len(found)}"

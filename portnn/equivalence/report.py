@@ -12,7 +12,7 @@ import numpy as np
 
 from portnn.backend import Backend
 from portnn.equivalence.drift import Drift, draw
-from portnn.equivalence.truth import Truth
+from portnn.equivalence.truth import Reference
 from portnn.errors import ArgumentError
 from portnn.io.files import write_atomically
 
@@ -20,7 +20,7 @@ PICTURES = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)
-class Piece:
+class Measurement:
     """One array of one step on one backend, beside the reference's."""
 
     backend: str
@@ -51,8 +51,8 @@ class Piece:
 
     @classmethod
     def measured(
-        cls, backend: str, step: int, place: str, what: str, like: np.ndarray, got: np.ndarray, truth: Truth
-    ) -> "Piece":
+        cls, backend: str, step: int, place: str, what: str, like: np.ndarray, got: np.ndarray, truth: Reference
+    ) -> "Measurement":
         """Measure an array, of the dtype and shape that ``like`` has, by its truth."""
         like = np.asarray(like)
         if got.dtype != like.dtype or got.shape != like.shape:
@@ -116,7 +116,7 @@ class Report(Comparison):
 
     judged_by: str = "float64"
     """What stood for the truth."""
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[Measurement] = field(default_factory=list)
     fingerprints: dict[str, str] = field(default_factory=dict)
 
     title = "Equivalence of backends"
@@ -128,13 +128,13 @@ class Report(Comparison):
         return bool(self.pieces) and all(piece.holds for piece in self.pieces)
 
     @property
-    def broken(self) -> list[Piece]:
+    def broken(self) -> list[Measurement]:
         """The pieces beyond their bound, in the order of steps."""
         return [piece for piece in self.pieces if not piece.holds]
 
-    def worst(self, backend: str) -> dict[tuple[str, str], Piece]:
+    def worst(self, backend: str) -> dict[tuple[str, str], Measurement]:
         """Return, for each place and array, the step with the largest share."""
-        worst: dict[tuple[str, str], Piece] = {}
+        worst: dict[tuple[str, str], Measurement] = {}
         for piece in self.pieces:
             name = piece.place, piece.what
             if piece.backend == backend and (name not in worst or piece.share > worst[name].share):

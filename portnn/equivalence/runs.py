@@ -14,7 +14,7 @@ from portnn.nn import random
 from portnn.types import Array, Batch
 
 
-def others(backends: Sequence[str] | None) -> list[Backend]:
+def comparison_backends(backends: Sequence[str] | None) -> list[Backend]:
     """Return the backends to compare with NumPy's, each once: at least one."""
     if isinstance(backends, str):
         raise ArgumentError(f"backends: expected a list of names; got {backends!r}")
@@ -47,7 +47,7 @@ def mapped(function: Callable[[Any], Any], state: State) -> State:
     return State(function(state.parameters), function(state.buffers), tuple(map(function, state.opt_state)))
 
 
-def moved(backend: Backend, dtype: str, value: Any) -> Any:
+def to_backend(backend: Backend, dtype: str, value: Any) -> Any:
     """Return a copy of a NumPy array on the backend; numbers as they are."""
     if not isinstance(value, np.ndarray):
         return value
@@ -57,4 +57,4 @@ def moved(backend: Backend, dtype: str, value: Any) -> Any:
 def stepped(run: Runtime, batch: Batch) -> Array:
     """Take a backend's own step on one of the reference's batches; return the loss before it."""
     with run.backend.scope():
-        return run.step(tuple(moved(run.backend, run.dtype, array) for array in batch))
+        return run.step(tuple(to_backend(run.backend, run.dtype, array) for array in batch))

@@ -32,7 +32,7 @@ SMALL = 150_000
 
 
 @dataclass(frozen=True)
-class Start:
+class StepInputs:
     """What the pieces of one step start from, on the reference."""
 
     state: State
@@ -42,7 +42,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Truth:
+class Reference:
     """Of one piece: its true value, and the largest errors that a library may make."""
 
     value: np.ndarray
@@ -85,7 +85,9 @@ def pieces(
     return results | updated(runtime, "update", xp, new)
 
 
-def walk(runtime: Runtime, xp: Namespace, update: Update, start: Start, given: Callable[[Any], Any]) -> dict[Name, Any]:
+def trace_step(
+    runtime: Runtime, xp: Namespace, update: Update, start: StepInputs, given: Callable[[Any], Any]
+) -> dict[Name, Any]:
     """Take a step from a start, piece by piece; ``given`` brings arrays to the namespace."""
     inputs = None if start.inputs is None else {name: given(array) for name, array in start.inputs.items()}
     state, batch = mapped(given, start.state), tuple(map(given, start.batch))
@@ -100,7 +102,7 @@ def updated(runtime: Runtime, place: str, xp: Namespace, state: State) -> dict[N
     return named | {(place, name): slot for name, slot in zip(runtime.chain.state_names, state.opt_state, strict=True)}
 
 
-class Judge:
+class Oracle:
     """Knows the truth about the steps of one network."""
 
     def __init__(self, reference: Runtime, against: str, rows: int) -> None:
@@ -126,7 +128,7 @@ class Judge:
         """What it judges by, in words."""
         return "numbers of 50 digits" if self.exact else "NumPy's float64" if self._by_numpy else "float64"
 
-    def truths(self, start: Start) -> dict[Name, Truth]:
+    def truths(self, start: StepInputs) -> dict[Name, Reference]:
         """Return the truth about each piece, and about the whole step, in which errors do compound."""
         bounds = [self._bounded(start, factor) for factor in (LAMBDA, math.inf)]
         values = self._exact(start) if self.exact else {}
@@ -134,24 +136,24 @@ class Judge:
         truths = {}
         for name, probable in bounds[0].items():
             value, rest = values.get(name, (probable.value, np.zeros(())))
-            truths[name] = Truth(value, rest, probable.error, bounds[1][name].error, times)
+            truths[name] = Reference(value, rest, probable.error, bounds[1][name].error, times)
         return truths
 
-    def _pieces(self, xp: Namespace, start: Start, given: Callable[[Any], Any]) -> dict[Name, Any]:
+    def _pieces(self, xp: Namespace, start: StepInputs, given: Callable[[Any], Any]) -> dict[Name, Any]:
         reference, layout = self._reference, self._reference.core.parameters
         run = partial(apply_param_groups, reference.chain.param_groups(layout.n_decayed, layout.size))
         update = partial(reference.chain.update, run)
-        pieces = walk(reference, xp, update, start, given)
-        whole = walk(reference, xp, update, Start(start.state, start.batch), given)
+        pieces = trace_step(reference, xp, update, start, given)
+        whole = trace_step(reference, xp, update, StepInputs(start.state, start.batch), given)
         return pieces | {("whole step", what): a for (place, what), a in whole.items() if place == "update"}
 
-    def _bounded(self, start: Start, factor: float) -> dict[Name, BoundedArray]:
+    def _bounded(self, start: StepInputs, factor: float) -> dict[Name, BoundedArray]:
         def given(array: Any) -> Any:
             return BoundedArray.given(array) if isinstance(array, np.ndarray) else array
 
         return self._pieces(BoundingNamespace(factor), start, given)
 
-    def _exact(self, start: Start) -> dict[Name, tuple[np.ndarray, np.ndarray]]:
+    def _exact(self, start: StepInputs) -> dict[Name, tuple[np.ndarray, np.ndarray]]:
         """Return of each piece the nearest float64, and what is left."""
         xp = MpmathNamespace(self._reference.dtype)
         found = self._pieces(xp, start, lambda array: xp.exact(array) if isinstance(array, np.ndarray) else array)
@@ -165,7 +167,7 @@ def _in_two(exact: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return value, np.where(np.isfinite(rest), rest, 0.0)
 
 
-def drawn(start: Start, seed: int) -> Start:
+def resample(start: StepInputs, seed: int) -> StepInputs:
     """Return a start of the same shapes, signs and zeros, whose numbers are drawn: from half to twice what they were.
 
     Where numbers are equal, or in some other order, rounding errors may all go one way; here they are independent.
@@ -180,4 +182,4 @@ def drawn(start: Start, seed: int) -> Start:
     assert start.inputs is not None
     x, y, weight = start.batch
     inputs = {name: moved(np.asarray(array)) for name, array in start.inputs.items()}
-    return Start(mapped(moved, start.state), (moved(x), y, weight), inputs)
+    return StepInputs(mapped(moved, start.state), (moved(x), y, weight), inputs)

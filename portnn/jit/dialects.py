@@ -13,15 +13,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from portnn.jit.program import Traced
+from portnn.jit.program import TracedArray
 from portnn.ops import REGISTERED, names
 from portnn.types import Array, Namespace
 
-LINE = 64
+CACHE_LINE_BYTES = 64
 """Bytes of a cache line."""
 
 
-class Dialect:
+class Target:
     """A library whose arrays may be written into."""
 
     array: Any
@@ -30,20 +30,20 @@ class Dialect:
     """Its module."""
     block: int
     """Bytes of one block of a vector, on which all operations of an element-wise kernel are done in turn."""
-    scalar: str
+    store_scalar: str
     """Writes {1} into the 0-d array {0}."""
-    copied: str
+    copy_expr: str
     """A copy of {0}."""
-    unlike: str
+    layout_guard: str
     """Whether {0} lies in another way than a program assumes."""
-    on_lines: frozenset[str] = frozenset()
+    alignment_sensitive_ops: frozenset[str] = frozenset()
     """Operations whose bits depend on whether their result starts on a cache line, as the library's own do."""
     names: dict[str, Any]
     """What the texts mean: functions by name; ``scope``, which decorates a program."""
     scope: Callable[[], AbstractContextManager[Any]]
     """Gives the context in which memory is taken and programs are bound to it."""
 
-    def call(self, line: Traced, a: Sequence[str], out: str) -> str:
+    def call(self, line: TracedArray, a: Sequence[str], out: str) -> str:
         """Return the text of an operation on operands of these names, into the array of the name ``out`` if any."""
         raise NotImplementedError
 
@@ -76,14 +76,14 @@ class Dialect:
         return self.memory(prod(shape) * self.itemsize(dtype)).view(dtype).reshape(shape)
 
 
-class NumPyDialect(Dialect):
+class NumPyTarget(Target):
     """NumPy: functions that take ``out`` by position, and methods, which come to the same sooner."""
 
     array, library = np.ndarray, np
     block = 1 << 17  # adam's four and a temporary stay in a second-level cache of 1 MiB
-    scalar = "{0}[()] = {1}"
-    copied = "{0}.copy()"
-    unlike = "not {0}.flags.c_contiguous"
+    store_scalar = "{0}[()] = {1}"
+    copy_expr = "{0}.copy()"
+    layout_guard = "not {0}.flags.c_contiguous"
     _UFUNCS: ClassVar[Mapping[str, str]] = {
         "bitwise_right_shift": "right_shift",
         "abs": "absolute",
@@ -106,7 +106,7 @@ class NumPyDialect(Dialect):
         context.run(partial(np.seterr, all="ignore"))
         return update_wrapper(partial(context.run, run), run)
 
-    def call(self, line: Traced, a: Sequence[str], out: str) -> str:
+    def call(self, line: TracedArray, a: Sequence[str], out: str) -> str:
         operation, options, last = line.operation, line.options, f", {out}" if out else ""
         match operation:
             case "take":
@@ -129,8 +129,8 @@ class NumPyDialect(Dialect):
         return f"{self._UFUNCS.get(operation, operation)}({', '.join(a)}{last})"
 
     def memory(self, size: int) -> Array:
-        memory: np.ndarray = np.empty(size + LINE, np.uint8)  # NumPy's start 16 bytes past a line
-        start = -memory.ctypes.data % LINE
+        memory: np.ndarray = np.empty(size + CACHE_LINE_BYTES, np.uint8)  # NumPy's start 16 bytes past a line
+        start = -memory.ctypes.data % CACHE_LINE_BYTES
         return memory[start : start + size]
 
     def number(self, value: float, dtype: Any) -> Array:
@@ -146,14 +146,14 @@ class NumPyDialect(Dialect):
         return bool(array.flags.c_contiguous and array.dtype.isnative)
 
 
-class TorchDialect(Dialect):
+class TorchTarget(Target):
     """PyTorch on a CPU: functions that take ``out`` by name."""
 
     block = 1 << 21  # enough for several threads
-    scalar = "{0}.fill_({1})"
-    copied = "{0}.clone()"
-    unlike = "not {0}.is_contiguous()"
-    on_lines = frozenset({"matmul"})  # MKL's products in float64 do
+    store_scalar = "{0}.fill_({1})"
+    copy_expr = "{0}.clone()"
+    layout_guard = "not {0}.is_contiguous()"
+    alignment_sensitive_ops = frozenset({"matmul"})  # MKL's products in float64 do
     _NAMES: ClassVar[Mapping[str, str]] = {"matmul": "mm", "max": "amax", "min": "amin", "equal": "eq"}
     _LEFT = frozenset({"take", "searchsorted", "where", "sign"})
     """Operations that PyTorch has not as the array API has them: its namespace does them, in new memory."""
@@ -168,7 +168,7 @@ class TorchDialect(Dialect):
         self.names |= {"reciprocal": torch.reciprocal, "torch": torch}
         self.names |= {"copyto": torch.Tensor.copy_, "scope": self._within}
 
-    def call(self, line: Traced, a: Sequence[str], out: str) -> str:
+    def call(self, line: TracedArray, a: Sequence[str], out: str) -> str:
         operation, options = line.operation, line.options
         match operation:
             case "take":
@@ -183,7 +183,7 @@ class TorchDialect(Dialect):
                 return f"{operation}({a[0]}, {() if options[0] is None else options[0]}, {options[1]}, out={out})"
             case "astype":
                 return f"copyto({out}, {a[0]})" if out else f"{a[0]}.to({line.dtype})"
-            case "divide" if not isinstance(line.operands[0], Traced):  # what PyTorch's operator does
+            case "divide" if not isinstance(line.operands[0], TracedArray):  # what PyTorch's operator does
                 last = f", out={out}" if out else ""
                 return f"multiply(reciprocal({a[1]}{last}), {a[0]}{last})"
             case _ if operation in self._LEFT:

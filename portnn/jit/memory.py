@@ -8,22 +8,22 @@ an input is computed in that input's memory, as soon as it was read for the last
 from math import prod
 from typing import Any
 
-from portnn.jit.dialects import LINE, Dialect
-from portnn.jit.program import TABLES, VIEWS, Program, Traced
+from portnn.jit.dialects import CACHE_LINE_BYTES, Target
+from portnn.jit.program import GATHERS, VIEWS, Graph, TracedArray
 from portnn.ops import ELEMENTWISE
 
-OWN = TABLES | {"where"}
+ALLOCATING_OPS = GATHERS | {"where"}
 """Operations whose result is an array of its own."""
-GIVEN = VIEWS | OWN | {"input", "constant", "kernel"}
+UNPLANNED_OPS = VIEWS | ALLOCATING_OPS | {"input", "constant", "kernel"}
 """Operations whose results need no memory of the plan."""
 
 
-def root(line: Traced) -> Traced:
+def root(line: TracedArray) -> TracedArray:
     """Return the line whose memory a view shows."""
     return root(line.operands[0]) if line.operation in VIEWS else line
 
 
-def results_of(kernel: Traced, program: Program) -> list[Traced]:
+def results_of(kernel: TracedArray, program: Graph) -> list[TracedArray]:
     """Return the lines that are the results of a kernel; none for any other line."""
     if kernel.operation != "kernel":
         return []
@@ -37,7 +37,7 @@ class Plan:
     ("slot", i), a stretch of the plan's own; none, an array of its own.
     """
 
-    def __init__(self, dialect: Dialect, program: Program, targets: dict[int, int], block: int = 0) -> None:
+    def __init__(self, dialect: Target, program: Graph, targets: dict[int, int], block: int = 0) -> None:
         """Take the program; for results that end in given memory, the line of the input whose it is, or -1; and the
         bytes of each slot, where they are not those of the line's array.
         """
@@ -50,15 +50,15 @@ class Plan:
         self.last |= {root(result).line: len(program.lines) for result in program.results}
         self.places: dict[int, tuple[Any, ...]] = {}
         for number in targets:
-            self._end_in(number)
+            self._assign_output(number)
         for line in program.lines:
             if line.operation == "concat" and len(line.shape) == 1 and line.line not in self._results:
-                self._join(line)
+                self._place_concat_inputs(line)
         self.slots: list[int] = []
         """Bytes of each."""
         self._allocate()
 
-    def _end_in(self, number: int) -> None:
+    def _assign_output(self, number: int) -> None:
         """Give a result, and what it is made of step by step, the memory that it is to end in."""
         line, target = self.program.results[number], self.targets[number]
         free = self.last.get(target, -1)
@@ -70,15 +70,15 @@ class Plan:
             dying = (a for a in line.arrays if self.last[a.line] == line.line and a.line not in self._results)
             line = next((a for a in dying if (a.shape, a.dtype) == (line.shape, line.dtype)), line)
 
-    def _join(self, line: Traced) -> None:
+    def _place_concat_inputs(self, line: TracedArray) -> None:
         """Let the pieces of a vector be computed in their places."""
         start = 0
         for piece in line.operands:
             made = root(piece)
             whole = made.shape and prod(made.shape) == piece.shape[0] and made.line not in self.places
-            if made.operation in self.dialect.on_lines:
-                whole = whole and start * self.dialect.itemsize(line.dtype) % LINE == 0
-            if whole and made.operation not in GIVEN | {"concat", "result"} and made.line not in self._results:
+            if made.operation in self.dialect.alignment_sensitive_ops:
+                whole = whole and start * self.dialect.itemsize(line.dtype) % CACHE_LINE_BYTES == 0
+            if whole and made.operation not in UNPLANNED_OPS | {"concat", "result"} and made.line not in self._results:
                 self.places[made.line] = "piece", line.line, start
                 self.last[line.line] = max(self.last[line.line], self.last[made.line])
             start += piece.shape[0]
@@ -90,17 +90,17 @@ class Plan:
             for each in results_of(line, self.program) or [line]:
                 place = self.places.get(each.line)
                 owner = self.program.lines[place[1]] if place and place[0] == "piece" else each
-                if owner.line in self.places or owner.operation in GIVEN or not owner.shape:
+                if owner.line in self.places or owner.operation in UNPLANNED_OPS or not owner.shape:
                     continue
                 if owner.line in self._results and owner.operation != "result" and not self._block:
                     continue  # an array of its own: the caller keeps it
-                slot = self._inherited(each, dying) if owner is each else None
+                slot = self._reuse_operand(each, dying) if owner is each else None
                 slot = self._taken(free, owner) if slot is None else slot
                 self.places[owner.line] = "slot", slot
                 dying.setdefault(self.last[owner.line], []).append(slot)
             free += dying.pop(line.line, [])
 
-    def _inherited(self, line: Traced, dying: dict[int, list[int]]) -> int | None:
+    def _reuse_operand(self, line: TracedArray, dying: dict[int, list[int]]) -> int | None:
         """Return the slot of an operand that no one reads after this line."""
         for a in line.arrays if line.operation in ELEMENTWISE else ():
             place = self.places.get(a.line, ("",))
@@ -110,7 +110,7 @@ class Plan:
                 return int(place[1])
         return None
 
-    def _taken(self, free: list[int], line: Traced) -> int:
+    def _taken(self, free: list[int], line: TracedArray) -> int:
         """Return the slot that became free last among those that fit, or a new one."""
         size = self._block or prod(line.shape) * self.dialect.itemsize(line.dtype)
         for slot in reversed(free):

@@ -14,7 +14,7 @@ Operand = Any
 VIEWS = names("view")
 """Operations that show the same memory in another way."""
 COMPARISONS = names("comparison")
-TABLES = names("gather")
+GATHERS = names("gather")
 """Element by element too where the first operand is a constant."""
 
 
@@ -25,19 +25,19 @@ class UntraceableError(Exception):
 class Recorder(Protocol):
     """What notes the lines of a program (tracing.Tape)."""
 
-    lines: "list[Traced]"
+    lines: "list[TracedArray]"
 
     def binary(self, operation: str, *pair: Operand) -> Operand:
         """Return the result of an operation on two operands, broadcast."""
 
-    def note(
+    def emit(
         self, operation: str, operands: tuple[Operand, ...], options: Any, shape: Sequence[int], dtype: Any = None
-    ) -> "Traced":
+    ) -> "TracedArray":
         """Return the result of an operation; the dtype is the first operand's."""
 
     def kernel(
         self, param_groups: Sequence[tuple[int, Any]], vectors: Sequence[Any], numbers: Any
-    ) -> "tuple[Traced, ...]":
+    ) -> "tuple[TracedArray, ...]":
         """Return the results of element-wise kernels over stretches of vectors."""
 
 
@@ -48,7 +48,7 @@ def _operator(name: str, swapped: bool = False) -> Callable[..., Any]:
     return record
 
 
-def _refused(self: Any, *arguments: object, **options: object) -> Any:
+def _raise_untraceable(self: Any, *arguments: object, **options: object) -> Any:
     raise UntraceableError("its course depends on the value of an array, or on a number of the step")
 
 
@@ -66,10 +66,10 @@ class _Operators:
     __and__, __xor__ = _operator("bitwise_and"), _operator("bitwise_xor")
     __rxor__, __rshift__ = _operator("bitwise_xor", swapped=True), _operator("bitwise_right_shift")
     __gt__, __lt__, __eq__ = _operator("greater"), _operator("less"), _operator("equal")
-    __bool__ = __float__ = __int__ = __index__ = __iter__ = __len__ = __array__ = _refused
+    __bool__ = __float__ = __int__ = __index__ = __iter__ = __len__ = __array__ = _raise_untraceable
 
 
-class Number(_Operators):
+class SymbolicScalar(_Operators):
     """A number that a call brings, or an expression of such numbers."""
 
     def __init__(self, tape: Recorder, source: str) -> None:
@@ -79,7 +79,7 @@ class Number(_Operators):
         return self.source
 
 
-class Traced(_Operators):
+class TracedArray(_Operators):
     """An array of which shape and dtype are known: one line of a program."""
 
     def __init__(
@@ -94,9 +94,9 @@ class Traced(_Operators):
         return len(self.shape)
 
     @property
-    def arrays(self) -> "list[Traced]":
+    def arrays(self) -> "list[TracedArray]":
         """The operands that are arrays."""
-        return [operand for operand in self.operands if isinstance(operand, Traced)]
+        return [operand for operand in self.operands if isinstance(operand, TracedArray)]
 
     @property
     def layout(self) -> str:
@@ -108,23 +108,23 @@ class Traced(_Operators):
         below: str = self.operands[0].layout
         return "rows" if self.operation == "slice" and len(self.options[0]) > 1 and below == "C" else below
 
-    def __getitem__(self, key: Any) -> "Traced":
+    def __getitem__(self, key: Any) -> "TracedArray":
         parts = [part for part in (key if isinstance(key, tuple) else (key,)) if part is not Ellipsis]
         if not all(isinstance(part, slice) and part.step in (None, 1) for part in parts):
             raise UntraceableError(f"an index other than slices: {key!r}")
         bounds = [part.indices(n)[:2] for part, n in zip(parts, self.shape, strict=False)]
         shape = (*(stop - start for start, stop in bounds), *self.shape[len(bounds) :])
-        return self if shape == self.shape else self.tape.note("slice", (self,), (tuple(bounds),), shape)
+        return self if shape == self.shape else self.tape.emit("slice", (self,), (tuple(bounds),), shape)
 
     def __repr__(self) -> str:
         return f"%{self.line}"
 
 
-class Program:
+class Graph:
     """Lines in their order, and which of them are the results; lines that no result needs are left out."""
 
     def __init__(self, tape: Recorder, results: Sequence[Any]) -> None:
-        if not all(isinstance(result, Traced) for result in results):
+        if not all(isinstance(result, TracedArray) for result in results):
             raise UntraceableError("a result that no operation made")
         needed = {result.line for result in results}
         for line in reversed(tape.lines):

@@ -10,38 +10,38 @@ from itertools import accumulate
 from math import inf, nan, prod
 from typing import Any
 
-from portnn.jit.dialects import LINE, Dialect
+from portnn.jit.dialects import CACHE_LINE_BYTES, Target
 from portnn.jit.memory import Plan
-from portnn.jit.program import VIEWS, Number, Program, Traced, UntraceableError, leaves, mapped
-from portnn.jit.source import Code, blocks
+from portnn.jit.program import VIEWS, Graph, SymbolicScalar, TracedArray, UntraceableError, leaves, mapped
+from portnn.jit.source import CodeGenerator, blocks
 from portnn.jit.tracing import Tape, TracingNamespace
 from portnn.types import Array
 
 
-class Recording:
+class Executable:
     """One program of a function, for arguments of one kind, and what it runs on."""
 
     def __init__(
         self,
-        dialect: Dialect,
+        dialect: Target,
         function: Callable[..., Any],
         fixed: Sequence[Any],
         arguments: Sequence[Any],
-        turns: bool | None,
+        double_buffer: bool | None,
     ) -> None:
-        """Record the function; ``turns``: whether its first result goes beside the first argument or over it.
+        """Record the function; ``double_buffer``: whether its first result goes beside the first argument or over it.
 
         None: all results are the caller's own.
         """
         tape = Tape(fixed[0])
-        cells: dict[tuple[str, Any], str] = {}
+        scalar_buffers: dict[tuple[str, Any], str] = {}
         guards: list[str] = []
-        brought: dict[int, str] = {}
+        runtime_inputs: dict[int, str] = {}
 
         def given(leaf: Any, path: str) -> Any:
             if isinstance(leaf, dialect.array):
                 line = tape.input(leaf.shape, leaf.dtype)
-                brought[line.line] = path
+                runtime_inputs[line.line] = path
                 return line
             if type(leaf) not in (int, float):
                 raise UntraceableError(f"an argument of type {type(leaf).__name__}")
@@ -50,43 +50,49 @@ class Recording:
             if type(leaf) is float and leaf == 1.0:  # what is multiplied by it may be left out
                 guards.append(f"{path} != 1.0")
                 return leaf
-            return Number(tape, path)
+            return SymbolicScalar(tape, path)
 
         later = {f"a{i}" for i, a in enumerate(arguments[1:]) if callable(a)}
         state = mapped(lambda leaf, _: tape.input(leaf.shape, leaf.dtype), arguments[0])
         self.inputs = list(leaves(state))
         rest = [mapped(given, a() if callable(a) else a, f"a{i}") for i, a in enumerate(arguments[1:])]
         results = function(TracingNamespace(tape), *fixed[1:], state, *rest)
-        new, results = (list(leaves(results[0])), results[1:]) if turns is not None else ([], results)
+        new, results = (list(leaves(results[0])), results[1:]) if double_buffer is not None else ([], results)
         self.changed = [i for i, line in enumerate(new) if line is not self.inputs[i]]
-        program = Program(tape, [*(new[i] for i in self.changed), *leaves(results)])
-        targets = {k: -1 if turns else self.inputs[i].line for k, i in enumerate(self.changed)}
+        program = Graph(tape, [*(new[i] for i in self.changed), *leaves(results)])
+        targets = {k: -1 if double_buffer else self.inputs[i].line for k, i in enumerate(self.changed)}
         plan = Plan(dialect, program, targets)
-        code = Code(plan, set(brought), cells)
-        self.program, self._code, self._cells = program, code, cells
-        starts = [0, *accumulate(-(-size // LINE) * LINE for size in plan.slots)]
+        code = CodeGenerator(plan, set(runtime_inputs), scalar_buffers)
+        self.program, self._code, self._cells = program, code, scalar_buffers
+        starts = [0, *accumulate(-(-size // CACHE_LINE_BYTES) * CACHE_LINE_BYTES for size in plan.slots)]
         self._starts, self.size = starts, starts[-1]
         body = [f"{name} = {name}()" for name in sorted(later) if self._read(f"{name}[", guards)]
-        for line, path in brought.items():
+        for line, path in runtime_inputs.items():
             name, like = code.name(tape.lines[line]), tape.lines[line]
             body.append(f"{name} = {path}")
             guards.append(f"type({name}) is not array or {name}.shape != {like.shape}")
-            guards.append(f"{name}.dtype is not d{name} or {dialect.unlike.format(name)}")
+            guards.append(f"{name}.dtype is not d{name} or {dialect.layout_guard.format(name)}")
             code.constants[f"d{name}"] = like.dtype
         body += [f"if {guard}: return None" for guard in guards]
-        body += [dialect.scalar.format(name, source) for (source, _), name in cells.items() if source[0] in "a("]
-        own = mapped(lambda line, _: (dialect.copied if self._kept(line) else "{0}").format(code.name(line)), results)
-        after = ["after", *own] if turns is not None else list(own)
-        body += [*code.each, f"return ({', '.join(after)},)" if isinstance(results, tuple) else f"return {own}"]
+        body += [
+            dialect.store_scalar.format(name, source)
+            for (source, _), name in scalar_buffers.items()
+            if source[0] in "a("
+        ]
+        own = mapped(
+            lambda line, _: (dialect.copy_expr if self._kept(line) else "{0}").format(code.name(line)), results
+        )
+        after = ["after", *own] if double_buffer is not None else list(own)
+        body += [*code.body, f"return ({', '.join(after)},)" if isinstance(results, tuple) else f"return {own}"]
         parameters = ", ".join(f"a{i}" for i in range(len(rest)))
-        text = "".join([*code.functions, *(f"{line}\n" for line in code.once)])
+        text = "".join([*code.functions, *(f"{line}\n" for line in code.prologue)])
         self.source = f"{text}@scope\ndef run({parameters}):\n    " + "\n    ".join(body) + "\n"
         self._compiled = compile(self.source, "<recorded>", "exec")
 
     def _read(self, name: str, guards: Sequence[str]) -> bool:
         return any(name in text for text in (*guards, *(source for source, _ in self._cells)))
 
-    def _kept(self, line: Traced) -> bool:
+    def _kept(self, line: TracedArray) -> bool:
         """Return whether a result lies in memory that is not the caller's."""
         return line.operation in VIEWS | {"input", "constant"} or line.line in self._code.plan.places
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from portnn.jit.program import (
     COMPARISONS,
-    TABLES,
-    Number,
+    GATHERS,
+    Graph,
     Operand,
-    Program,
-    Traced,
+    SymbolicScalar,
+    TracedArray,
     UntraceableError,
     leaves,
     mapped,
@@ -34,16 +34,16 @@ class Tape:
 
     def __init__(self, xp: Namespace) -> None:
         self.xp = xp
-        self.lines: list[Traced] = []
-        self._known: dict[Any, Traced] = {}
+        self.lines: list[TracedArray] = []
+        self._known: dict[Any, TracedArray] = {}
 
-    def input(self, shape: Sequence[int], dtype: Any) -> Traced:
+    def input(self, shape: Sequence[int], dtype: Any) -> TracedArray:
         """Return an array that a call brings."""
-        return Traced(self, "input", (), (), shape, dtype)
+        return TracedArray(self, "input", (), (), shape, dtype)
 
     def operand(self, value: Operand) -> Operand:
         """Return a number, or a line; an array whose values are known becomes a constant of the program."""
-        if isinstance(value, Number | Traced | bool | int | float):
+        if isinstance(value, SymbolicScalar | TracedArray | bool | int | float):
             if getattr(value, "tape", self) is not self:
                 raise UntraceableError("an operand of another program")
             return value
@@ -52,17 +52,17 @@ class Tape:
         # The line keeps the array, so that no other can have its identity.
         return self._noted(("constant", id(value)), "constant", (), (value,), value.shape, value.dtype)
 
-    def note(
+    def emit(
         self, operation: str, operands: tuple[Operand, ...], options: Any, shape: Sequence[int], dtype: Any = None
-    ) -> Traced:
+    ) -> TracedArray:
         """Return the result of an operation, recorded unless it is there already; the dtype is the first operand's."""
         dtype = operands[0].dtype if dtype is None else dtype
         key = operation, *map(repr, operands), repr(options), dtype
         return self._noted(key, operation, operands, options, shape, dtype)
 
-    def _noted(self, key: Any, *line: Any) -> Traced:
+    def _noted(self, key: Any, *line: Any) -> TracedArray:
         if key not in self._known:
-            self._known[key] = Traced(self, *line)
+            self._known[key] = TracedArray(self, *line)
         return self._known[key]
 
     def floats(self, dtype: Any) -> bool:
@@ -72,44 +72,44 @@ class Tape:
     def binary(self, operation: str, *pair: Operand) -> Operand:
         """Record an operation on two operands, broadcast."""
         a, b = map(self.operand, pair)
-        arrays = [operand for operand in (a, b) if isinstance(operand, Traced)]
+        arrays = [operand for operand in (a, b) if isinstance(operand, TracedArray)]
         if not arrays:
             if operation not in _SIGNS:
                 raise UntraceableError(f"{operation} of numbers of the step")
-            return Number(self, f"({a!r} {_SIGNS[operation]} {b!r})")
+            return SymbolicScalar(self, f"({a!r} {_SIGNS[operation]} {b!r})")
         dtype = arrays[0].dtype
         if any(array.dtype != dtype for array in arrays) or (float in (type(a), type(b)) and not self.floats(dtype)):
             raise UntraceableError(f"{operation} of other numbers than {dtype}")
         if operation == "multiply" and any(type(number) is float and number == 1.0 for number in (a, b)):
             return arrays[0]  # it has the bits of the product
         shape = broadcast(*(array.shape for array in arrays))
-        return self.note(operation, (a, b), (), shape, self.xp.bool if operation in COMPARISONS else dtype)
+        return self.emit(operation, (a, b), (), shape, self.xp.bool if operation in COMPARISONS else dtype)
 
     def kernel(
         self, param_groups: Sequence[tuple[int, Callable[..., Any]]], vectors: Sequence[Array], numbers: Any
-    ) -> tuple[Traced, ...]:
+    ) -> tuple[TracedArray, ...]:
         """Record element-wise kernels over stretches of vectors, each a program of its own, as one line."""
         outer = [self.operand(vector) for vector in vectors]
-        scalars = [value for value in leaves(numbers) if isinstance(value, Traced)]
+        scalars = [value for value in leaves(numbers) if isinstance(value, TracedArray)]
         programs = []
         for stop, kernel in param_groups:
             tape = Tape(self.xp)
             inner = [tape.input(vector.shape, vector.dtype) for vector in outer]
             named: dict[int, Any] = {id(scalar): tape.input((), scalar.dtype) for scalar in scalars}
-            named |= {id(n): Number(tape, n.source) for n in leaves(numbers) if isinstance(n, Number)}
+            named |= {id(n): SymbolicScalar(tape, n.source) for n in leaves(numbers) if isinstance(n, SymbolicScalar)}
             own = mapped(partial(_renamed, named), numbers)
-            program = Program(tape, kernel(TracingNamespace(tape), inner, own))
+            program = Graph(tape, kernel(TracingNamespace(tape), inner, own))
             kinds = {line.operation for line in program.lines if not _by_element(line)}
             if kinds or any(result.dtype != outer[0].dtype for result in program.results):
                 raise UntraceableError(f"a kernel that is not element by element, or promotes: {kinds}")
             programs.append((stop, program))
-        line = Traced(self, "kernel", (*outer, *scalars), tuple(programs), (), None)
+        line = TracedArray(self, "kernel", (*outer, *scalars), tuple(programs), (), None)
         count, like = range(len(programs[0][1].results)), outer[0]
-        return tuple(Traced(self, "result", (line,), (i,), like.shape, like.dtype) for i in count)
+        return tuple(TracedArray(self, "result", (line,), (i,), like.shape, like.dtype) for i in count)
 
 
-def _by_element(line: Traced) -> bool:
-    if line.operation in TABLES:
+def _by_element(line: TracedArray) -> bool:
+    if line.operation in GATHERS:
         return line.arrays[0].operation == "constant"
     return line.operation in ELEMENTWISE | {"where", "input", "constant"}
 
@@ -136,24 +136,24 @@ class TracingNamespace:
     def _elementwise(self, name: str, x: Operand, *others: Operand) -> Any:
         if name == "astype":
             x = self._tape.operand(x)
-            return x if x.dtype == others[0] else self._tape.note(name, (x,), (), x.shape, others[0])
+            return x if x.dtype == others[0] else self._tape.emit(name, (x,), (), x.shape, others[0])
         if others:
             return self._tape.binary(name, x, *others)
-        return self._tape.note(name, (x := self._tape.operand(x),), (), x.shape)
+        return self._tape.emit(name, (x := self._tape.operand(x),), (), x.shape)
 
     def reshape(self, x: Operand, shape: tuple[int, ...]) -> Any:
         x = self._tape.operand(x)
         rest = prod(n for n in shape if n != -1)
         shape = tuple(prod(x.shape) // rest if n == -1 else n for n in shape)
-        return x if shape == x.shape else self._tape.note("reshape", (x,), (shape,), shape)
+        return x if shape == x.shape else self._tape.emit("reshape", (x,), (shape,), shape)
 
     def expand_dims(self, x: Operand, *, axis: int) -> Any:
         x = self._tape.operand(x)
-        return self._tape.note("expand_dims", (x,), (axis,), (*x.shape[:axis], 1, *x.shape[axis:]))
+        return self._tape.emit("expand_dims", (x,), (axis,), (*x.shape[:axis], 1, *x.shape[axis:]))
 
     def matrix_transpose(self, x: Operand) -> Any:
         x = self._tape.operand(x)
-        return self._tape.note("matrix_transpose", (x,), (), (*x.shape[:-2], x.shape[-1], x.shape[-2]))
+        return self._tape.emit("matrix_transpose", (x,), (), (*x.shape[:-2], x.shape[-1], x.shape[-2]))
 
     def concat(self, arrays: Sequence[Operand], *, axis: int = 0) -> Any:
         parts = tuple(map(self._tape.operand, arrays))
@@ -161,22 +161,22 @@ class TracingNamespace:
         if len(rest) > 1 or not 0 <= axis < parts[0].ndim:
             raise UntraceableError("concat of arrays of several dtypes, or along an axis that they have not")
         joined = sum(part.shape[axis] for part in parts)
-        return self._tape.note("concat", parts, (axis,), (*parts[0].shape[:axis], joined, *parts[0].shape[axis + 1 :]))
+        return self._tape.emit("concat", parts, (axis,), (*parts[0].shape[:axis], joined, *parts[0].shape[axis + 1 :]))
 
     def take(self, x: Operand, indices: Operand, *, axis: int) -> Any:
         x, indices = self._tape.operand(x), self._tape.operand(indices)
-        return self._tape.note(
+        return self._tape.emit(
             "take", (x, indices), (axis,), (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), x.dtype
         )
 
     def searchsorted(self, x: Operand, values: Operand, *, side: str) -> Any:
         x, values = self._tape.operand(x), self._tape.operand(values)
-        return self._tape.note("searchsorted", (x, values), (side,), values.shape, self._tape.xp.int64)
+        return self._tape.emit("searchsorted", (x, values), (side,), values.shape, self._tape.xp.int64)
 
     def where(self, condition: Operand, *pair: Operand) -> Any:
         operands = tuple(map(self._tape.operand, (condition, *pair)))
-        dtype = next(a.dtype for a in operands[1:] if isinstance(a, Traced))
-        return self._tape.note("where", operands, (), broadcast(*(getattr(a, "shape", ()) for a in operands)), dtype)
+        dtype = next(a.dtype for a in operands[1:] if isinstance(a, TracedArray))
+        return self._tape.emit("where", operands, (), broadcast(*(getattr(a, "shape", ()) for a in operands)), dtype)
 
     def sum(self, x: Operand, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
         return self._reduced("sum", self._tape.operand(x), axis, keepdims)
@@ -187,19 +187,19 @@ class TracingNamespace:
     def min(self, x: Operand, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
         return self._reduced("min", self._tape.operand(x), axis, keepdims)
 
-    def _reduced(self, name: str, x: Traced, axis: int | tuple[int, ...] | None, keepdims: bool) -> Traced:
+    def _reduced(self, name: str, x: TracedArray, axis: int | tuple[int, ...] | None, keepdims: bool) -> TracedArray:
         if not self._tape.floats(x.dtype):
             raise UntraceableError(f"{name} of {x.dtype}")
         axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
         gone = {a % x.ndim for a in axes}
         shape = [1 if i in gone else n for i, n in enumerate(x.shape) if keepdims or i not in gone]
-        return self._tape.note(name, (x,), (axis, keepdims), shape)
+        return self._tape.emit(name, (x,), (axis, keepdims), shape)
 
     def matmul(self, a: Operand, b: Operand) -> Any:
         a, b = self._tape.operand(a), self._tape.operand(b)
         if (a.ndim, b.ndim) != (2, 2) or a.shape[1] != b.shape[0] or a.dtype != b.dtype:
             raise UntraceableError(f"matmul of {a.shape} {a.dtype} and {b.shape} {b.dtype}")
-        return self._tape.note("matmul", (a, b), (), (a.shape[0], b.shape[1]))
+        return self._tape.emit("matmul", (a, b), (), (a.shape[0], b.shape[1]))
 
 
 def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ METRICS: dict[str, type[Metric]] = {
 }
 registry.kind("metric", Metric, METRICS)
 
-Chosen = str | Metric | Callable[..., float] | object
+MetricLike = str | Metric | Callable[..., float] | object
 
 
 class Compared(NamedTuple):
@@ -55,7 +55,7 @@ class Compared(NamedTuple):
         return f'output="{self.activation}"'
 
 
-def chosen(metrics: Sequence[Chosen], compared: Compared) -> dict[str, Metric]:
+def resolve_metrics(metrics: Sequence[MetricLike], compared: Compared) -> dict[str, Metric]:
     """Return metrics by the names that they have in a history: names, Metrics, and functions.
 
     A function is ``(outputs, y)``, or ``(outputs, y, weight)`` where its third argument is called weight or

@@ -13,7 +13,7 @@ from portnn.core.architecture import Architecture
 from portnn.core.pipeline import DataPipeline
 from portnn.core.runtime import Runtime
 from portnn.core.step import Core
-from portnn.data.schema import Schema
+from portnn.data.schema import DataSpec
 from portnn.errors import ArgumentError, NotFittedError
 from portnn.io.categories import Label
 from portnn.io.tables import Names
@@ -58,37 +58,37 @@ class NetworkBase:
             Architecture.parse, activation=activation, output=output, bias=bias, initializer=initializer
         )
         self._architecture = self._parse(layers) if layers else replace(self._parse((1, 100, 1)), features=None)
-        self._widths_given, self._loss, self._seed, self._arithmetic = bool(layers), loss, seed, arithmetic
-        self._schema = Schema(
+        self._has_widths, self._loss, self._seed, self._arithmetic = bool(layers), loss, seed, arithmetic
+        self._schema = DataSpec(
             losses.for_output(loss, self._architecture.output),
             loss is not None,
             dtype,
             needs_vocabulary=self._architecture.features is None and self._architecture.needs_vocabulary,
         )
         sized = self._architecture.features is not None
-        self._schema = self._schema.naming(classes, self._architecture.outputs if sized else None)
+        self._schema = self._schema.with_classes(classes, self._architecture.outputs if sized else None)
         self._optimizer = optimizers.make(optimizer, learning_rate)
         self.metadata: dict[str, Any] = {}
         """Plain JSON values of the user's own, saved with the model."""
         self.history = History()
         """Of the last fit, up to where it came."""
         wanted = requested_backend(backend, device)
-        self._decided = wanted is not None
-        self._backend = self._able(wanted or get_backend("numpy"))
+        self._backend_is_fixed = wanted is not None
+        self._backend = self._require_supported(wanted or get_backend("numpy"))
         self._runtime: Runtime | None = None
         self._trained: DataPipeline | None = None
         """That of the last step."""
-        self._known: Any = None
-        self._accepted: Any = None
+        self._checked_signature: Any = None
+        self._checked_batch_signature: Any = None
         """Schema and kinds of inputs, and of a batch, that were checked: others like them are not checked again."""
         if self._architecture.features is not None:
-            self._schema, self._runtime = self._sized(self._schema, self._architecture, self._backend)
+            self._schema, self._runtime = self._initialize(self._schema, self._architecture, self._backend)
 
-    def _able(self, backend: Backend) -> Backend:
+    def _require_supported(self, backend: Backend) -> Backend:
         """Return the backend, if it has the network's dtype and arithmetic."""
         return require_dtype(ARITHMETICS[self._arithmetic](backend).backend, self.dtype)
 
-    def _sized(self, schema: Schema, architecture: Architecture, home: Backend) -> tuple[Schema, Runtime]:
+    def _initialize(self, schema: DataSpec, architecture: Architecture, home: Backend) -> tuple[DataSpec, Runtime]:
         """Draw the initial state of an architecture whose widths are known."""
         core = Core(architecture, schema.loss, *architecture.layouts())
         runtime = Runtime.initial(home, core, self._optimizer, schema.dtype, self._seed, self._arithmetic)
@@ -101,21 +101,21 @@ class NetworkBase:
         ``share`` of the rows will be held out. The network is unchanged: ``_commit`` assigns what it becomes, once the
         data have turned out usable.
         """
-        home = self._backend if self._decided else self._able(backend_of(x))
-        infers = complete and self._runtime is None and not self._widths_given
-        schema = self._schema.learning(x, y, share, self._seed, self.step_count > 0, infers)
+        home = self._backend if self._backend_is_fixed else self._require_supported(backend_of(x))
+        infers = complete and self._runtime is None and not self._has_widths
+        schema = self._schema.fit(x, y, share, self._seed, self.step_count > 0, infers)
         if self._runtime is not None:
             return DataPipeline(schema, self._runtime.on(home))
-        architecture = self._architecture if self._widths_given else self._parse((1, 100, schema.width(home, y)))
+        architecture = self._architecture if self._has_widths else self._parse((1, 100, schema.width(home, y)))
         architecture = architecture.told(schema.encoding.entries if schema.encoding else ())
         features = tuple(schema.inputs(home, x).shape[1:])
-        return DataPipeline(*self._sized(schema, replace(architecture, features=features), home))
+        return DataPipeline(*self._initialize(schema, replace(architecture, features=features), home))
 
     def _commit(self, pipeline: DataPipeline) -> None:
         self._trained, self._schema, self._runtime = pipeline, pipeline.schema, pipeline.runtime
-        self._backend, self._decided = pipeline.runtime.backend, True
+        self._backend, self._backend_is_fixed = pipeline.runtime.backend, True
 
-    def _built(self) -> Runtime:
+    def _require_runtime(self) -> Runtime:
         if self._runtime is None:
             raise NotFittedError("network: its widths are inferred at the first fit; give them, or call fit first")
         return self._runtime
@@ -203,13 +203,13 @@ class NetworkBase:
     def parameters(self) -> Mapping[str, Array]:
         """Copies of the parameters by name, in depth order: W1, b1, W2 ...; a weight is (in, out)."""
         with self._backend.scope():
-            return MappingProxyType(self._built().parameters())
+            return MappingProxyType(self._require_runtime().parameters())
 
     @property
     def buffers(self) -> Mapping[str, Array]:
         """Copies of the values that are not trained, by name: mean1, rest1, inverse_std1."""
         with self._backend.scope():
-            return MappingProxyType(self._built().buffers())
+            return MappingProxyType(self._require_runtime().buffers())
 
     def set_parameters(self, parameters: Mapping[str, object]) -> None:
         """Set the named parameters from arrays of any library; those not named stay.
@@ -217,7 +217,7 @@ class NetworkBase:
         Raises ArgumentError for an unknown name, ShapeError, DTypeError, DataError; then nothing is changed.
         """
         with self._backend.scope():
-            self._built().set_parameters(parameters)
+            self._require_runtime().set_parameters(parameters)
 
     def to(
         self,
@@ -235,11 +235,11 @@ class NetworkBase:
         home = get_backend(backend or self._backend.name, device) if moved else self._backend
         kept = self.dtype if dtype is None and arithmetic in (None, "fast") else dtype
         other = object.__new__(type(self))
-        vars(other).update(vars(self), _decided=self._decided or moved)
+        vars(other).update(vars(self), _backend_is_fixed=self._backend_is_fixed or moved)
         other.metadata, other.history = copy.deepcopy((self.metadata, self.history))
         other._arithmetic = arithmetic or self._arithmetic
         other._schema = replace(self._schema, dtype=dtype_in(other._arithmetic, kept))
-        other._backend = other._able(home)
+        other._backend = other._require_supported(home)
         if self._runtime is not None:
             other._runtime = self._runtime.to(other._backend, other.dtype, other._arithmetic)
         return other
@@ -258,9 +258,9 @@ class NetworkBase:
             raise ArgumentError("averaged: expected an optimizer with average=, such as Adam(average=0.999)")
         other = self.to()
         with other._backend.scope():
-            other._built().take_average()
+            other._require_runtime().take_average()
         return other
 
     def fingerprint(self) -> str:
         """Return SHA-256, in hex, over names, shapes, dtype and little-endian bytes of parameters and buffers."""
-        return self._built().fingerprint()
+        return self._require_runtime().fingerprint()

@@ -9,12 +9,12 @@ import numpy as np
 from portnn.backend import backend_of
 from portnn.core.pipeline import DataPipeline
 from portnn.core.runtime import PREDICT_ROWS
-from portnn.data.arrays import described
+from portnn.data.arrays import array_signature
 from portnn.data.labels import with_targets
 from portnn.data.mapped import mapping_of
 from portnn.data.stream import as_batches
 from portnn.errors import ArgumentError
-from portnn.metrics.selection import Chosen, chosen
+from portnn.metrics.selection import MetricLike, resolve_metrics
 from portnn.network.base import NetworkBase
 from portnn.options import check_positive_int
 from portnn.types import Array
@@ -26,25 +26,25 @@ class Inference(NetworkBase):
     """What a trained network predicts."""
 
     def _inputs(self, x: object, check: bool = False) -> Array:
-        runtime, schema = self._built(), self._schema
-        kinds = schema, described(self._backend, x)
-        if kinds[1] is not None and kinds == self._known and not check:
+        runtime, schema = self._require_runtime(), self._schema
+        kinds = schema, array_signature(self._backend, x)
+        if kinds[1] is not None and kinds == self._checked_signature and not check:
             return runtime.inputs(x)
         with self._backend.scope():
             inputs = DataPipeline(schema, runtime).inputs(x, check)
-        self._known = None if schema.scales_bytes else kinds
+        self._checked_signature = None if schema.scales_bytes else kinds
         return inputs
 
     def forward(self, x: object) -> Array:
         """Return the outputs, (rows, outputs), on the network's backend, unbatched."""
-        return self._built().forward(self._inputs(x))
+        return self._require_runtime().forward(self._inputs(x))
 
     def predict(self, x: object, *, batch_size: int | None = None) -> Any:
         """Return the outputs, (rows, outputs), in the caller's kind of array; NaN in a row gives NaN in its output.
 
         For the loss poisson they are logarithms of the counts that they predict.
         """
-        return self._home(x, self._outputs(x, batch_size, check=False))
+        return self._to_caller(x, self._outputs(x, batch_size, check=False))
 
     def predict_classes(self, x: object, *, batch_size: int | None = None) -> Any:
         """Return int32 labels, (rows,), in the caller's kind of array; where ``classes`` has others, these.
@@ -54,19 +54,19 @@ class Inference(NetworkBase):
         The largest output; for one sigmoid output, whether it exceeds 1/2. Raises ArgumentError for a single
         output of another kind, DataError for NaN or infinity.
         """
-        output = self._built().core.architecture.output
+        output = self._require_runtime().core.architecture.output
         if self._schema.outputs == 1 and output != "sigmoid":
             raise ArgumentError(f'predict_classes: one output needs output="sigmoid" to mean classes; got "{output}"')
         outputs = self._outputs(x, batch_size, check=True)
         with self._backend.scope():
-            labels = self._built().classes(outputs)
+            labels = self._require_runtime().classes(outputs)
         if self.classes is not None:
             named = np.array(self.classes)[self._backend.to_numpy(labels)]
             return named if named.dtype.kind in "UO" else backend_of(x).asarray(named)
-        return self._home(x, labels)
+        return self._to_caller(x, labels)
 
     def _outputs(self, x: object, batch_size: int | None, check: bool) -> Array:
-        runtime = self._built()
+        runtime = self._require_runtime()
         rows = PREDICT_ROWS if batch_size is None else check_positive_int("batch_size", batch_size)
         if mapping_of(x) is None:
             return runtime.forward(self._inputs(x, check), rows)
@@ -74,20 +74,20 @@ class Inference(NetworkBase):
             parts = map(runtime.forward, DataPipeline(self._schema, runtime).blocks(x, rows, check))
             return self._backend.xp.concat(list(parts))
 
-    def _home(self, x: object, result: Array) -> Any:
+    def _to_caller(self, x: object, result: Array) -> Any:
         if self._backend.owns(x) and self._backend.device_of(x) == self._backend.device:
             return result
         home = backend_of(x)
         return result if home is self._backend else home.asarray(result)
 
     def evaluate(
-        self, x: object, y: object = None, *, metrics: Sequence[Chosen] = (), sample_weight: object = None
+        self, x: object, y: object = None, *, metrics: Sequence[MetricLike] = (), sample_weight: object = None
     ) -> dict[str, float]:
         """Return {"loss": ..., metric: ...} over the data, in inference mode; arguments as for ``fit``."""
-        runtime = self._built()
+        runtime = self._require_runtime()
         x, y, sample_weight = with_targets(x, y, sample_weight)
         x, y, _ = as_batches(x, y)
         pipeline = DataPipeline(self._schema, runtime)
         with self._backend.scope():
             source = pipeline.source(pipeline.check_data(x, y, sample_weight))
-            return runtime.evaluate(source, chosen(metrics, runtime.compared(source.of_labels)))
+            return runtime.evaluate(source, resolve_metrics(metrics, runtime.compared(source.of_labels)))

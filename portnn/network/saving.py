@@ -11,7 +11,7 @@ from portnn.io import files
 from portnn.network.base import NetworkBase
 from portnn.nn import losses
 from portnn.reproducible.arithmetic import ARITHMETICS
-from portnn.train.checkpoint import PLACE
+from portnn.train.checkpoint import FIT_PREFIX
 
 _log = logging.getLogger("portnn")
 
@@ -25,7 +25,7 @@ class Saving(NetworkBase):
 
     def contents(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what ``save`` writes: the state's arrays by name, and all else as plain JSON values."""
-        runtime, schema = self._built(), self._schema
+        runtime, schema = self._require_runtime(), self._schema
         with runtime.lock:  # arrays and counters of one step
             description = {
                 "architecture": self.architecture.describe(),
@@ -40,7 +40,7 @@ class Saving(NetworkBase):
     def load(cls, path: str | os.PathLike[str], *, backend: str | None = None, device: str | None = None) -> Self:
         """Read a network that ``save`` wrote. Raises SerializationError for any other file."""
         arrays, description = files.read_model(path)
-        arrays = {name: array for name, array in arrays.items() if not name.startswith(PLACE)}  # a checkpoint's
+        arrays = {name: array for name, array in arrays.items() if not name.startswith(FIT_PREFIX)}  # a checkpoint's
         home = requested_backend(backend, device) or get_backend("numpy")  # a mistyped one is not the file's fault
         require_dtype(home, "float64" if description.get("dtype") == "float64" else "float32")
         if description.get("arithmetic") == "reproducible":
@@ -59,8 +59,8 @@ class Saving(NetworkBase):
                 device=device,
             )
             names, network.metadata = files.kept_in(description)
-            schema = network._schema.named_as(names)
-            network._schema, network._runtime = network._sized(schema, architecture, network._backend)
+            schema = network._schema.from_config(names)
+            network._schema, network._runtime = network._initialize(schema, architecture, network._backend)
             with network._backend.scope():
                 network._runtime.set_all(arrays, description)
         return network

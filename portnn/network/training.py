@@ -6,21 +6,21 @@ from collections.abc import Sequence
 
 from portnn.core.pipeline import DataPipeline
 from portnn.core.runtime import Runtime
-from portnn.data.arrays import described
+from portnn.data.arrays import array_signature
 from portnn.data.dataset import Dataset
 from portnn.data.labels import with_targets
 from portnn.data.stream import as_batches
 from portnn.errors import ArgumentError, DivergenceError
 from portnn.interrupts import defer_keyboard_interrupt
-from portnn.metrics.selection import Chosen, chosen
+from portnn.metrics.selection import MetricLike, resolve_metrics
 from portnn.network.base import NetworkBase
 from portnn.optim.schedules import Schedule
 from portnn.options import as_python, check_positive_int
 from portnn.train import loop as training
-from portnn.train.callbacks import Callbacks, Told
+from portnn.train.callbacks import CallbackLike, CallbackList
 from portnn.train.checkpoint import Checkpoint
 from portnn.train.history import History
-from portnn.train.run import Run
+from portnn.train.run import FitState
 from portnn.types import Array, Batch
 
 _log = logging.getLogger("portnn")
@@ -38,8 +38,8 @@ class Training(NetworkBase):
         batch_size: int | None = 32,
         shuffle: bool = True,
         validation: float | tuple[object, object] | None = None,
-        metrics: Sequence[Chosen] = (),
-        callbacks: Sequence[Told] = (),
+        metrics: Sequence[MetricLike] = (),
+        callbacks: Sequence[CallbackLike] = (),
         sample_weight: object = None,
         checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
         progress: bool | str | None = None,
@@ -73,7 +73,7 @@ class Training(NetworkBase):
         size = None if batch_size is None else check_positive_int("batch_size", batch_size)
         if progress not in (None, True, False, "log"):
             raise ArgumentError(f'progress: expected None, True, False or "log"; got {progress!r}')
-        hooks = Callbacks(self, Checkpoint.last_of(checkpoint, callbacks))
+        hooks = CallbackList(self, Checkpoint.last_of(checkpoint, callbacks))
         x, y, sample_weight = with_targets(x, y, sample_weight)
         if isinstance(validation, tuple) and len(validation) == 2:
             validation = with_targets(*validation, name="validation y")[:2]
@@ -86,10 +86,10 @@ class Training(NetworkBase):
             pipeline = pipeline.adapt(whole)
             runtime, data = pipeline.runtime, pipeline.source(whole)
             held = None if rest is None else pipeline.source(rest)
-            measured = chosen(metrics, runtime.compared(data.of_labels))
+            measured = resolve_metrics(metrics, runtime.compared(data.of_labels))
             if not all(runtime.backend.read([runtime.finite()])):
                 raise DivergenceError("network: expected finite parameters to start from; got NaN or infinity")
-            run, before = Run(runtime, data, held, epochs, size, shuffle, measured), dict(vars(self))
+            run, before = FitState(runtime, data, held, epochs, size, shuffle, measured), dict(vars(self))
             self._commit(pipeline)
             _say_that_nothing_moves(runtime)
             try:
@@ -119,9 +119,9 @@ class Training(NetworkBase):
         and its like know of the data they learn from the first batch, if no ``fit`` came before it. Ctrl-C comes
         before or after the step as a whole.
         """
-        kinds = self._schema, described(self._backend, x), described(self._backend, y)
+        kinds = self._schema, array_signature(self._backend, x), array_signature(self._backend, y)
         pipeline = self._trained
-        if pipeline is not None and kinds == self._accepted and pipeline.runtime is self._runtime:
+        if pipeline is not None and kinds == self._checked_batch_signature and pipeline.runtime is self._runtime:
             return self._step(pipeline, pipeline.batch(x, self._schema.taken(self._backend, y)))
         pipeline = self._pipeline(x, y)
         with pipeline.runtime.backend.scope():
@@ -130,8 +130,10 @@ class Training(NetworkBase):
             batch = pipeline.batch(data.x, data.y)
         loss = self._step(pipeline, batch)
         schema = pipeline.schema
-        kinds = schema, described(self._backend, x), described(self._backend, y)
-        self._accepted = None if None in kinds or schema.classes is not None or schema.scales_bytes else kinds
+        kinds = schema, array_signature(self._backend, x), array_signature(self._backend, y)
+        self._checked_batch_signature = (
+            None if None in kinds or schema.classes is not None or schema.scales_bytes else kinds
+        )
         return loss
 
     def _step(self, pipeline: DataPipeline, batch: Batch) -> Array:

@@ -18,7 +18,7 @@ from portnn.io.files import write_atomically
 from portnn.optim.schedules import Schedule
 from portnn.options import CoerceScalarsMeta, as_python, check_positive_int, check_range, lookup
 from portnn.train.history import Event
-from portnn.train.run import Run
+from portnn.train.run import FitState
 
 Network: TypeAlias = Any
 """A NeuralNetwork: it stands above this module."""
@@ -40,11 +40,11 @@ class Callback(RenamedMembers, metaclass=CoerceScalarsMeta):
     arrays by name.
     """
 
-    run: Run
+    run: FitState
     """The fit, from its beginning on."""
     _renamed: ClassVar[Mapping[str, str]] = _RENAMED
 
-    def on_train_begin(self, network: Network, run: Run) -> None:
+    def on_train_begin(self, network: Network, run: FitState) -> None:
         """Be told of the fit before it starts: what cannot be done is refused, what is remembered forgotten."""
         self.run = run
         if is_dataclass(self):
@@ -71,11 +71,11 @@ class Callback(RenamedMembers, metaclass=CoerceScalarsMeta):
             setattr(self, name, value)
 
 
-Told: TypeAlias = Callback | Callable[[Network, Event], bool | None]
+CallbackLike: TypeAlias = Callback | Callable[[Network, Event], bool | None]
 
 
 @dataclass
-class Plateau(Callback):
+class MonitorCallback(Callback):
     """Base of what waits for ``monitor`` to get better.
 
     ``monitor``: "loss", or the name of a metric such as "validation_loss"; what changes by no more than ``min_delta``
@@ -96,7 +96,7 @@ class Plateau(Callback):
         check_range("min_delta", self.min_delta)
         lookup("mode", self.mode, dict.fromkeys(("auto", "min", "max")))
 
-    def on_train_begin(self, network: Network, run: Run) -> None:
+    def on_train_begin(self, network: Network, run: FitState) -> None:
         super().on_train_begin(network, run)
         names = ["loss", *run.metrics]
         if run.validation is not None:
@@ -123,7 +123,7 @@ class Plateau(Callback):
 
 
 @dataclass
-class EarlyStopping(Plateau):
+class EarlyStopping(MonitorCallback):
     """Ends the training when ``monitor`` has not got better for ``patience`` epochs.
 
     At the end, also of a training that no one ended, and on Ctrl-C, the parameters and buffers of the best epoch are
@@ -151,7 +151,7 @@ class EarlyStopping(Plateau):
 
 
 @dataclass
-class ReduceOnPlateau(Plateau):
+class ReduceOnPlateau(MonitorCallback):
     """Multiplies the learning rate by ``factor`` when ``monitor`` has not got better for ``patience`` epochs.
 
     The rate stays above ``min_lr``. Raises ArgumentError where the rate is a schedule, or nothing of that name is
@@ -168,7 +168,7 @@ class ReduceOnPlateau(Plateau):
         check_range("factor", self.factor, 0.0, 1.0)
         check_range("min_lr", self.min_lr)
 
-    def on_train_begin(self, network: Network, run: Run) -> None:
+    def on_train_begin(self, network: Network, run: FitState) -> None:
         super().on_train_begin(network, run)
         if isinstance(run.runtime.optimizer.learning_rate, Schedule):
             raise ArgumentError("learning_rate: expected a number to reduce; got a schedule")
@@ -210,10 +210,10 @@ def _method(callback: Any, old: str) -> Any:
     return getattr(callback, _RENAMED[old], None)
 
 
-class Callbacks:
+class CallbackList:
     """The callbacks of one fit: each is told, whatever the others say."""
 
-    def __init__(self, network: Network, callbacks: Sequence[Told]) -> None:
+    def __init__(self, network: Network, callbacks: Sequence[CallbackLike]) -> None:
         """Take the network and its callbacks. Raises ArgumentError for what is none."""
         epochs, steps = ([_method(callback, name) for callback in callbacks] for name in ("epoch", "step"))
         for callback, epoch, step in zip(callbacks, epochs, steps, strict=True):
@@ -223,20 +223,20 @@ class Callbacks:
         self._of_epochs = [epoch or callback for callback, epoch in zip(callbacks, epochs, strict=True)]
         self.of_steps = [step for step in steps if step]
 
-    _run: Run
+    _run: FitState
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: FitState) -> None:
         """Tell of a fit that is to start."""
         self._run = run
         self._call("on_train_begin", run)
 
     def step(self, event: Event) -> None:
         """Tell who asked of a step."""
-        self._tell(self.of_steps, event)
+        self._notify(self.of_steps, event)
 
     def epoch(self, event: Event) -> None:
         """Tell of an epoch."""
-        self._tell(self._of_epochs, event)
+        self._notify(self._of_epochs, event)
 
     def end(self) -> None:
         """Tell that the training is over."""
@@ -251,7 +251,7 @@ class Callbacks:
             if isinstance(callback, Callback):
                 getattr(callback, name)(self._network, *arguments)
 
-    def _tell(self, functions: Sequence[Any], event: Event) -> None:
+    def _notify(self, functions: Sequence[Any], event: Event) -> None:
         for function in functions:
             if as_python(function(self._network, event)) is True:
                 self._run.ended = True

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 
 from portnn import registry
-from portnn.data.dataset import Source
+from portnn.data.dataset import DataSource
 from portnn.errors import ArgumentError
 from portnn.io.files import contradictions, little_endian, read_model, write_model
 from portnn.options import check_positive_int
-from portnn.train.callbacks import Callback, Network, Told
+from portnn.train.callbacks import Callback, CallbackLike, Network
 from portnn.train.history import Event
-from portnn.train.run import Run
+from portnn.train.run import FitState
 
-PLACE = "fit."
+FIT_PREFIX = "fit."
 """Begins the names of the place's arrays in a model file; without its dot the key of the rest in the description."""
-_KEY = PLACE[:-1]
+_KEY = FIT_PREFIX[:-1]
 _ROWS = 8192
 
 
@@ -42,13 +42,15 @@ class Checkpoint(Callback):
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        self._others: Sequence[Told] = ()
+        self._others: Sequence[CallbackLike] = ()
         if self.steps is not None:
             check_positive_int("steps", self.steps)
             self.on_train_batch_end = self._after_step  # whoever has the method is told of steps
 
     @classmethod
-    def last_of(cls, checkpoint: "str | os.PathLike[str] | Checkpoint | None", callbacks: Sequence[Told]) -> list[Told]:
+    def last_of(
+        cls, checkpoint: "str | os.PathLike[str] | Checkpoint | None", callbacks: Sequence[CallbackLike]
+    ) -> list[CallbackLike]:
         """Return the callbacks with their checkpoints last, and that one: these keep what the others remember.
 
         Raises ArgumentError for what are none.
@@ -67,12 +69,12 @@ class Checkpoint(Callback):
             each._others = others
         return [*others, *made]
 
-    def on_train_begin(self, network: Network, run: Run) -> None:
+    def on_train_begin(self, network: Network, run: FitState) -> None:
         super().on_train_begin(network, run)
         self._network = network
-        self._asked = _asked(network, run, self._others)
+        self._fit_config = _fit_config(network, run, self._others)
         if Path(self.path).exists():
-            self._go_on()
+            self._resume()
 
     def _after_step(self, network: Network, event: Event) -> None:
         if event.step % self.steps == 0:  # type: ignore[operator]
@@ -91,7 +93,7 @@ class Checkpoint(Callback):
     def write(self, finished: bool = False) -> None:
         """Write the network and the place, unless it diverged: then the file before it stays."""
         run = self.run
-        if run.problem():
+        if run.nonfinite_reason():
             return
         arrays, description = self._network.contents()
         kept = {"losses": run.losses, "sizes": run.sizes, "loss": run.history.loss, "seconds": run.history.seconds}
@@ -100,18 +102,18 @@ class Checkpoint(Callback):
             for name, value in getattr(callback, "state", {}).items():
                 values = value if isinstance(value, Mapping) else {"": value}
                 kept |= {f"callbacks.{i}.{name}.{key}": array for key, array in values.items()}
-        place = {"asked": self._asked, "done": run.done, "ended": run.ended, "finished": finished}
-        arrays |= {PLACE + name: np.asarray(value) for name, value in kept.items()}
+        place = {"asked": self._fit_config, "done": run.done, "ended": run.ended, "finished": finished}
+        arrays |= {FIT_PREFIX + name: np.asarray(value) for name, value in kept.items()}
         write_model(self.path, arrays, {**description, _KEY: place})
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         """Take the network and the place of the file, which is of the same fit; nothing is changed if it is not."""
         arrays, description = read_model(self.path)
         if _KEY not in description:
             raise ArgumentError(f"checkpoint: expected one that a fit wrote; {self.path} is a model: name another file")
         with contradictions(self.path):
             place = description[_KEY]
-            state = {name: array for name, array in arrays.items() if not name.startswith(PLACE)}
+            state = {name: array for name, array in arrays.items() if not name.startswith(FIT_PREFIX)}
             optimizer = registry.rebuilt("optimizer", description["optimizer"])
             wrote, finished, here = dict(place["asked"]), place["finished"], _digest(state, description["counters"])
         self._check(wrote, finished, here)
@@ -119,25 +121,25 @@ class Checkpoint(Callback):
             run, runtime = self.run, self.run.runtime
             runtime.optimize_by(optimizer)
             runtime.set_all(state, description)
-            kept = {name.removeprefix(PLACE): array for name, array in arrays.items() if name not in state}
+            kept = {name.removeprefix(FIT_PREFIX): array for name, array in arrays.items() if name not in state}
             run.done, run.ended = place["done"], place["ended"]
             run.losses, run.sizes = kept["losses"].tolist(), kept["sizes"].astype(int).tolist()
             run.history.loss, run.history.seconds = kept["loss"].tolist(), kept["seconds"].item()
             metrics = {n.removeprefix("metrics."): v for n, v in kept.items() if n.startswith("metrics.")}
             run.history.metrics = {name: metrics[name].tolist() for name in metrics}
             for i, callback in enumerate(self._others):
-                _remind(callback, f"callbacks.{i}.", kept)
+                _load_callback_state(callback, f"callbacks.{i}.", kept)
 
     def _check(self, wrote: dict[str, Any], finished: bool, here: str) -> None:
         """Refuse a file of another fit. ``here``: digest of the state that it holds."""
-        asked = dict(self._asked)
+        asked = dict(self._fit_config)
         if asked["start"] == here != wrote.get("start"):  # the very network that was interrupted
             if finished:
                 raise ArgumentError(
                     f"checkpoint: {self.path} holds this training, finished; to train on name another file"
                 )
             asked |= {name: wrote.get(name) for name in ("start", "optimizer")}
-            self._asked = asked
+            self._fit_config = asked
         for name, value in asked.items():
             if wrote.get(name) != value:
                 digests = name in _DIGESTS
@@ -151,7 +153,7 @@ class Checkpoint(Callback):
 _DIGESTS = {"start": "initial weights", "data": "data", "validation": "validation data"}
 
 
-def _asked(network: Network, run: Run, callbacks: Sequence[Told]) -> dict[str, Any]:
+def _fit_config(network: Network, run: FitState, callbacks: Sequence[CallbackLike]) -> dict[str, Any]:
     """Return what a fit was asked for, as plain JSON values."""
     arrays, description = network.contents()
     named = "architecture", "loss", "dtype", "arithmetic", "seed", "optimizer"
@@ -170,7 +172,7 @@ def _asked(network: Network, run: Run, callbacks: Sequence[Told]) -> dict[str, A
     return plain
 
 
-def _of_data(run: Run, source: Source) -> str:
+def _of_data(run: FitState, source: DataSource) -> str:
     """Return SHA-256 over the rows in their order, as the core takes them."""
     backend, digest = run.runtime.backend, hashlib.sha256()
     for batch in source.batches(backend.xp, _ROWS, None, False):
@@ -198,7 +200,7 @@ def _name(callback: Any) -> str:
     return f"{getattr(kind, '__qualname__', type(kind).__qualname__)}({options})"
 
 
-def _remind(callback: Any, prefix: str, kept: Mapping[str, np.ndarray]) -> None:
+def _load_callback_state(callback: Any, prefix: str, kept: Mapping[str, np.ndarray]) -> None:
     """Give a callback what it remembered, in the types that it has."""
     state = {}
     for name, value in getattr(callback, "state", {}).items():

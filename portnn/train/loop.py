@@ -10,12 +10,12 @@ from typing import Any
 from portnn.errors import DivergenceError
 from portnn.interrupts import defer_keyboard_interrupt
 from portnn.nn import random
-from portnn.train.callbacks import Callbacks
+from portnn.train.callbacks import CallbackList
 from portnn.train.history import Event, History
-from portnn.train.run import Run
+from portnn.train.run import FitState
 
 
-def _bar(progress: bool | str | None, run: Run, steps: int | None) -> Any:
+def _bar(progress: bool | str | None, run: FitState, steps: int | None) -> Any:
     from tqdm.auto import tqdm  # in a notebook its own
 
     seen = sys.stderr.isatty() or any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
@@ -31,7 +31,7 @@ def _bar(progress: bool | str | None, run: Run, steps: int | None) -> Any:
     )
 
 
-def train(run: Run, callbacks: Callbacks, progress: bool | str | None) -> History:
+def train(run: FitState, callbacks: CallbackList, progress: bool | str | None) -> History:
     """Train to the run's end, from where it is; see NeuralNetwork.fit."""
     runtime, data, history = run.runtime, run.data, run.history
     size = run.batch_size or 0
@@ -49,7 +49,7 @@ def train(run: Run, callbacks: Callbacks, progress: bool | str | None) -> Histor
                 callbacks.interrupted()
                 raise
 
-        while run.goes_on():
+        while run.should_continue():
             _run_epoch(run, callbacks, size, steps, bar, pause)
             history.seconds = time.perf_counter() - started
             if run.ended:
@@ -64,7 +64,7 @@ def train(run: Run, callbacks: Callbacks, progress: bool | str | None) -> Histor
 
 
 def _run_epoch(
-    run: Run, callbacks: Callbacks, size: int, steps: int | None, bar: Any, pause: Callable[[], None]
+    run: FitState, callbacks: CallbackList, size: int, steps: int | None, bar: Any, pause: Callable[[], None]
 ) -> None:
     """Take the steps of an epoch, or those that are left of it; see NeuralNetwork.fit for what is left after errors."""
     runtime, data = run.runtime, run.data
@@ -87,11 +87,11 @@ def _run_epoch(
             pause()
     except BaseException:
         # A step that fails may have consumed its state; those before an interrupt may have diverged.
-        if not whole or run.problem():
-            _go_back(run, backup, before)
+        if not whole or run.nonfinite_reason():
+            _roll_back(run, backup, before)
         raise
-    if found := run.problem():
-        _go_back(run, backup, before)
+    if found := run.nonfinite_reason():
+        _roll_back(run, backup, before)
         place = "checkpoint" if before else "start of the epoch"
         raise DivergenceError(
             f"{found}. The network is as it was at the {place} (step {runtime.counters.step}); a "
@@ -99,7 +99,7 @@ def _run_epoch(
         )
 
 
-def _finish_epoch(run: Run) -> Mapping[str, float]:
+def _finish_epoch(run: FitState) -> Mapping[str, float]:
     """Count an epoch whose steps are taken, and add its loss and metrics to the history; return the metrics."""
     history, mean = run.history, run.runtime.core.loss.mean
     weights = run.sizes if mean else [1] * len(run.sizes)
@@ -112,7 +112,7 @@ def _finish_epoch(run: Run) -> Mapping[str, float]:
     return measured
 
 
-def _show(run: Run, measured: Mapping[str, float], progress: bool | str | None, bar: Any) -> None:
+def _show(run: FitState, measured: Mapping[str, float], progress: bool | str | None, bar: Any) -> None:
     """Print a line for an epoch, or show its figures beside the bar."""
     shown = {k: f"{v:.4g}" for k, v in {"loss": run.history.loss[-1], **measured}.items()}
     if progress == "log":
@@ -122,17 +122,17 @@ def _show(run: Run, measured: Mapping[str, float], progress: bool | str | None, 
         bar.set_postfix(shown, refresh=False)
 
 
-def _event(run: Run, loss: Any, measured: Mapping[str, float]) -> Event:
+def _event(run: FitState, loss: Any, measured: Mapping[str, float]) -> Event:
     counters = run.runtime.counters
     return Event(counters.epoch, counters.step, loss, measured, run.history)
 
 
-def _go_back(run: Run, backup: Any, losses: int) -> None:
+def _roll_back(run: FitState, backup: Any, losses: int) -> None:
     run.runtime.restore(backup)
     del run.losses[losses:], run.sizes[losses:]
 
 
-def _measure(run: Run) -> Mapping[str, float]:
+def _measure(run: FitState) -> Mapping[str, float]:
     measured: dict[str, float] = {}
     if run.metrics:
         measured |= run.runtime.evaluate(run.data, run.metrics)

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from portnn.core.runtime import Runtime
-from portnn.data.dataset import Source
+from portnn.data.dataset import DataSource
 from portnn.metrics import Metric
 from portnn.train.history import History
 
 
 @dataclass
-class Run:
+class FitState:
     """One fit: on what and how it trains, and how far it is."""
 
     runtime: Runtime
-    data: Source
-    validation: Source | None
+    data: DataSource
+    validation: DataSource | None
     epochs: int
     batch_size: int | None
     shuffle: bool
@@ -32,11 +32,11 @@ class Run:
     ended: bool = False
     """Whether a callback ended it."""
 
-    def goes_on(self) -> bool:
+    def should_continue(self) -> bool:
         """Return whether there is an epoch to come."""
         return self.done < self.epochs and not self.ended
 
-    def problem(self) -> str:
+    def nonfinite_reason(self) -> str:
         """Wait for the losses of the open epoch; return what stopped being finite, and where. Empty: all is well.
 
         A loss precedes its step: what the last step did shows in the state alone.

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from portnn import DataError, NeuralNetwork
 from portnn.cli import main
-from portnn.data.encoding import MANY, Column, Encoding
+from portnn.data.encoding import MAX_ONE_HOT, Column, Encoding
 from portnn.data.task import read_task
 from portnn.io.readers import read_csv
 from portnn.io.tables import Table
@@ -37,7 +37,7 @@ def test_numbers_with_gaps():
     assert whole.features == ["c"]
     assert encoded(whole, [5.0, np.nan]) == [[5], [2]]  # a gap where there was none to learn from
     assert encoded(whole, ["5", ""]) == [[5], [2]]
-    assert learnt([3, 3]).speaks  # a constant number is the network's own affair
+    assert learnt([3, 3]).is_informative  # a constant number is the network's own affair
 
 
 def test_texts():
@@ -53,17 +53,17 @@ def test_texts():
 
 
 def test_of_many_texts_the_most_frequent_have_a_feature():
-    cells = [f"v{i}" for i in range(MANY + 20) for _ in range(1 + (i < MANY) * 3)]
+    cells = [f"v{i}" for i in range(MAX_ONE_HOT + 20) for _ in range(1 + (i < MAX_ONE_HOT) * 3)]
     column = learnt(cells)
-    assert column.values == tuple(sorted(f"v{i}" for i in range(MANY)))
-    assert sum(column.shares) == pytest.approx(4 * MANY / len(cells))
-    assert column.speaks
-    (rare,) = encoded(column, [f"v{MANY + 3}"])
+    assert column.values == tuple(sorted(f"v{i}" for i in range(MAX_ONE_HOT)))
+    assert sum(column.shares) == pytest.approx(4 * MAX_ONE_HOT / len(cells))
+    assert column.is_informative
+    (rare,) = encoded(column, [f"v{MAX_ONE_HOT + 3}"])
     assert rare == list(column.shares)
 
 
 @pytest.mark.parametrize(
-    ("cells", "speaks", "features"),
+    ("cells", "is_informative", "features"),
     [
         ([f"name {i}" for i in range(100)], False, []),
         ([f"name {i}" for i in range(100)] + [""] * 20, True, ["c missing"]),
@@ -78,9 +78,9 @@ def test_of_many_texts_the_most_frequent_have_a_feature():
         (["", "", ""], True, ["c missing"]),
     ],
 )
-def test_texts_that_say_nothing(cells, speaks, features):
+def test_texts_that_say_nothing(cells, is_informative, features):
     column = learnt(cells)
-    assert (column.speaks, column.features) == (speaks, features)
+    assert (column.is_informative, column.features) == (is_informative, features)
     if features == ["c missing"]:
         assert encoded(column, ["name 3", ""]) == [[0], [1]]
 

@@ -6,7 +6,7 @@ from conftest import spare
 
 from portnn import DataError, Dropout, Flatten, NeuralNetwork, Standardize
 from portnn.backend import host_array
-from portnn.data.mapped import Mapped, mapping_of
+from portnn.data.mapped import MemmapRows, mapping_of
 
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.standard_normal((100, 5)), RNG.integers(0, 3, 100)
@@ -56,8 +56,8 @@ def test_full_batch_images_and_validation_of_its_own(tmp_path):
 def test_little_is_read_at_a_time(tmp_path, monkeypatch):
     """No more rows than a batch (or the block of a statistic) are ever asked for at once."""
     asked = []
-    read = Mapped.__getitem__
-    monkeypatch.setattr(Mapped, "__getitem__", lambda self, rows: asked.append(read(self, rows)) or asked[-1])
+    read = MemmapRows.__getitem__
+    monkeypatch.setattr(MemmapRows, "__getitem__", lambda self, rows: asked.append(read(self, rows)) or asked[-1])
     monkeypatch.setattr("portnn.core.runtime.PREDICT_ROWS", 20)
     monkeypatch.setattr("portnn.network.inference.PREDICT_ROWS", 20)
     there = on_disk(tmp_path)
@@ -87,7 +87,7 @@ def test_what_is_not_finite_is_refused_with_its_row(tmp_path):
 
 
 def test_rows_are_chosen_among_those_chosen(tmp_path):
-    rows = Mapped(on_disk(tmp_path)).take(np.array([9, 7, 5, 3])).take(np.array([3, 1]))
+    rows = MemmapRows(on_disk(tmp_path)).take(np.array([9, 7, 5, 3])).take(np.array([3, 1]))
     np.testing.assert_array_equal(rows[0:2], X[[3, 7]])
     np.testing.assert_array_equal(rows[np.array([1])], X[[7]])
     assert (rows.shape, rows.place(1)) == ((2, 5), 7)
@@ -106,13 +106,13 @@ def test_what_was_written_into_a_copy_on_write_map_stays(tmp_path):
     on_disk(tmp_path)
     private = np.load(tmp_path / "x.npy", mmap_mode="c")
     private[:] = 1.0
-    rows = Mapped(private)
+    rows = MemmapRows(private)
     assert (rows[0:50] == 1.0).all()
     assert (rows[0:50] == 1.0).all()
     assert (private == 1.0).all()
     written = np.load(tmp_path / "x.npy", mmap_mode="r+")
     written[:] = 2.0
-    rows = Mapped(written)
+    rows = MemmapRows(written)
     assert (rows[0:50] == 2.0).all()
     assert (written == 2.0).all()
 
@@ -120,12 +120,12 @@ def test_what_was_written_into_a_copy_on_write_map_stays(tmp_path):
 def test_a_file_that_is_gone_or_cut_off(tmp_path):
     """What was opened stays there; what is no longer in it is refused, where reading the map would end the process."""
     there = on_disk(tmp_path)
-    rows = Mapped(there)
+    rows = MemmapRows(there)
     (tmp_path / "x.npy").rename(tmp_path / "y.npy")
     np.testing.assert_array_equal(rows[np.array([5, 6, 99, 0])], X[[5, 6, 99, 0]])
-    np.testing.assert_array_equal(Mapped(there)[3:5], X[3:5])  # no file of that name: through the map
+    np.testing.assert_array_equal(MemmapRows(there)[3:5], X[3:5])  # no file of that name: through the map
     np.save(tmp_path / "x.npy", X + 1.0)  # another file of that name
-    np.testing.assert_array_equal(Mapped(there)[3:5], X[3:5])
+    np.testing.assert_array_equal(MemmapRows(there)[3:5], X[3:5])
     with open(tmp_path / "y.npy", "r+b") as file:
         file.truncate(1000)
     with pytest.raises(DataError, match="x: expected the whole file of a memory map; it was cut off"):
@@ -138,7 +138,7 @@ def test_parts_of_a_map(view, tmp_path):
     with open(tmp_path / "raw", "wb") as file:
         file.write(b"\0" * 5000 + X.tobytes())
     there = np.memmap(tmp_path / "raw", np.float64, "r", 5000, X.shape)
-    rows = Mapped(np.asarray(there)[view])
+    rows = MemmapRows(np.asarray(there)[view])
     np.testing.assert_array_equal(rows[2:9], X[view][2:9])
-    rows.expect(np.array([3, 1]))
+    rows.readahead(np.array([3, 1]))
     np.testing.assert_array_equal(rows[np.array([3, 1])], X[view][[3, 1]])

@@ -144,7 +144,7 @@ def test_the_thread_is_ahead_by_a_few_batches_and_ends_with_the_fit():
     made_then = len(made)
     time.sleep(0.05)
     assert len(made) == made_then
-    assert max(most) <= 1 + 1 + stream.AHEAD + 1  # that look, the one in use, those ahead, the one being made
+    assert max(most) <= 1 + 1 + stream.PREFETCH + 1  # that look, the one in use, those ahead, the one being made
     assert not [thread for thread in threading.enumerate() if thread is not threading.main_thread() and thread in made]
 
 

@@ -10,7 +10,7 @@ from faulty import Faulty, fewer_bits
 
 from portnn import BackendInfo, BackendUnavailableError, available_backends, get_backend
 from portnn.equivalence import conformance
-from portnn.equivalence.runs import others
+from portnn.equivalence.runs import comparison_backends
 from portnn.testing import check_backend
 
 ROOT = Path(__file__).parents[2]
@@ -153,8 +153,8 @@ def test_a_slow_one_is_compared_where_it_is_named(monkeypatch):
     infos.append(BackendInfo("hundred_digits", True, "1", ("cpu",), "", slow=True))
     monkeypatch.setattr("portnn.equivalence.runs.available_backends", lambda: infos)
     monkeypatch.setattr("portnn.equivalence.runs.get_backend", {info.name: info for info in infos}.__getitem__)
-    assert others(None) == infos[1:2]
-    assert others(["hundred_digits"]) == infos[2:]
+    assert comparison_backends(None) == infos[1:2]
+    assert comparison_backends(["hundred_digits"]) == infos[2:]
 
 
 def test_the_third_partys_adapter_is_short():

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from portnn import get_backend
-from portnn.jit.dialects import LINE, NumPyDialect, TorchDialect
-from portnn.jit.memory import OWN
+from portnn.jit.dialects import CACHE_LINE_BYTES, NumPyTarget, TorchTarget
+from portnn.jit.memory import ALLOCATING_OPS
 from portnn.jit.program import COMPARISONS
-from portnn.jit.recording import Recording
+from portnn.jit.recording import Executable
 from portnn.ops import names
 
 SPECIAL = [0.0, -0.0, 1.0, -1.5, 2.5, 0.3, 1e-40, -1e-40, 3e38, 88.9, -104.0, np.inf, -np.inf, np.nan]
@@ -81,7 +81,7 @@ for m, k, n in ((5, 7, 5), (1, 7, 1), (5, 1, 7), (1, 1, 1), (64, 300, 90)):
 
 
 def dialect_of(backend):
-    return NumPyDialect() if backend.name == "numpy" else TorchDialect(backend._torch, backend.xp, backend.scope)
+    return NumPyTarget() if backend.name == "numpy" else TorchTarget(backend._torch, backend.xp, backend.scope)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -100,7 +100,7 @@ def test_calls_have_the_bits_of_the_librarys_own(case, dtype, recording):
 
     with backend.scope():
         expected = alone_and_within(backend.xp, arrays)
-    program = Recording(dialect, alone_and_within, (backend.xp,), (arrays,), None)
+    program = Executable(dialect, alone_and_within, (backend.xp,), (arrays,), None)
     assert [line.shape for line in program.program.results] == [tuple(each.shape) for each in expected]
 
     def result_of(program):
@@ -112,11 +112,11 @@ def test_calls_have_the_bits_of_the_librarys_own(case, dtype, recording):
         return run()
 
     got = result_of(program)
-    within = Recording(dialect, lambda *all: alone_and_within(*all)[1:], (backend.xp,), (arrays,), None)
-    own = {line.operation for line in within.program.lines} & OWN or case == f"astype {dtype}"
+    within = Executable(dialect, lambda *all: alone_and_within(*all)[1:], (backend.xp,), (arrays,), None)
+    own = {line.operation for line in within.program.lines} & ALLOCATING_OPS or case == f"astype {dtype}"
     assert within.size or own or not expected[0].shape
     got = (*got, *result_of(within))
-    within = Recording(dialect, lambda xp, _, given: alone_and_within(xp, given), (backend.xp,), ((), arrays), None)
+    within = Executable(dialect, lambda xp, _, given: alone_and_within(xp, given), (backend.xp,), ((), arrays), None)
     got = (*got, *within.bind((), None, dialect.memory(within.size))(arrays))
     for each, own in zip(got, (*expected, expected[1], *expected), strict=True):
         assert (each.dtype, each.shape) == (own.dtype, own.shape)
@@ -138,12 +138,12 @@ def test_products_are_the_same_wherever_they_end(before, dtype, recording):
 
     with backend.scope():
         expected = backend.to_numpy(joined(backend.xp, arrays))
-    program = Recording(dialect, joined, (backend.xp,), (arrays,), None)
+    program = Executable(dialect, joined, (backend.xp,), (arrays,), None)
     got = backend.to_numpy(program.bind(arrays, None, dialect.memory(program.size))())
     assert got.tobytes() == expected.tobytes()
     (product,) = (line for line in program.program.lines if line.operation == "matmul")
     place = program._code.plan.places[product.line]
-    aligned = before * expected.itemsize % LINE == 0
+    aligned = before * expected.itemsize % CACHE_LINE_BYTES == 0
     assert place[0] == ("piece" if aligned or recording == "numpy" else "slot")
 
 
@@ -158,7 +158,7 @@ def test_pieces_of_a_vector_and_views_of_it_are_told_apart(recording):
             a, b, row = state
             return xp.exp(row + xp.concat([a, b]))
 
-        program = Recording(dialect, stretched, (backend.xp,), (arrays,), None)
+        program = Executable(dialect, stretched, (backend.xp,), (arrays,), None)
         with backend.scope():
             expected = backend.to_numpy(stretched(backend.xp, arrays))
         got = backend.to_numpy(program.bind(arrays, None, dialect.memory(program.size))())

@@ -23,7 +23,7 @@ from portnn import (
 from portnn.backend import Backend
 from portnn.equivalence.networks import built_in, sample
 from portnn.jit import dialects
-from portnn.jit.replay import Replayed
+from portnn.jit.replay import CompiledFunction
 from portnn.optim.optimizers import Optimizer
 
 RNG = np.random.default_rng(0)
@@ -42,7 +42,7 @@ def poisoned(memory):
 
 @pytest.fixture(autouse=True)
 def _memory_that_nobody_wrote(monkeypatch):
-    for dialect in (dialects.NumPyDialect, dialects.TorchDialect):
+    for dialect in (dialects.NumPyTarget, dialects.TorchTarget):
         monkeypatch.setattr(dialect, "memory", poisoned(dialect.memory))
 
 
@@ -105,7 +105,7 @@ def same_as_itself(make, monkeypatch, rows=ROWS):
         patch.setattr(type(get_backend(net.backend)), "compile", Backend.compile)
         net, x, y = make()
         expected = everything(net, x, y, rows)
-        assert not isinstance(programs(net)[0], Replayed)
+        assert not isinstance(programs(net)[0], CompiledFunction)
     assert got == expected
 
 
@@ -157,7 +157,7 @@ def test_the_table_runs(arguments, capsys):
 
 def test_vectors_of_several_blocks_and_stretches(recording, monkeypatch):
     """Weight decay is for weights alone: two stretches, of which the first takes several blocks and a rest."""
-    monkeypatch.setattr(dialects.TorchDialect, "block", dialects.NumPyDialect.block)
+    monkeypatch.setattr(dialects.TorchTarget, "block", dialects.NumPyTarget.block)
     options = {
         "backend": recording,
         "optimizer": SGD(0.1, momentum=0.9, weight_decay=0.1, clip_norm=0.5, average=0.9),
@@ -171,7 +171,7 @@ def test_vectors_of_several_blocks_and_stretches(recording, monkeypatch):
 def test_large_elementary_functions_of_reproducible_arithmetic(activation, monkeypatch):
     """They run in blocks of their own, with tables; the weights are cut in planned memory."""
     monkeypatch.setattr("portnn.reproducible.arithmetic._BLOCK", 100)
-    monkeypatch.setattr(dialects.NumPyDialect, "block", 1000)
+    monkeypatch.setattr(dialects.NumPyTarget, "block", 1000)
     make = lambda: (classifier(40, activation, 5, arithmetic="reproducible", dtype=None), X, LABELS)  # noqa: E731
     same_as_itself(make, monkeypatch, rows=(7, 7, 7))
     net, x, labels = make()
@@ -320,9 +320,9 @@ def test_many_row_counts_need_no_more_memory(recording):
     assert max(len(each._arena) for each in programs(net)) == largest < 1e5
     assert net.fingerprint() == plain.fingerprint()
     for each in programs(net):
-        assert len(each._programs) <= Replayed.LIMIT
-        assert len(each._bound) <= 2 * Replayed.LIMIT
-        assert len(each._seen) <= 8 * Replayed.LIMIT + 1
+        assert len(each._programs) <= CompiledFunction.LIMIT
+        assert len(each._bound) <= 2 * CompiledFunction.LIMIT
+        assert len(each._seen) <= 8 * CompiledFunction.LIMIT + 1
 
 
 def test_threads_that_predict_on_one_network_are_right(recording):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from portnn import NeuralNetwork
-from portnn.jit.program import Number, Program, UntraceableError
+from portnn.jit.program import Graph, SymbolicScalar, UntraceableError
 from portnn.jit.tracing import Tape, TracingNamespace, broadcast
 from portnn.ops import CORE
 from portnn.types import Mode
@@ -35,7 +35,7 @@ def test_the_decks_network_is_a_short_program():
     core, tape = net._runtime.core, Tape(xp)
     state = net._runtime.state._replace(parameters=tape.input((16,), np.dtype("float64")))
     outputs = core.forward(TracingNamespace(tape), state, tape.input((4, 3), np.dtype("float64")))
-    assert str(Program(tape, [outputs])) == DECK
+    assert str(Graph(tape, [outputs])) == DECK
 
 
 ARRAYS = {
@@ -92,7 +92,7 @@ def test_an_operation_is_recorded_once():
 
 def test_numbers_of_a_call_are_named():
     tape = Tape(xp)
-    x, rate = tape.input((2,), np.dtype("float32")), Number(tape, "a[0]")
+    x, rate = tape.input((2,), np.dtype("float32")), SymbolicScalar(tape, "a[0]")
     assert str(x * (rate * 0.5)).startswith("%")
     assert repr(tape.lines[-1].operands[1]) == "(a[0] * 0.5)"
     assert repr(2.0 - rate) == "(2.0 - a[0])"
@@ -122,7 +122,7 @@ X = ("float32", (2, 3))
 def test_what_no_program_can_hold_is_refused(use):
     tape = Tape(xp)
     with pytest.raises((UntraceableError, TypeError)):
-        use(tape.input((2, 3), np.dtype("float32")), Number(tape, "a"))
+        use(tape.input((2, 3), np.dtype("float32")), SymbolicScalar(tape, "a"))
 
 
 def test_a_kernel_reads_tables_of_the_program_alone():
@@ -156,6 +156,6 @@ def test_lines_that_no_result_needs_are_left_out():
     x, y = (tape.input((2, 3), np.dtype("float32")) for _ in range(2))
     doubled = x * 2.0
     assert (doubled * y).shape == (2, 3)
-    program = Program(tape, [doubled + 1.0])
+    program = Graph(tape, [doubled + 1.0])
     assert [line.operation for line in program.lines] == ["input", "input", "multiply", "add"]
     assert str(program).endswith("return %3")

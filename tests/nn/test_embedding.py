@@ -17,11 +17,11 @@ from portnn import (
     fit_options,
 )
 from portnn.cli import main
-from portnn.data.encoding import CODES, MANY, Column, Encoding
+from portnn.data.encoding import MAX_ONE_HOT, MAX_VOCABULARY, Column, Encoding
 from portnn.io.tables import Table
 from portnn.nn import random
 
-CITIES = [f"city{i:02}" for i in range(MANY + 10)]
+CITIES = [f"city{i:02}" for i in range(MAX_ONE_HOT + 10)]
 
 
 def place(row):
@@ -43,9 +43,9 @@ def test_a_column_of_many_texts_becomes_a_code():
     ]
     assert str(column) == f"home ({len(CITIES)} texts, each a vector, gaps: city07)"
     assert not Column.learnt("home", cells, place).coded
-    assert not Column.learnt("home", cells[: 2 * MANY], place, embed=True).coded
-    many = Column.learnt("home", np.repeat([f"v{i}" for i in range(CODES + 5)], 3), place, embed=True)
-    assert len(many.values) == CODES
+    assert not Column.learnt("home", cells[: 2 * MAX_ONE_HOT], place, embed=True).coded
+    many = Column.learnt("home", np.repeat([f"v{i}" for i in range(MAX_VOCABULARY + 5)], 3), place, embed=True)
+    assert len(many.values) == MAX_VOCABULARY
 
 
 def test_codes_come_last():

@@ -12,7 +12,7 @@ from portnn.callbacks import Callback, CSVLogger, EarlyStopping, ReduceOnPlateau
 from portnn.metrics import METRICS
 from portnn.train import history as history_module
 from portnn.train.history import Event, History
-from portnn.train.run import Run
+from portnn.train.run import FitState
 
 RNG = np.random.default_rng(0)
 X = RNG.random((20, 3))
@@ -149,7 +149,7 @@ def test_an_error_in_a_callback_leaves_a_whole_network():
 def scripted(callback, values, name="loss"):
     """Tell a callback of epochs with these values; return what it answers, and the network, whose b2 is the epoch."""
     one, said = net(optimizer=SGD(1.0)), []
-    callback.run = Run(one._runtime, None, None, len(values), None, True, MEASURED)
+    callback.run = FitState(one._runtime, None, None, len(values), None, True, MEASURED)
     for epoch, value in enumerate(values):
         one.set_parameters({"b2": [float(epoch)]})
         loss, metrics = (value, {}) if name == "loss" else (0.0, {name: value})
@@ -314,7 +314,7 @@ def test_reduce_on_plateau():
     losses = [5.0, 4.0, 4.0, 3.9999999, 3.0, 3.0, 3.0, 3.0, 3.0]
     one, rates = net(optimizer=SGD(1.0)), []
     reduce = ReduceOnPlateau(factor=0.5, patience=2, min_lr=0.2)
-    reduce.run = Run(one._runtime, None, None, len(losses), None, True, {})
+    reduce.run = FitState(one._runtime, None, None, len(losses), None, True, {})
     for loss in losses:
         reduce.on_epoch_end(one, Event(1, 1, loss, {}, History()))
         rates.append(one.learning_rate)
