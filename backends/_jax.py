@@ -11,7 +11,7 @@ import numpy as np
 from portnn.backend import Backend, BoundNamespace, Donation, host_array, imported_module
 from portnn.backend.kernels import Elementwise, ParamGroup, apply_param_groups
 from portnn.errors import ArgumentError
-from portnn.jit.pieces import SplitVector, concatenate, is_split
+from portnn.jit.split_vector import SplitVector, concatenate, is_split
 from portnn.types import Array
 
 

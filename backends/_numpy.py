@@ -9,8 +9,8 @@ import numpy as np
 from portnn.backend import Backend, Donation, Elementwise, ParamGroup, apply_blocked, host_array
 from portnn.errors import ArgumentError
 from portnn.interrupts import INPLACE_MIN_BYTES
-from portnn.jit.dialects import NumPyTarget
-from portnn.jit.replay import CompiledFunction
+from portnn.jit.compiled import CompiledFunction
+from portnn.jit.targets import NumPyTarget
 from portnn.types import Array
 
 # Elements of one block of an element-wise kernel: adam's four operands and its temporaries stay in a core's

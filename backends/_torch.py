@@ -12,8 +12,8 @@ from portnn.backend import Backend, BoundNamespace, Donation, ScopedSetting, hos
 from portnn.backend.kernels import Elementwise, ParamGroup, apply_blocked
 from portnn.errors import ArgumentError
 from portnn.interrupts import INPLACE_MIN_BYTES
-from portnn.jit.dialects import TorchTarget
-from portnn.jit.replay import CompiledFunction
+from portnn.jit.compiled import CompiledFunction
+from portnn.jit.targets import TorchTarget
 from portnn.types import Array
 
 # Elements of one block of an element-wise kernel on a CPU: enough for several threads.

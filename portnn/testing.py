@@ -14,8 +14,8 @@ from portnn.equivalence.compare import compare
 from portnn.equivalence.conformance import violations
 from portnn.equivalence.derivatives import wrong_gradients
 from portnn.equivalence.functions import Function, differences
+from portnn.equivalence.lockstep import batches
 from portnn.equivalence.report import Report
-from portnn.equivalence.runs import batches
 from portnn.network import NeuralNetwork
 from portnn.options import check_positive_int
 

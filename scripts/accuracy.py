@@ -11,8 +11,8 @@ import sys
 import numpy as np
 
 from portnn.backend import available_backends, get_backend
-from portnn.numerics.arbiter import MpmathNamespace
 from portnn.numerics.bounds import ULPS
+from portnn.numerics.mpmath_namespace import MpmathNamespace
 
 POINTS, TERMS = 4000, 784
 RANGES = {"exp": 80.0, "expm1": 80.0, "tanh": 12.0, "cos": 6.5}

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = [
     "integration/test_training_bits",
     "nn/test_random",
-    "equivalence/test_truth",
+    "equivalence/test_oracle",
     "io/test_files",
     "data/test_encoding",
 ]

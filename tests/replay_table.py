@@ -5,7 +5,7 @@
 
 The whole table takes five to ten minutes; with a stride every so manieth combination. ``--drawn``: chains of layers
 drawn at random, with everything that an optimizer may have beside its rule. ``--times``: so many times the widths and
-rows, where libraries take other kernels. tests/jit/test_replay.py has a covering set.
+rows, where libraries take other kernels. tests/jit/test_compiled.py has a covering set.
 """
 
 import argparse
@@ -20,13 +20,13 @@ import registered
 from tqdm import tqdm
 
 from portnn import Dense, Flatten, NeuralNetwork, PreprocessingLayer, Residual
-from portnn.jit import dialects
+from portnn.jit import targets
 from portnn.nn.layer import as_preprocessing
 from portnn.nn.losses import LOSSES
 
 ROWS = (7, 7, 4, 4, 7, 4)
 sys.path.append(str(Path(__file__).parent / "jit"))
-import test_replay  # noqa: E402 (the tests are no package)
+import test_compiled  # noqa: E402 (the tests are no package)
 
 RNG = np.random.default_rng(0)
 TARGETS = np.eye(3)[RNG.integers(0, 3, 4000)]
@@ -75,7 +75,7 @@ def drawn(count: int, backend: str, times: int) -> Iterator[tuple[str, list[Neur
             return every[rng.integers(len(every))]
 
         def layer(nested: bool, rng: np.random.Generator = rng) -> object:
-            kinds = [lambda: some(registered.ACTIVATIONS), lambda: test_replay.Shift(), lambda: some(plain)]
+            kinds = [lambda: some(registered.ACTIVATIONS), lambda: test_compiled.Shift(), lambda: some(plain)]
             kinds += [lambda: int(rng.integers(1, 8 * times + 1))] if not nested else []
             kinds += [lambda: Residual(tuple(layer(True) for _ in range(rng.integers(1, 4))))] if not nested else []
             return some(kinds)()
@@ -107,8 +107,8 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--times", type=int, default=1)
     options.add_argument("--backend", default="numpy")
     asked = options.parse_args(arguments)
-    for dialect in (dialects.NumPyTarget, dialects.TorchTarget):
-        dialect.memory = test_replay.poisoned(dialect.memory)
+    for dialect in (targets.NumPyTarget, targets.TorchTarget):
+        dialect.memory = test_compiled.poisoned(dialect.memory)
     cases = drawn(asked.drawn, asked.backend, asked.times) if asked.drawn else table(asked.stride, asked.backend)
     wrong = done = 0
     for name, nets, x in tqdm(cases, unit="network"):

@@ -6,10 +6,10 @@ import pytest
 from portnn import ArgumentError, Dense, Layer, NeuralNetwork, Shapes, compare, register_op
 from portnn.backend import get_backend
 from portnn.equivalence.conformance import FUNCTIONS
-from portnn.jit.dialects import NumPyTarget
-from portnn.jit.tracing import Tape, TracingNamespace
-from portnn.numerics.arbiter import MpmathNamespace
+from portnn.jit.targets import NumPyTarget
+from portnn.jit.tracer import Tape, TracingNamespace
 from portnn.numerics.bounds import ULPS, BoundedArray, BoundingNamespace
+from portnn.numerics.mpmath_namespace import MpmathNamespace
 from portnn.ops import CORE, ELEMENTWISE, OPS, REGISTERED, names
 from portnn.reproducible.arithmetic import ARITHMETICS
 from portnn.testing import check_backend, check_gradients

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from portnn.backend.precision import dtype_promotion_error
-from portnn.jit.program import TracedArray
+from portnn.jit.graph import TracedArray
 from portnn.types import Array, Namespace
 
 ParamGroup: TypeAlias = tuple[int, Callable[..., tuple[Array, ...]]]

@@ -8,7 +8,7 @@ import numpy as np
 
 from portnn.backend import Backend
 from portnn.data.arrays import to_host
-from portnn.data.mapped import MemmapRows
+from portnn.data.memmap import MemmapRows
 from portnn.errors import DataError
 from portnn.io.tables import Names
 from portnn.types import Array, Batch, Namespace, Statistics

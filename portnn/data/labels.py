@@ -8,7 +8,7 @@ import numpy as np
 
 from portnn.backend import backend_of, host_array, is_backend_array
 from portnn.data.frames import column_cells, frame_table, is_frame, objects_of, rows_of
-from portnn.data.mapped import mapping_of
+from portnn.data.memmap import mapping_of
 from portnn.errors import DataError
 from portnn.io.categories import MISSING, Categories, Label, as_text, number
 from portnn.io.tables import FEW_CLASSES, Table

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from portnn.backend import Backend, apply_param_groups
-from portnn.core.runtime import Runtime
-from portnn.core.state import Snapshot
+from portnn.equivalence.lockstep import batches, comparison_backends, stepped, to_backend
+from portnn.equivalence.oracle import updated
 from portnn.equivalence.report import Comparison, environment
-from portnn.equivalence.runs import batches, comparison_backends, stepped, to_backend
-from portnn.equivalence.truth import updated
+from portnn.model.runtime import Runtime
+from portnn.model.state import Snapshot
 from portnn.network import NeuralNetwork
 from portnn.options import check_positive_int
 from portnn.types import Array, Batch, Namespace

@@ -17,12 +17,12 @@ from functools import partial
 from typing import Any
 
 from portnn.backend import get_backend
-from portnn.core.runtime import Runtime
-from portnn.core.state import Counters, Snapshot
+from portnn.equivalence.lockstep import batches, comparison_backends, mapped, stepped, to_backend
+from portnn.equivalence.oracle import Name, Oracle, Reference, StepInputs, pieces, resample, trace_step, updated
 from portnn.equivalence.report import Measurement, Report, environment
-from portnn.equivalence.runs import batches, comparison_backends, mapped, stepped, to_backend
-from portnn.equivalence.truth import Name, Oracle, Reference, StepInputs, pieces, resample, trace_step, updated
 from portnn.errors import DTypeError
+from portnn.model.runtime import Runtime
+from portnn.model.state import Counters, Snapshot
 from portnn.network import NeuralNetwork
 from portnn.options import check_positive_int
 from portnn.types import Batch

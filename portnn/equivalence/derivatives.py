@@ -19,10 +19,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from portnn.core.architecture import Entry
-from portnn.core.runtime import Runtime
-from portnn.core.step import State
 from portnn.errors import ArgumentError
+from portnn.model.architecture import Entry
+from portnn.model.runtime import Runtime
+from portnn.model.step import State
 from portnn.types import Array, Batch, Mode
 
 EPS = float(np.finfo(np.float64).eps)

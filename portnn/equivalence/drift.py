@@ -7,8 +7,8 @@ from itertools import zip_longest
 import numpy as np
 
 from portnn import plot
-from portnn.core.runtime import Runtime
-from portnn.equivalence.runs import batches, comparison_backends, stepped
+from portnn.equivalence.lockstep import batches, comparison_backends, stepped
+from portnn.model.runtime import Runtime
 from portnn.network import NeuralNetwork
 from portnn.plot.canvas import Axes, Place
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from portnn.backend import Backend, get_backend, host_array
-from portnn.equivalence.runs import comparison_backends
+from portnn.equivalence.lockstep import comparison_backends
 from portnn.numerics.bounds import BoundedArray
 
 Function = Callable[..., Any]

@@ -12,7 +12,7 @@ import numpy as np
 
 from portnn.backend import Backend
 from portnn.equivalence.drift import Drift, draw
-from portnn.equivalence.truth import Reference
+from portnn.equivalence.oracle import Reference
 from portnn.errors import ArgumentError
 from portnn.io.files import write_atomically
 

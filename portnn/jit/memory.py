@@ -8,8 +8,8 @@ an input is computed in that input's memory, as soon as it was read for the last
 from math import prod
 from typing import Any
 
-from portnn.jit.dialects import CACHE_LINE_BYTES, Target
-from portnn.jit.program import GATHERS, VIEWS, Graph, TracedArray
+from portnn.jit.graph import GATHERS, VIEWS, Graph, TracedArray
+from portnn.jit.targets import CACHE_LINE_BYTES, Target
 from portnn.ops import ELEMENTWISE
 
 ALLOCATING_OPS = GATHERS | {"where"}

@@ -9,14 +9,14 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from portnn.backend import Backend, backend_of, get_backend, requested_backend, require_dtype
-from portnn.core.architecture import Architecture
-from portnn.core.pipeline import DataPipeline
-from portnn.core.runtime import Runtime
-from portnn.core.step import Core
-from portnn.data.schema import DataSpec
+from portnn.data.spec import DataSpec
 from portnn.errors import ArgumentError, NotFittedError
 from portnn.io.categories import Label
 from portnn.io.tables import Names
+from portnn.model.architecture import Architecture
+from portnn.model.pipeline import DataPipeline
+from portnn.model.runtime import Runtime
+from portnn.model.step import Core
 from portnn.nn import losses, random
 from portnn.nn.initializers import Initializer
 from portnn.nn.layer import Layer

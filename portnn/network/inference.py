@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from portnn.backend import backend_of
-from portnn.core.pipeline import DataPipeline
-from portnn.core.runtime import PREDICT_ROWS
 from portnn.data.arrays import array_signature
+from portnn.data.batches import as_batches
 from portnn.data.labels import with_targets
-from portnn.data.mapped import mapping_of
-from portnn.data.stream import as_batches
+from portnn.data.memmap import mapping_of
 from portnn.errors import ArgumentError
 from portnn.metrics.selection import MetricLike, resolve_metrics
+from portnn.model.pipeline import DataPipeline
+from portnn.model.runtime import PREDICT_ROWS
 from portnn.network.base import NetworkBase
 from portnn.options import check_positive_int
 from portnn.types import Array

@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from portnn import registry
 from portnn.backend import get_backend, requested_backend, require_dtype
-from portnn.core.architecture import Architecture
 from portnn.io import files
+from portnn.model.architecture import Architecture
 from portnn.network.base import NetworkBase
 from portnn.nn import losses
 from portnn.reproducible.arithmetic import ARITHMETICS

@@ -4,23 +4,23 @@ import logging
 import os
 from collections.abc import Sequence
 
-from portnn.core.pipeline import DataPipeline
-from portnn.core.runtime import Runtime
 from portnn.data.arrays import array_signature
+from portnn.data.batches import as_batches
 from portnn.data.dataset import Dataset
 from portnn.data.labels import with_targets
-from portnn.data.stream import as_batches
 from portnn.errors import ArgumentError, DivergenceError
 from portnn.interrupts import defer_keyboard_interrupt
 from portnn.metrics.selection import MetricLike, resolve_metrics
+from portnn.model.pipeline import DataPipeline
+from portnn.model.runtime import Runtime
 from portnn.network.base import NetworkBase
 from portnn.optim.schedules import Schedule
 from portnn.options import as_python, check_positive_int
 from portnn.train import loop as training
 from portnn.train.callbacks import CallbackLike, CallbackList
 from portnn.train.checkpoint import Checkpoint
+from portnn.train.fit_state import FitState
 from portnn.train.history import History
-from portnn.train.run import FitState
 from portnn.types import Array, Batch
 
 _log = logging.getLogger("portnn")
@@ -51,7 +51,7 @@ class Training(NetworkBase):
         binary_cross_entropy (``classes``); for other losses each must be a number. Rows for which a data frame's column
         of targets has no value are left out, and counted in the log. Without ``y``, ``x`` is batches, (x, y) or (x, y,
         weight): a list, a loader, or a function that makes an iterator; they are taken as they come
-        (portnn/data/stream.py).
+        (portnn/data/batches.py).
 
         ``batch_size=None`` is the full batch. ``validation`` is a share of the rows, held out at random (of each class
         alike), (x, y), or batches. ``metrics``: names, Metrics (portnn/metrics) or functions ``(outputs, y)`` of

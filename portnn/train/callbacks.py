@@ -17,8 +17,8 @@ from portnn.errors import ArgumentError
 from portnn.io.files import write_atomically
 from portnn.optim.schedules import Schedule
 from portnn.options import CoerceScalarsMeta, as_python, check_positive_int, check_range, lookup
+from portnn.train.fit_state import FitState
 from portnn.train.history import Event
-from portnn.train.run import FitState
 
 Network: TypeAlias = Any
 """A NeuralNetwork: it stands above this module."""

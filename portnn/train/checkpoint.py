@@ -20,8 +20,8 @@ from portnn.errors import ArgumentError
 from portnn.io.files import contradictions, little_endian, read_model, write_model
 from portnn.options import check_positive_int
 from portnn.train.callbacks import Callback, CallbackLike, Network
+from portnn.train.fit_state import FitState
 from portnn.train.history import Event
-from portnn.train.run import FitState
 
 FIT_PREFIX = "fit."
 """Begins the names of the place's arrays in a model file; without its dot the key of the rest in the description."""

@@ -11,8 +11,8 @@ from portnn.errors import DivergenceError
 from portnn.interrupts import defer_keyboard_interrupt
 from portnn.nn import random
 from portnn.train.callbacks import CallbackList
+from portnn.train.fit_state import FitState
 from portnn.train.history import Event, History
-from portnn.train.run import FitState
 
 
 def _bar(progress: bool | str | None, run: FitState, steps: int | None) -> Any:

@@ -20,8 +20,8 @@ from click.testing import CliRunner
 
 import portnn
 from portnn.cli import main
-from portnn.core.runtime import Runtime
 from portnn.io.readers import read_csv, read_idx, read_table
+from portnn.model.runtime import Runtime
 
 DIGITS = Path(__file__).parents[2] / "examples" / "data" / "digits.csv"
 

@@ -49,7 +49,7 @@ def classifier(dtype="float32", **options):
 def test_bounds_hold(other, dtype):
     spare(
         other,
-        "test_breadth.py has everything on it, test_truth.py takes it through 300 steps",
+        "test_breadth.py has everything on it, test_oracle.py takes it through 300 steps",
     )
     net = classifier(dtype)
     before = net.fingerprint()
@@ -176,7 +176,7 @@ def test_options():
 def without_others(monkeypatch):
     """Make NumPy the only library that can run."""
     infos = [i if i.name == "numpy" else replace(i, available=False, reason="pip it") for i in available_backends()]
-    monkeypatch.setattr("portnn.equivalence.runs.available_backends", lambda: infos)
+    monkeypatch.setattr("portnn.equivalence.lockstep.available_backends", lambda: infos)
 
 
 def test_a_check_that_compares_nothing_does_not_pass(monkeypatch):

@@ -10,7 +10,7 @@ from faulty import Faulty, fewer_bits
 
 from portnn import BackendInfo, BackendUnavailableError, available_backends, get_backend
 from portnn.equivalence import conformance
-from portnn.equivalence.runs import comparison_backends
+from portnn.equivalence.lockstep import comparison_backends
 from portnn.testing import check_backend
 
 ROOT = Path(__file__).parents[2]
@@ -151,8 +151,8 @@ print("it conforms")
 def test_a_slow_one_is_compared_where_it_is_named(monkeypatch):
     infos = [BackendInfo("numpy", True, "1", ("cpu",), ""), BackendInfo("torch", True, "1", ("cpu",), "")]
     infos.append(BackendInfo("hundred_digits", True, "1", ("cpu",), "", slow=True))
-    monkeypatch.setattr("portnn.equivalence.runs.available_backends", lambda: infos)
-    monkeypatch.setattr("portnn.equivalence.runs.get_backend", {info.name: info for info in infos}.__getitem__)
+    monkeypatch.setattr("portnn.equivalence.lockstep.available_backends", lambda: infos)
+    monkeypatch.setattr("portnn.equivalence.lockstep.get_backend", {info.name: info for info in infos}.__getitem__)
     assert comparison_backends(None) == infos[1:2]
     assert comparison_backends(["hundred_digits"]) == infos[2:]
 

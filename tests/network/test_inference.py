@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from portnn import ArgumentError, DataError, Dropout, NeuralNetwork, Standardize, Unstandardize
 from portnn.cli import main
-from portnn.core import runtime
+from portnn.model import runtime
 from portnn.nn import random
 
 RNG = np.random.default_rng(3)

@@ -20,7 +20,7 @@ from portnn import (
     get_backend,
 )
 from portnn.backend import host_array
-from portnn.core.runtime import Runtime
+from portnn.model.runtime import Runtime
 from portnn.options import format_bytes
 
 X = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])

@@ -24,8 +24,8 @@ from portnn import (
     schedules,
 )
 from portnn.backend import apply_param_groups, host_array
-from portnn.core.step import State
 from portnn.equivalence.networks import built_in
+from portnn.model.step import State
 from portnn.nn.layer import Layer
 from portnn.nn.layers import LAYERS
 from portnn.nn.losses import LOSSES, Loss

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from portnn import ArgumentError, Dropout, NeuralNetwork, get_backend
-from portnn.core.runtime import Runtime
+from portnn.model.runtime import Runtime
 from portnn.nn import random
 from portnn.types import Mode
 

@@ -11,8 +11,8 @@ from portnn.backend import host_array
 from portnn.callbacks import Callback, CSVLogger, EarlyStopping, ReduceOnPlateau
 from portnn.metrics import METRICS
 from portnn.train import history as history_module
+from portnn.train.fit_state import FitState
 from portnn.train.history import Event, History
-from portnn.train.run import FitState
 
 RNG = np.random.default_rng(0)
 X = RNG.random((20, 3))

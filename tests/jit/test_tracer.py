@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from portnn import NeuralNetwork
-from portnn.jit.program import Graph, SymbolicScalar, UntraceableError
-from portnn.jit.tracing import Tape, TracingNamespace, broadcast
+from portnn.jit.graph import Graph, SymbolicScalar, UntraceableError
+from portnn.jit.tracer import Tape, TracingNamespace, broadcast
 from portnn.ops import CORE
 from portnn.types import Mode
 

@@ -23,7 +23,7 @@ from portnn import (
     get_backend,
 )
 from portnn.backend import host_array
-from portnn.core.runtime import Runtime
+from portnn.model.runtime import Runtime
 from portnn.nn.losses import LOSSES
 
 RNG = np.random.default_rng(0)

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from portnn.backend import apply_param_groups
-from portnn.core.runtime import Runtime
-from portnn.core.step import State, Update
-from portnn.equivalence.runs import mapped
+from portnn.equivalence.lockstep import mapped
 from portnn.errors import BackendUnavailableError
+from portnn.model.runtime import Runtime
+from portnn.model.step import State, Update
 from portnn.nn.random import Key
-from portnn.numerics.arbiter import MpmathNamespace, context
 from portnn.numerics.bounds import LAMBDA, BoundedArray, BoundingNamespace
+from portnn.numerics.mpmath_namespace import MpmathNamespace, context
 from portnn.options import lookup
 from portnn.types import Array, Batch, Namespace
 

@@ -12,7 +12,7 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from portnn.jit.program import (
+from portnn.jit.graph import (
     COMPARISONS,
     GATHERS,
     Graph,

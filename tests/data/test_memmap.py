@@ -6,7 +6,7 @@ from conftest import spare
 
 from portnn import DataError, Dropout, Flatten, NeuralNetwork, Standardize
 from portnn.backend import host_array
-from portnn.data.mapped import MemmapRows, mapping_of
+from portnn.data.memmap import MemmapRows, mapping_of
 
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.standard_normal((100, 5)), RNG.integers(0, 3, 100)
@@ -58,7 +58,7 @@ def test_little_is_read_at_a_time(tmp_path, monkeypatch):
     asked = []
     read = MemmapRows.__getitem__
     monkeypatch.setattr(MemmapRows, "__getitem__", lambda self, rows: asked.append(read(self, rows)) or asked[-1])
-    monkeypatch.setattr("portnn.core.runtime.PREDICT_ROWS", 20)
+    monkeypatch.setattr("portnn.model.runtime.PREDICT_ROWS", 20)
     monkeypatch.setattr("portnn.network.inference.PREDICT_ROWS", 20)
     there = on_disk(tmp_path)
     one = net()

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from portnn.core.runtime import Runtime
 from portnn.data.dataset import DataSource
 from portnn.metrics import Metric
+from portnn.model.runtime import Runtime
 from portnn.train.history import History
 
 

@@ -1,6 +1,6 @@
 """A straight-line program: what a pure function of the core does with arrays of given shapes, an operation a line.
 
-It knows no array library: tracing.py records it, source.py writes it in the words of one (dialects.py).
+It knows no array library: tracer.py records it, codegen.py writes it in the words of one (targets.py).
 """
 
 from collections.abc import Callable, Iterator, Sequence

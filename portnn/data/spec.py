@@ -12,7 +12,7 @@ from portnn.data.arrays import check_finite, kind, real, to_host
 from portnn.data.encoding import Encoding, is_plain
 from portnn.data.frames import frame_table, is_column, is_frame, names_of
 from portnn.data.labels import as_numbers, classes_of, codes_of, labels_of
-from portnn.data.mapped import MemmapRows, mapping_of
+from portnn.data.memmap import MemmapRows, mapping_of
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.io.categories import Label, as_text
 from portnn.io.tables import Names

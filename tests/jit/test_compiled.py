@@ -22,8 +22,8 @@ from portnn import (
 )
 from portnn.backend import Backend
 from portnn.equivalence.networks import built_in, sample
-from portnn.jit import dialects
-from portnn.jit.replay import CompiledFunction
+from portnn.jit import targets
+from portnn.jit.compiled import CompiledFunction
 from portnn.optim.optimizers import Optimizer
 
 RNG = np.random.default_rng(0)
@@ -42,7 +42,7 @@ def poisoned(memory):
 
 @pytest.fixture(autouse=True)
 def _memory_that_nobody_wrote(monkeypatch):
-    for dialect in (dialects.NumPyTarget, dialects.TorchTarget):
+    for dialect in (targets.NumPyTarget, targets.TorchTarget):
         monkeypatch.setattr(dialect, "memory", poisoned(dialect.memory))
 
 
@@ -157,7 +157,7 @@ def test_the_table_runs(arguments, capsys):
 
 def test_vectors_of_several_blocks_and_stretches(recording, monkeypatch):
     """Weight decay is for weights alone: two stretches, of which the first takes several blocks and a rest."""
-    monkeypatch.setattr(dialects.TorchTarget, "block", dialects.NumPyTarget.block)
+    monkeypatch.setattr(targets.TorchTarget, "block", targets.NumPyTarget.block)
     options = {
         "backend": recording,
         "optimizer": SGD(0.1, momentum=0.9, weight_decay=0.1, clip_norm=0.5, average=0.9),
@@ -171,7 +171,7 @@ def test_vectors_of_several_blocks_and_stretches(recording, monkeypatch):
 def test_large_elementary_functions_of_reproducible_arithmetic(activation, monkeypatch):
     """They run in blocks of their own, with tables; the weights are cut in planned memory."""
     monkeypatch.setattr("portnn.reproducible.arithmetic._BLOCK", 100)
-    monkeypatch.setattr(dialects.NumPyTarget, "block", 1000)
+    monkeypatch.setattr(targets.NumPyTarget, "block", 1000)
     make = lambda: (classifier(40, activation, 5, arithmetic="reproducible", dtype=None), X, LABELS)  # noqa: E731
     same_as_itself(make, monkeypatch, rows=(7, 7, 7))
     net, x, labels = make()

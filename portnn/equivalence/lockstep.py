@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from portnn.backend import Backend, available_backends, get_backend
-from portnn.core.runtime import Runtime
-from portnn.core.step import State
 from portnn.data.dataset import Dataset
 from portnn.errors import ArgumentError, BackendUnavailableError
+from portnn.model.runtime import Runtime
+from portnn.model.step import State
 from portnn.nn import random
 from portnn.types import Array, Batch
 

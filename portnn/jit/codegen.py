@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from portnn.jit.dialects import Target
+from portnn.jit.graph import VIEWS, TracedArray, UntraceableError
 from portnn.jit.memory import ALLOCATING_OPS, UNPLANNED_OPS, Plan, results_of, root
-from portnn.jit.program import VIEWS, TracedArray, UntraceableError
+from portnn.jit.targets import Target
 from portnn.ops import ELEMENTWISE
 from portnn.types import Array
 

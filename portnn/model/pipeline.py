@@ -9,7 +9,7 @@
       -> DataSource       batches of (x, y, weight), in the order that the fit asks for
 
 Who owns which argument: ``DataSpec`` x, y, classes and names of columns; ``sample_weights`` (portnn/data)
-sample_weight; ``DataPipeline`` validation; ``Batches`` (portnn/data/stream.py) data that come batch by batch; the fit
+sample_weight; ``DataPipeline`` validation; ``Batches`` (portnn/data/batches.py) data that come batch by batch; the fit
 (portnn/train) epochs, batch_size and shuffle.
 """
 
@@ -17,16 +17,16 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from portnn.core.preprocess import fitted_buffers
-from portnn.core.runtime import Runtime
 from portnn.data.arrays import to_host
+from portnn.data.batches import Batches, IterableSource, MemmapSource, ValidatedBatches
 from portnn.data.dataset import Dataset, DataSource, IndexedSource, ValidatedData
 from portnn.data.frames import check_aligned
-from portnn.data.mapped import MemmapRows
+from portnn.data.memmap import MemmapRows
 from portnn.data.sample_weights import sample_weights
-from portnn.data.schema import DataSpec
-from portnn.data.stream import Batches, IterableSource, MemmapSource, ValidatedBatches
+from portnn.data.spec import DataSpec
 from portnn.errors import ArgumentError
+from portnn.model.preprocess import fitted_buffers
+from portnn.model.runtime import Runtime
 from portnn.nn import random
 from portnn.options import as_python
 from portnn.types import Array, Batch

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from portnn.jit.dialects import CACHE_LINE_BYTES, Target
-from portnn.jit.program import leaves, mapped
-from portnn.jit.recording import Executable
-from portnn.jit.tracing import UnrecordedError
+from portnn.jit.executable import Executable
+from portnn.jit.graph import leaves, mapped
+from portnn.jit.targets import CACHE_LINE_BYTES, Target
+from portnn.jit.tracer import UnrecordedError
 from portnn.types import Namespace
 
 _log = logging.getLogger("portnn")

@@ -10,10 +10,10 @@ import numpy as np
 
 from portnn import registry
 from portnn.backend import Backend, host_array
-from portnn.core.architecture import Entry, Layout
-from portnn.core.step import Core, State
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.io.files import little_endian
+from portnn.model.architecture import Entry, Layout
+from portnn.model.step import Core, State
 from portnn.optim.optimizers import Optimizer
 from portnn.options import lookup
 from portnn.types import Array

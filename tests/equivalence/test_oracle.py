@@ -15,12 +15,12 @@ from portnn import (
     compare,
     get_backend,
 )
-from portnn.equivalence import truth
+from portnn.equivalence import oracle
 from portnn.equivalence.conformance import FUNCTIONS
 from portnn.equivalence.networks import built_in, sample
 from portnn.equivalence.report import Measurement
-from portnn.numerics.arbiter import MpmathNamespace
 from portnn.numerics.bounds import BoundedArray, BoundingNamespace
+from portnn.numerics.mpmath_namespace import MpmathNamespace
 
 RNG = np.random.default_rng(0)
 OTHER = "array_api_strict"
@@ -90,11 +90,11 @@ def test_a_distance_from_an_exact_number_is_less_than_an_ulp():
     """One third in float64 is a third of an ulp off; the nearest float64 is not the truth."""
     mpmath = pytest.importorskip("mpmath")
     with mpmath.workdps(50):
-        value, rest = truth._in_two(np.array([mpmath.mpf(1) / 3, mpmath.inf, mpmath.nan], object))
+        value, rest = oracle._in_two(np.array([mpmath.mpf(1) / 3, mpmath.inf, mpmath.nan], object))
     got, ulp = np.array([1 / 3, np.inf, np.nan]), np.spacing(1 / 3)
     limit = np.array([ulp / 2, 0.0, 0.0])
     piece = Measurement.measured(
-        "numpy:cpu", 1, "loss", "loss", got, got, truth.Reference(value, rest, limit, 2 * limit)
+        "numpy:cpu", 1, "loss", "loss", got, got, oracle.Reference(value, rest, limit, 2 * limit)
     )
     assert (piece.ulps, piece.share, piece.share_of_worst_case) == pytest.approx((1 / 3, 2 / 3, 1 / 3), rel=1e-12)
     assert list(rest[1:]) == [0.0, 0.0]
@@ -168,10 +168,10 @@ def test_what_is_beyond_the_worst_case_never_conspires(monkeypatch):
 
 
 def test_drawn_numbers_keep_size_sign_and_zeros():
-    state = truth.State(np.array([1.0, -2.0, 0.0], np.float32), np.array([3.0], np.float32), ())
+    state = oracle.State(np.array([1.0, -2.0, 0.0], np.float32), np.array([3.0], np.float32), ())
     given = {("1 Dense", "output"): np.array([[5.0, -5.0]], np.float32)}
-    start = truth.StepInputs(state, (np.ones((4, 2), np.float32), np.arange(4), 0.25), given)
-    moved = truth.resample(start, 0)
+    start = oracle.StepInputs(state, (np.ones((4, 2), np.float32), np.arange(4), 0.25), given)
+    moved = oracle.resample(start, 0)
     assert np.array_equal(moved.batch[1], np.arange(4))
     assert moved.batch[2] == 0.25
     pairs = [(state.parameters, moved.state.parameters), (start.batch[0], moved.batch[0])]
@@ -180,7 +180,7 @@ def test_drawn_numbers_keep_size_sign_and_zeros():
         assert np.array_equal(np.sign(after), np.sign(before))
         assert np.all((np.abs(after) >= 0.49 * np.abs(before)) & (np.abs(after) <= 2.01 * np.abs(before)))
         assert len(np.unique(after[after != 0])) == np.count_nonzero(before)
-    assert not np.array_equal(truth.resample(start, 1).batch[0], moved.batch[0])
+    assert not np.array_equal(oracle.resample(start, 1).batch[0], moved.batch[0])
 
 
 def test_three_hundred_steps_in_float64_end_alike(other):

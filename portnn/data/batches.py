@@ -13,7 +13,7 @@ from portnn.backend import Backend
 from portnn.data.arrays import copied
 from portnn.data.dataset import Block, IndexedSource, ValidatedData
 from portnn.data.frames import is_frame
-from portnn.data.mapped import MemmapRows
+from portnn.data.memmap import MemmapRows
 from portnn.errors import ArgumentError, DataError
 from portnn.types import Array, Batch, Namespace
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from portnn.core.architecture import Architecture, Layout
+from portnn.model.architecture import Architecture, Layout
 from portnn.nn import activations
 from portnn.nn.losses import Loss
 from portnn.nn.random import Key

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from portnn import get_backend
-from portnn.jit.dialects import CACHE_LINE_BYTES, NumPyTarget, TorchTarget
+from portnn.jit.executable import Executable
+from portnn.jit.graph import COMPARISONS
 from portnn.jit.memory import ALLOCATING_OPS
-from portnn.jit.program import COMPARISONS
-from portnn.jit.recording import Executable
+from portnn.jit.targets import CACHE_LINE_BYTES, NumPyTarget, TorchTarget
 from portnn.ops import names
 
 SPECIAL = [0.0, -0.0, 1.0, -1.5, 2.5, 0.3, 1e-40, -1e-40, 3e38, 88.9, -104.0, np.inf, -np.inf, np.nan]

@@ -20,7 +20,7 @@ from portnn import (
     Unstandardize,
 )
 from portnn.callbacks import EarlyStopping
-from portnn.data import stream
+from portnn.data import batches as batches_module
 
 RNG = np.random.default_rng(0)
 X, Y, LABELS = RNG.standard_normal((23, 4)), RNG.standard_normal((23, 2)), RNG.integers(0, 3, 23)
@@ -144,7 +144,9 @@ def test_the_thread_is_ahead_by_a_few_batches_and_ends_with_the_fit():
     made_then = len(made)
     time.sleep(0.05)
     assert len(made) == made_then
-    assert max(most) <= 1 + 1 + stream.PREFETCH + 1  # that look, the one in use, those ahead, the one being made
+    assert (
+        max(most) <= 1 + 1 + batches_module.PREFETCH + 1
+    )  # that look, the one in use, those ahead, the one being made
     assert not [thread for thread in threading.enumerate() if thread is not threading.main_thread() and thread in made]
 
 

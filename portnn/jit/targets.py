@@ -1,6 +1,6 @@
 """How a library writes the lines of a recorded program: each operation with its result in memory that is given.
 
-One text or function a library, for what differs; what is common stands in source.py. A dialect's calls have the bits
+One text or function a library, for what differs; what is common stands in codegen.py. A dialect's calls have the bits
 of the calls that the library's namespace makes for the same operation.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from portnn.jit.program import TracedArray
+from portnn.jit.graph import TracedArray
 from portnn.ops import REGISTERED, names
 from portnn.types import Array, Namespace
 

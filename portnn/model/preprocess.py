@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 
 from portnn.backend import Backend, get_backend
-from portnn.core.step import Core
 from portnn.data.arrays import check_finite, to_host
+from portnn.data.batches import ValidatedBatches
 from portnn.data.dataset import ROWS, ValidatedData, column_statistics
-from portnn.data.stream import ValidatedBatches
 from portnn.errors import DataError
 from portnn.io.tables import Names
+from portnn.model.step import Core
 from portnn.nn.layer import Layer, PreprocessingLayer, as_preprocessing
 from portnn.types import Array
 

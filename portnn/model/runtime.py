@@ -10,15 +10,15 @@ from functools import partial
 import numpy as np
 
 from portnn.backend import Backend, Donation, dtype_promotion_error
-from portnn.core.preprocess import Preprocessor
-from portnn.core.state import START, Counters, NetworkState, whole
-from portnn.core.step import Core, State
 from portnn.data.arrays import to_host
 from portnn.data.dataset import DataSource
 from portnn.errors import ShapeError
 from portnn.io.tables import Names
 from portnn.metrics import Metric
 from portnn.metrics.selection import Compared
+from portnn.model.preprocess import Preprocessor
+from portnn.model.state import START, Counters, NetworkState, whole
+from portnn.model.step import Core, State
 from portnn.nn import random
 from portnn.nn.layer import as_preprocessing
 from portnn.optim.chain import ChainHyperparams

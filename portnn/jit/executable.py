@@ -10,11 +10,11 @@ from itertools import accumulate
 from math import inf, nan, prod
 from typing import Any
 
-from portnn.jit.dialects import CACHE_LINE_BYTES, Target
+from portnn.jit.codegen import CodeGenerator, blocks
+from portnn.jit.graph import VIEWS, Graph, SymbolicScalar, TracedArray, UntraceableError, leaves, mapped
 from portnn.jit.memory import Plan
-from portnn.jit.program import VIEWS, Graph, SymbolicScalar, TracedArray, UntraceableError, leaves, mapped
-from portnn.jit.source import CodeGenerator, blocks
-from portnn.jit.tracing import Tape, TracingNamespace
+from portnn.jit.targets import CACHE_LINE_BYTES, Target
+from portnn.jit.tracer import Tape, TracingNamespace
 from portnn.types import Array
 
 
