@@ -107,8 +107,8 @@ class TorchBackend(Backend):
     @contextmanager
     def _unaltered(self) -> Iterator[None]:
         """Leave modes that take bits from float32 products, or whose tensors no other mode may write into."""
-        torch, held = self._torch, _precision(self._cuda).hold()
-        with held, torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
+        torch, precision = self._torch, _precision(self._cuda).hold()
+        with precision, torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
             yield
 
     def elementwise(

@@ -2,7 +2,7 @@
 
 PortnnError
 ├── ArgumentError             (ValueError)       an option has no such value, or two options contradict
-├── BackendUnavailableError   (ImportError)      a backend asked for cannot run here; names the mend
+├── BackendUnavailableError   (ImportError)      a requested backend cannot run here; has an install hint
 ├── ShapeError                (ValueError)
 ├── DTypeError                (TypeError)
 ├── DataError                 (ValueError)       nan, infinity, empty, ragged, labels out of range

@@ -1,4 +1,4 @@
-"""Ctrl-C held back while something must be whole."""
+"""Ctrl-C deferred while a state must not be left half-written."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,15 +11,15 @@ except ImportError:
     from signal import getsignal, signal
 
 INPLACE_MIN_BYTES = 1 << 20
-"""Bytes of a state beyond which a step may change it in place, with Ctrl-C held; smaller ones are replaced as a whole:
-holding takes 3 us."""
+"""Bytes of a state beyond which a step may change it in place, with Ctrl-C deferred, which takes 3 us. A smaller state
+is replaced as a whole."""
 
 
 @contextmanager
 def defer_keyboard_interrupt() -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C back; yield a function that raises it, to be called where the state is whole.
+    """Defer Ctrl-C; yield a function that raises it, to be called where the state is whole.
 
-    A second Ctrl-C comes through at once. Nothing is held where Python delivers no signals, outside the main
+    A second Ctrl-C comes through at once. Nothing is deferred where Python delivers no signals, outside the main
     thread, nor where the process was started to ignore them, as in the background of a script.
     """
     previous = getsignal(SIGINT)

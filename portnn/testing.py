@@ -79,7 +79,7 @@ def check_backend(name: str) -> None:
     """Assert that an adapter, by its name as for ``NeuralNetwork(backend=...)``, gives the core what it relies on.
 
     Devices, round trips, copies, dtypes, int32 that wraps, every function within its bound, random bits, scalars, and
-    training steps. The message of the AssertionError has a line for each thing that is wrong, with the mend. Raises
+    training steps. The message of the AssertionError has a line for each violation, with a hint. Raises
     BackendUnavailableError where it cannot run here.
     """
     __tracebackhide__ = True

@@ -1,4 +1,4 @@
-"""Kernels over flat vectors: each stretch has its own, and may be run in blocks that stay in a cache."""
+"""Element-wise kernels over flat vectors: one for each parameter group, run in blocks that stay in a cache."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -8,7 +8,7 @@ from portnn.jit.graph import TracedArray
 from portnn.types import Array, Namespace
 
 ParamGroup: TypeAlias = tuple[int, Callable[..., tuple[Array, ...]]]
-"""Where a stretch of vectors ends, and the kernel that is run on it."""
+"""The end offset of a parameter group in the vectors, and the kernel of the group."""
 
 Elementwise: TypeAlias = Callable[[Namespace, Sequence[Array], Any], tuple[Array, ...]]
 """``run(xp, vectors, numbers) -> vectors``."""
@@ -17,7 +17,7 @@ Elementwise: TypeAlias = Callable[[Namespace, Sequence[Array], Any], tuple[Array
 def apply_param_groups(
     param_groups: Sequence[ParamGroup], xp: Namespace, vectors: Sequence[Array], numbers: Any
 ) -> tuple[Array, ...]:
-    """Run the kernel of each stretch on its part of the vectors, in any namespace."""
+    """Return the vectors that the kernel of each parameter group computes from its part, in any namespace."""
     if len(param_groups) == 1:
         return param_groups[0][1](xp, vectors, numbers)
     parts, start = [], 0

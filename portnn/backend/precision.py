@@ -19,7 +19,7 @@ class ScopedSetting:
         self._lock, self._inside, self._before = threading.Lock(), 0, None
 
     def is_one_of(self, *values: Any) -> bool:
-        """Return whether the user's own is one of these; False while it is held, as it is another then."""
+        """Return whether the user's own setting is one of these; False while portnn has replaced it."""
         with self._lock:
             return not self._inside and self._read() in values
 

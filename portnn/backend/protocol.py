@@ -106,7 +106,7 @@ class Backend(RenamedMembers):
 
     @classmethod
     def is_available(cls) -> tuple[bool, str]:
-        """Return (True, "") or (False, why not and the mend). Never raises."""
+        """Return (True, "") or (False, the reason and the install hint). Never raises."""
         raise NotImplementedError
 
     @classmethod
@@ -170,7 +170,7 @@ class Backend(RenamedMembers):
     def elementwise(
         self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), offsets: Sequence[int] = ()
     ) -> Elementwise:
-        """Return kernels over stretches of vectors as one function, run the best way the library has.
+        """Return the kernels of parameter groups as one function, run the best way the library has.
 
         ``param_groups``: (stop, kernel) of consecutive ones, ``kernel(xp, vectors, numbers) -> vectors``, element by
         element. Output i may take the memory of vector ``donate[i]``, so callers use only what it returns. ``offsets``:

@@ -110,7 +110,7 @@ def requested_backend(name: str | None, device: str | None = None) -> Backend | 
     """Return the backend that ``name``, or else the variable PORTNN_BACKEND, asks for; None if neither does.
 
     A name is ``"cupy"``, ``"cupy:1"``, ``"torch:cuda:0"`` or ``"auto"``: CuPy where a CUDA device answers,
-    else NumPy. Raises BackendUnavailableError with the mend; a backend asked for by name is never replaced.
+    else NumPy. Raises BackendUnavailableError with the install hint; a backend named by the user is never replaced.
     """
     name = name or os.environ.get("PORTNN_BACKEND") or None
     device = as_python(device)
@@ -139,7 +139,7 @@ def requested_backend(name: str | None, device: str | None = None) -> Backend | 
 def get_backend(name: str | None = None, device: str | None = None) -> Backend:
     """Return a backend by name; without a name that of PORTNN_BACKEND, else NumPy.
 
-    Raises ArgumentError for a name or device that does not exist, BackendUnavailableError (with the mend)
+    Raises ArgumentError for a name or device that does not exist, BackendUnavailableError (with the hint)
     for a backend that cannot run here.
     """
     return requested_backend(name, device) or instance("numpy", None)
@@ -163,7 +163,7 @@ class BackendInfo:
     version: str
     devices: tuple[str, ...]
     reason: str
-    """Why it is not available, and the mend; empty where it is."""
+    """The reason why the backend is not available, and the install hint; "" where it is."""
     slow: bool = False
     """Whether comparisons of all backends leave it out, and take it when it is named."""
 

@@ -11,7 +11,7 @@ from portnn.cli.common import examples, json_flag, show
 @click.command(epilog=examples("portnn backends", "portnn backends --json"))
 @json_flag
 def backends(as_json: bool) -> None:
-    """List the backends: what each runs on, or why it cannot run and the mend."""
+    """List the backends: the device of each, or the reason why it cannot run and how to install it."""
     infos = available_backends()
     states = [f"{i.version:<12} {', '.join(i.devices)}" if i.available else f"not available: {i.reason}" for i in infos]
     lines = [f"{info.name:<18}{state}" for info, state in zip(infos, states, strict=True)]

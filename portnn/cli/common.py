@@ -43,7 +43,7 @@ DATA = _Data(exists=True, dir_okay=False, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
 
 header = click.option(
-    "--header/--no-header", default=None, help="Whether a CSV has a header; default: told from its first row."
+    "--header/--no-header", default=None, help="Whether a CSV has a header; default: decided by its first rows."
 )
 encoding = click.option("--encoding", help="Of a CSV's text: latin-1, cp1252 ...; default: utf-8.")
 backend = click.option("--backend", help="numpy, cupy, torch:cuda:0, jax, auto ...; default: PORTNN_BACKEND or numpy.")

@@ -97,7 +97,9 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     f"{MIN_STEPS} steps.",
 )
 @click.option("--batch-size", type=click.IntRange(min=0), default=32, show_default=True, help="0: the full batch.")
-@click.option("--task", type=click.Choice(["classification", "regression"]), help="Default: told from the target.")
+@click.option(
+    "--task", type=click.Choice(["classification", "regression"]), help="Default: decided by the target's values."
+)
 @click.option("--test", type=FILE, help="File to test on; otherwise rows are held out of DATA.")
 @click.option("--test-target", type=FILE, help="Targets of --test, where --target is a file.")
 @click.option(

@@ -90,7 +90,7 @@ class Batches:
 
 
 def as_batches(x: object, y: object) -> tuple[object, object, tuple[object, object]]:
-    """Return (x, y, (x, y) to tell what they are from): batches, where there is no y, are told by the first."""
+    """Return (x, y, sample), the sample being (x, y) itself or, without y, the first of the batches in x."""
     if y is not None:
         return x, y, (x, y)
     batches = Batches.of(x)

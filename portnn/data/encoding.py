@@ -1,7 +1,7 @@
 """From columns as they are (numbers with gaps, texts, dates) to features: learnt in training, kept with the network.
 
 A gap becomes the median, or the most frequent text, and a feature of its own says that there was one. A text becomes a
-feature for each value (one-hot); a value that was never seen, or seldom, counts as the average row, so that it speaks
+feature for each value (one-hot); a value that was never seen, or seldom, counts as the average row, so that it adds
 for none. A text of many values becomes a code, for a layer that gives each a vector (``Tabular``), where there is one.
 Dates become days since 1970, and where they have times of the day, hour and weekday as points on a circle, so that
 23:59 is near 0:00 and Sunday near Monday.
@@ -130,8 +130,8 @@ def _on_circles(days: np.ndarray, missing: np.ndarray) -> list[np.ndarray]:
     """
     days = np.where(missing, 0.0, days)
     hour, weekday = days % 1.0, (np.floor(days) + 3.0) % 7.0 / 7.0  # the first of January 1970 was a Thursday
-    turns = [part for share in (hour, weekday) for part in (share - 0.25, share)]
-    return [np.where(missing, 0.0, cos(np, 2.0 * np.pi * turn)) for turn in turns]
+    phases = [part for share in (hour, weekday) for part in (share - 0.25, share)]
+    return [np.where(missing, 0.0, cos(np, 2.0 * np.pi * phase)) for phase in phases]
 
 
 def is_plain(table: Table, names: Sequence[str]) -> bool:

@@ -1,6 +1,6 @@
 """Data that do not fit into memory: rows of a memory-mapped array, read from the file as they are asked for.
 
-While a batch is computed the system reads the next one, as it is told to. A thread of our own would do so too, and was
+While a batch is computed the system reads the next one (posix_fadvise). A thread of our own would do so too, and was
 slower: for each row it waits for Python's lock, and it keeps a core from the products (benchmarks/mapped.py).
 """
 

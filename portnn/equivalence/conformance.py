@@ -1,4 +1,4 @@
-"""Whether an adapter gives the core what it relies on: each check says what to mend."""
+"""Whether an adapter gives the core what it relies on: each check says what to change."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -49,7 +49,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
 
 
 def violations(backend: Backend) -> Iterator[str]:
-    """Yield what is wrong with an adapter, and the mend."""
+    """Yield a line for each violation of the protocol, with a hint how to repair it."""
     for check in (_places, _round_trips, _copies, _integers, _dtypes, _functions, _bits, _scalars, _steps):
         try:
             with backend.scope():

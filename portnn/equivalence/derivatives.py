@@ -35,7 +35,7 @@ SHARE_OF_SLOPE = 1e-4
 TIGHT = 1e-3
 """Error, beside the slope, up to which a difference can tell a wrong gradient from a right one."""
 HIDDEN = 1e-6
-"""Share of the outputs' influence from which a parameter's own must be told by at least one element."""
+"""Share of the outputs' influence that at least one element of a parameter must have."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _COMMA = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
 _SWAPPED = str.maketrans(",.", ".,")
 _POINT = re.compile(r"\s*[+-]?(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
 SAMPLE = 1000
-"""Rows from which it is told whether the first one names the columns."""
+"""Number of rows that decide whether the first one names the columns."""
 UTF8 = "utf-8-sig"
 _COMMA_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3})+\.\d+|(?:,\d{3}){2,})")
 _POINT_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+,\d+")
@@ -62,7 +62,7 @@ def _known_encoding(encoding: str) -> str:
 def read_csv(path: str | os.PathLike[str], header: bool | None = None, encoding: str = UTF8) -> Table:
     """Read a CSV file (.gz too), separated by comma, semicolon or tab, as its first line tells.
 
-    ``header=None``: told from the first row and those below it (portnn/io/header.py).
+    ``header=None``: decided by the first row and those below it (portnn/io/header.py).
 
     A column of numbers becomes float64, one of true and false bools; a column that holds anything else stays text,
     without blanks around it. In a file that is separated by semicolons or tabs ``1,5`` is 1.5; a file that has both 1,5

@@ -1,4 +1,4 @@
-"""Whether a CSV's first row names its columns: told from the rows below it, and said where it might be read otherwise.
+"""Whether a CSV's first row names its columns: the rows below it decide, and doubtful cases are logged.
 
 Names are texts, as a rule; but pandas names columns 0, 1, 2, and years may name them too.
 """

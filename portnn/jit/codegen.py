@@ -1,7 +1,7 @@
 """A planned program as Python source: a call a line, into memory that was planned beforehand.
 
-Vectors are worked on in blocks that stay in a core's cache. What an operation would have to stretch is a view that is
-as large as its result already.
+Vectors are worked on in blocks that stay in a core's cache. An operand that would be broadcast is a view that is
+as large as the result already.
 """
 
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ class CodeGenerator:
         return source.line in self.plan.places
 
     def _operand(self, line: TracedArray, operand: Any) -> str:
-        """Return the name of an operand, in a shape that a library need not stretch where that is only a view."""
+        """Return the name of an operand, in a shape that needs no broadcasting, where a view has it."""
         if not isinstance(operand, TracedArray):
             return self.name(operand, line.dtype if line.operation == "where" else line.arrays[0].dtype)
         size, name = prod(operand.shape), self.name(operand)
@@ -120,7 +120,7 @@ class CodeGenerator:
             start = stop
 
     def _kernel(self, line: TracedArray) -> None:
-        """Add a function for each stretch, and the lines that call it on one block after the other."""
+        """Add a function for each parameter group, and the lines that call it on one block after the other."""
         vectors = [a for a in line.operands if a.shape]
         scalars = [a for a in line.operands if not a.shape]
         ends = results_of(line, self.plan.program)
@@ -164,7 +164,7 @@ class CodeGenerator:
 def blocks(
     dialect: Target, start: int, stop: int, step: int, vectors: Sequence[Array], memory: Sequence[tuple[int, Any]]
 ) -> list[tuple[Array, ...]]:
-    """Return the parts of vectors, and of memory for what is between, of each block of a stretch."""
+    """Return the parts of the vectors, and of memory for intermediate results, for each block of a parameter group."""
     largest = min(step, stop - start) * WIDEST
     own = [dialect.memory(largest) for _ in range(1 + max((slot for slot, _ in memory), default=-1))]
     bounds = [(i, min(i + step, stop)) for i in range(start, stop, step)]

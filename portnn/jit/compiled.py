@@ -111,7 +111,7 @@ class CompiledFunction:
         return self._met.count(met) > 1
 
     def _adopt_state(self, state: Any, program: Executable) -> Any:
-        """Return the state in memory of its own, to which programs are bound; the given one is consumed."""
+        """Return the state copied into memory that belongs to this function, to which its programs are bound."""
         dialect = self._dialect
         if not self._state_buffers:
             whole = not self._turns and all(dialect.address(array) % CACHE_LINE_BYTES == 0 for array in leaves(state))

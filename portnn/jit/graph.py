@@ -38,7 +38,7 @@ class Recorder(Protocol):
     def kernel(
         self, param_groups: Sequence[tuple[int, Any]], vectors: Sequence[Any], numbers: Any
     ) -> "tuple[TracedArray, ...]":
-        """Return the results of element-wise kernels over stretches of vectors."""
+        """Return the results of the element-wise kernels of parameter groups."""
 
 
 def _operator(name: str, swapped: bool = False) -> Callable[..., Any]:

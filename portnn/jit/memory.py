@@ -34,7 +34,7 @@ class Plan:
     """Where the result of each line lies.
 
     By its number: ("target", i), the memory that result i is to end in; ("piece", n, start), within line n;
-    ("slot", i), a stretch of the plan's own; none, an array of its own.
+    ("slot", i), a slot of the plan; none, an array of its own.
     """
 
     def __init__(self, dialect: Target, program: Graph, targets: dict[int, int], block: int = 0) -> None:

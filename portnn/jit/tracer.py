@@ -88,7 +88,7 @@ class Tape:
     def kernel(
         self, param_groups: Sequence[tuple[int, Callable[..., Any]]], vectors: Sequence[Array], numbers: Any
     ) -> tuple[TracedArray, ...]:
-        """Record element-wise kernels over stretches of vectors, each a program of its own, as one line."""
+        """Record the element-wise kernels of parameter groups, each a graph of its own, as one line."""
         outer = [self.operand(vector) for vector in vectors]
         scalars = [value for value in leaves(numbers) if isinstance(value, TracedArray)]
         programs = []

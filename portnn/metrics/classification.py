@@ -166,7 +166,7 @@ def _area(scores: np.ndarray, hit: np.ndarray, weight: Weight) -> float:
 
 
 class LogLoss(Metric):
-    """Mean of -log of the probability of the right class; probabilities are held eps away from 0 and 1."""
+    """Mean of -log of the probability of the right class; probabilities are clipped to [eps, 1 - eps]."""
 
     greater_is_better = False
 

@@ -49,9 +49,9 @@ class Layout:
     """In depth order."""
     layers: int
     storage_order: tuple[Entry, ...]
-    """In the order of the vector: what decays lies first, so that the optimizer treats it as one stretch."""
+    """In the order of the vector: parameters with weight decay first, as one parameter group of the optimizer."""
     n_decayed: int
-    """Length of that stretch."""
+    """Length of that group."""
 
     @classmethod
     def of(cls, entries: Iterable[Entry], layers: int) -> "Layout":
@@ -151,10 +151,10 @@ class Architecture:
 
     @property
     def needs_vocabulary(self) -> bool:
-        """Whether the first layer has still to be told of texts to embed."""
+        """Whether the first layer is ``Tabular`` and its numbers of categories are not known yet."""
         return isinstance(self.layers[0], Tabular) and not self.layers[0].entries
 
-    def told(self, entries: tuple[int, ...]) -> "Architecture":
+    def with_vocabulary(self, entries: tuple[int, ...]) -> "Architecture":
         """Return the architecture whose first layer has vectors for codes of so many texts each."""
         first = self.layers[0]
         if not (isinstance(first, Tabular) and self.needs_vocabulary and entries):

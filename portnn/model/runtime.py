@@ -51,7 +51,7 @@ class Runtime(NetworkState):
         self.donates_state = False
         """Whether a step may change the state in place, so that Ctrl-C must wait."""
         self._computes = ARITHMETICS[arithmetic](backend)
-        self.flush_denormals = self._computes.settled
+        self.flush_denormals = self._computes.flush_denormals
         """Returns an array with its denormal numbers as 0, where the arithmetic counts them so."""
         compiled = self._computes.compile
         self._forward, self._evaluate, self._gradients = (
@@ -62,7 +62,7 @@ class Runtime(NetworkState):
         self._preprocess = self._preprocessor()
 
     def _bind(self) -> None:
-        """Prepare the step for the optimizer: one that consumes the state, and one that keeps it."""
+        """Compile the step for the optimizer twice: with the state donated, and with the state kept."""
         chain, parameters, computes = self.optimizer.chain(), self.core.parameters, self._computes
         param_groups = chain.param_groups(parameters.n_decayed, parameters.size)
         donate = 0, *range(2, 2 + len(chain.state_names))
@@ -134,17 +134,20 @@ class Runtime(NetworkState):
         """The optimizer's numbers for the step to come."""
         return self.chain.hyperparams(self.counters.update + 1)
 
-    def step(self, batch: Batch, keep: bool = False) -> Array:
-        """Take one training step; return the loss before it, unread.
+    def step(self, batch: Batch, donate: bool = True) -> Array:
+        """Take one training step; return the loss before the step, an unread 0-d array.
 
-        It consumes the state, which is faster; whoever holds no snapshot to go back to keeps it: then nothing is
-        changed by a step that fails, but for one that the library itself breaks off after it began (out of memory).
+        By default the old state's memory is reused, which is fast. Pass ``donate=False`` if there is no snapshot to
+        restore: then a failing step leaves the state unchanged, except where the library itself stops halfway (out of
+        memory).
         """
         if batch[0].shape[0] < self._min_batch_size:
             self.check_rows(batch[0].shape[0], "x")
         with self.lock:
             before, done = self.state, self.counters
-            state, loss = self._steps[keep](self.xp, self._updates[keep], before, batch, self._key, self.hyperparams)
+            state, loss = self._steps[not donate](
+                self.xp, self._updates[not donate], before, batch, self._key, self.hyperparams
+            )
             if state.buffers is not before.buffers:
                 buffers = self.flush_denormals(state.buffers)
                 state = state if buffers is state.buffers else state._replace(buffers=buffers)

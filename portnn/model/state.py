@@ -1,4 +1,4 @@
-"""The state of a network on one backend: held, copied, and read and written by name."""
+"""The state of a network on one backend: copies, and reading and writing by name."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -124,7 +124,7 @@ class NetworkState:
 
     @whole
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to a snapshot, which is consumed."""
+        """Replace the state by a snapshot, which must not be used again."""
         self.state, self.counters = snapshot
 
     @whole

@@ -107,7 +107,7 @@ class NetworkBase:
         if self._runtime is not None:
             return DataPipeline(schema, self._runtime.on(home))
         architecture = self._architecture if self._has_widths else self._parse((1, 100, schema.width(home, y)))
-        architecture = architecture.told(schema.encoding.entries if schema.encoding else ())
+        architecture = architecture.with_vocabulary(schema.encoding.entries if schema.encoding else ())
         features = tuple(schema.inputs(home, x).shape[1:])
         return DataPipeline(*self._initialize(schema, replace(architecture, features=features), home))
 
@@ -212,9 +212,26 @@ class NetworkBase:
             return MappingProxyType(self._require_runtime().buffers())
 
     def set_parameters(self, parameters: Mapping[str, object]) -> None:
-        """Set the named parameters from arrays of any library; those not named stay.
+        """Set the named parameters; those not named stay.
 
-        Raises ArgumentError for an unknown name, ShapeError, DTypeError, DataError; then nothing is changed.
+        Parameters
+        ----------
+        parameters : mapping of str to array
+            Arrays of any library, in the shapes of ``parameters``.
+
+        Raises
+        ------
+        ArgumentError, ShapeError, DTypeError, DataError
+            For an unknown name, or values that cannot be used; then nothing is changed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from portnn import NeuralNetwork
+        >>> net = NeuralNetwork(2, 1, seed=0, backend="numpy")
+        >>> net.set_parameters({"W1": np.ones((2, 1))})
+        >>> net.predict([[1.0, 2.0]]).tolist()
+        [[3.0]]
         """
         with self._backend.scope():
             self._require_runtime().set_parameters(parameters)
@@ -227,9 +244,31 @@ class NetworkBase:
         dtype: str | None = None,
         arithmetic: str | None = None,
     ) -> Self:
-        """Return a copy, optimizer state included: on another backend or device, of another dtype, in an arithmetic.
+        """Return a copy, optimizer state included: on another backend or device, of another dtype, in another
+        arithmetic.
 
-        Without a backend it stays on its library. To reproducible arithmetic it goes in float64, and comes back so.
+        Parameters
+        ----------
+        backend, device : str, optional
+            Without a backend the copy stays on its library.
+        dtype : {"float32", "float64"}, optional
+        arithmetic : {"fast", "reproducible"}, optional
+            To reproducible arithmetic the copy goes in float64, and comes back so.
+
+        Returns
+        -------
+        NeuralNetwork
+
+        Raises
+        ------
+        ArgumentError, BackendUnavailableError, DTypeError
+
+        Examples
+        --------
+        >>> from portnn import NeuralNetwork
+        >>> net = NeuralNetwork(2, 4, 1, seed=0, backend="numpy")
+        >>> net.to(dtype="float64").dtype
+        'float64'
         """
         moved = backend is not None or device is not None
         home = get_backend(backend or self._backend.name, device) if moved else self._backend
@@ -252,7 +291,22 @@ class NetworkBase:
     def averaged(self) -> Self:
         """Return a copy whose parameters are the moving average that the optimizer's option ``average`` keeps.
 
-        Raises ArgumentError where none is kept, or no step was taken since.
+        Returns
+        -------
+        NeuralNetwork
+
+        Raises
+        ------
+        ArgumentError
+            Where no average is kept, or no step was taken since.
+
+        Examples
+        --------
+        >>> from portnn import SGD, NeuralNetwork
+        >>> net = NeuralNetwork(2, 1, optimizer=SGD(0.1, average=0.9), seed=0, backend="numpy")
+        >>> _ = net.fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], epochs=3)
+        >>> net.averaged().fingerprint() != net.fingerprint()
+        True
         """
         if self.optimizer.average is None:
             raise ArgumentError("averaged: expected an optimizer with average=, such as Adam(average=0.999)")
@@ -262,5 +316,18 @@ class NetworkBase:
         return other
 
     def fingerprint(self) -> str:
-        """Return SHA-256, in hex, over names, shapes, dtype and little-endian bytes of parameters and buffers."""
+        """Return SHA-256, in hex, over names, shapes, dtype and little-endian bytes of parameters and buffers.
+
+        Returns
+        -------
+        str
+            64 digits; two networks with the same fingerprint have the same weights, bit for bit.
+
+        Examples
+        --------
+        >>> from portnn import NeuralNetwork
+        >>> a, b = (NeuralNetwork(2, 4, 1, seed=0, backend="numpy") for _ in range(2))
+        >>> a.fingerprint() == b.fingerprint()
+        True
+        """
         return self._require_runtime().fingerprint()

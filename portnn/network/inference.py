@@ -36,23 +36,85 @@ class Inference(NetworkBase):
         return inputs
 
     def forward(self, x: object) -> Array:
-        """Return the outputs, (rows, outputs), on the network's backend, unbatched."""
+        """Return the outputs on the network's backend, unbatched.
+
+        Parameters
+        ----------
+        x : array
+            (rows, features).
+
+        Returns
+        -------
+        array
+            (rows, outputs), on the network's backend.
+
+        Examples
+        --------
+        >>> from portnn import NeuralNetwork
+        >>> net = NeuralNetwork(2, 4, 3, output="softmax", loss="cross_entropy", seed=0, backend="numpy")
+        >>> net.forward([[0.0, 1.0]]).shape
+        (1, 3)
+        """
         return self._require_runtime().forward(self._inputs(x))
 
     def predict(self, x: object, *, batch_size: int | None = None) -> Any:
-        """Return the outputs, (rows, outputs), in the caller's kind of array; NaN in a row gives NaN in its output.
+        """Return the outputs in the caller's kind of array; NaN in a row gives NaN in its outputs.
 
-        For the loss poisson they are logarithms of the counts that they predict.
+        Parameters
+        ----------
+        x : array, data frame or memory map
+            (rows, features).
+        batch_size : int, optional
+            Rows that are computed together; None: 8,192.
+
+        Returns
+        -------
+        array
+            (rows, outputs), of the library and on the device of ``x``. For the loss poisson: logarithms of the counts.
+
+        Raises
+        ------
+        ShapeError, DTypeError, NotFittedError
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from portnn import NeuralNetwork
+        >>> net = NeuralNetwork(2, 4, 1, seed=0, backend="numpy")
+        >>> net.predict(np.zeros((5, 2))).shape
+        (5, 1)
         """
         return self._to_caller(x, self._outputs(x, batch_size, check=False))
 
     def predict_classes(self, x: object, *, batch_size: int | None = None) -> Any:
-        """Return int32 labels, (rows,), in the caller's kind of array; where ``classes`` has others, these.
+        """Return the class of each row: of several outputs the largest; of one sigmoid output, whether it exceeds 1/2.
 
-        Labels that are texts come in a NumPy array.
+        Parameters
+        ----------
+        x, batch_size
+            As for ``predict``.
 
-        The largest output; for one sigmoid output, whether it exceeds 1/2. Raises ArgumentError for a single
-        output of another kind, DataError for NaN or infinity.
+        Returns
+        -------
+        array
+            (rows,): int32 in the caller's kind of array; where ``classes`` has other labels, these (texts in a NumPy
+            array).
+
+        Raises
+        ------
+        ArgumentError
+            For a single output that is no sigmoid.
+        DataError
+            For NaN or infinity in ``x``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from portnn import NeuralNetwork
+        >>> net = NeuralNetwork(1, 2, output="softmax", loss="cross_entropy", seed=0, backend="numpy")
+        >>> _ = net.fit(np.array([[-1.0], [1.0]] * 8), np.array(["no", "yes"] * 8), epochs=200)
+        >>> net.predict_classes(np.array([[2.0], [-2.0]])).tolist()
+        ['yes', 'no']
         """
         output = self._require_runtime().core.architecture.output
         if self._schema.outputs == 1 and output != "sigmoid":
@@ -83,7 +145,30 @@ class Inference(NetworkBase):
     def evaluate(
         self, x: object, y: object = None, *, metrics: Sequence[MetricLike] = (), sample_weight: object = None
     ) -> dict[str, float]:
-        """Return {"loss": ..., metric: ...} over the data, in inference mode; arguments as for ``fit``."""
+        """Return the loss and the metrics over the data, in inference mode.
+
+        Parameters
+        ----------
+        x, y, metrics, sample_weight
+            As for ``fit``.
+
+        Returns
+        -------
+        dict of str to float
+            {"loss": ..., metric: ...}.
+
+        Raises
+        ------
+        ShapeError, DTypeError, DataError, ArgumentError, NotFittedError
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from portnn import NeuralNetwork
+        >>> net = NeuralNetwork(2, 4, 1, loss="mse", seed=0, backend="numpy")
+        >>> sorted(net.evaluate(np.zeros((5, 2)), np.zeros((5, 1)), metrics=["mae"]))
+        ['loss', 'mae']
+        """
         runtime = self._require_runtime()
         x, y, sample_weight = with_targets(x, y, sample_weight)
         x, y, _ = as_batches(x, y)

@@ -55,10 +55,20 @@ class NeuralNetwork(Training, Inference, Saving):
     """
 
     def summary(self) -> str:
-        """Return a table of the layers with their output shapes and numbers of parameters, and the memory they take.
+        """Return a table of the layers, with their output shapes, numbers of parameters, and the memory they take.
 
         Of a network that was trained on a table also its columns, as it reads them (kinds, what gaps become), and what
         it predicts (classes).
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> from portnn import NeuralNetwork
+        >>> print(NeuralNetwork(2, 4, 1, seed=0, backend="numpy").summary().splitlines()[-2])
+        memory: parameters 68 bytes, optimizer 136 bytes, layers' outputs a row 36 bytes
         """
         rows = [("layer", "output", "parameters"), *self.architecture.table()]
         wide, middle, _ = (max(map(len, column)) + 2 for column in zip(*rows, strict=True))

@@ -20,7 +20,32 @@ class Saving(NetworkBase):
     """How a network is written to a file, and read."""
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network, optimizer state and counters included, as safetensors; atomically."""
+        """Write the network, optimizer state and counters included, as safetensors.
+
+        The file is written whole or not at all: an older one of that name stays until then.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+
+        Raises
+        ------
+        SerializationError
+            For a part of your own that is not registered (``portnn.register``).
+        NotFittedError
+            If the widths are not known yet.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from portnn import NeuralNetwork
+        >>> net = NeuralNetwork(2, 4, 1, seed=0, backend="numpy")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     net.save(os.path.join(folder, "net.safetensors"))
+        ...     again = NeuralNetwork.load(os.path.join(folder, "net.safetensors"))
+        >>> again.fingerprint() == net.fingerprint()
+        True
+        """
         files.write_model(path, *self.contents())
 
     def contents(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -38,7 +63,27 @@ class Saving(NetworkBase):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, backend: str | None = None, device: str | None = None) -> Self:
-        """Read a network that ``save`` wrote. Raises SerializationError for any other file."""
+        """Read a network that ``save`` wrote.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        backend, device : str, optional
+            Where the network is to compute, as for the constructor.
+
+        Returns
+        -------
+        NeuralNetwork
+
+        Raises
+        ------
+        SerializationError
+            For any other file, and for parts that are not registered here.
+
+        Examples
+        --------
+        See ``save``.
+        """
         arrays, description = files.read_model(path)
         arrays = {name: array for name, array in arrays.items() if not name.startswith(FIT_PREFIX)}  # a checkpoint's
         home = requested_backend(backend, device) or get_backend("numpy")  # a mistyped one is not the file's fault

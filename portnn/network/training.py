@@ -46,28 +46,63 @@ class Training(NetworkBase):
     ) -> History:
         """Train for ``epochs`` passes over the data.
 
-        ``x`` is (rows, features), ``y`` (rows, outputs), (rows,) for one output, or integer labels, (rows,), for
-        cross_entropy. Texts, and what a column of categories or objects holds, are class labels for cross_entropy and
-        binary_cross_entropy (``classes``); for other losses each must be a number. Rows for which a data frame's column
-        of targets has no value are left out, and counted in the log. Without ``y``, ``x`` is batches, (x, y) or (x, y,
-        weight): a list, a loader, or a function that makes an iterator; they are taken as they come
-        (portnn/data/batches.py).
+        Parameters
+        ----------
+        x : array, data frame, or batches
+            (rows, features), of any library. Columns of a frame are remembered by name: later frames are taken in their
+            order. Without ``y``: batches, (x, y) or (x, y, weight) each, as a list, a loader, or a function that makes
+            an iterator; they are taken as they come (portnn/data/batches.py).
+        y : array or column, optional
+            (rows, outputs); (rows,) for one output; or class labels, (rows,), for the losses cross_entropy and
+            binary_cross_entropy: integers from 0, or texts and the values of a column of categories (``classes``). Rows
+            of a frame without a target are left out, and counted in the log.
+        epochs : int
+            Passes over the data.
+        batch_size : int or None
+            Rows of a batch; None: the full batch.
+        shuffle : bool
+            Whether each epoch takes the rows in another order, drawn from the seed.
+        validation : float, (x, y) or batches, optional
+            Share of the rows to hold out at random (of each class alike), or data of their own.
+        metrics : sequence of str, Metric or callable
+            Measured after each epoch, on the data and on the validation: names, objects of ``portnn.metrics``, or
+            functions ``(outputs, y)`` of NumPy arrays. Outputs of the loss poisson are compared as exp(outputs).
+        callbacks : sequence of callable or Callback
+            Functions ``(network, event)``, called after each epoch, or objects of ``portnn.callbacks``. A return value
+            of True ends the training.
+        sample_weight : array, "balanced" or dict, optional
+            (rows,); or, for class labels, {label: weight}, or "balanced": all classes count alike. Rows to train on and
+            rows held out are each weighted among themselves, in metrics too.
+        checkpoint : path or Checkpoint, optional
+            A file that is written after each epoch (``Checkpoint(path, steps=n)``: after each n steps). The same call
+            resumes from the file where it exists, and ends with the same bits as an uninterrupted one.
+        progress : bool, "log" or None
+            None: a progress bar on work of over a second, on a terminal or in a notebook. "log": a line per epoch.
 
-        ``batch_size=None`` is the full batch. ``validation`` is a share of the rows, held out at random (of each class
-        alike), (x, y), or batches. ``metrics``: names, Metrics (portnn/metrics) or functions ``(outputs, y)`` of
-        arrays on the host, measured after each epoch: of y as it came, and of what the outputs predict (for the loss
-        poisson exp of them). ``sample_weight``: (rows,), or for class labels {label: weight} or "balanced", with which
-        all classes count alike; the rows trained on and those held out are each weighted among themselves, in metrics
-        too; the weights of batches count as they are. ``callbacks``: functions ``(network, event)`` that are told of
-        each epoch, or Callbacks (portnn/callbacks.py); one that returns True ends the training. ``checkpoint``: a file
-        that is written after each epoch (or as ``Checkpoint(path, steps=n)`` says), from which the same call goes on
-        where it is there: it ends as if it had never been broken off (portnn/train/checkpoint.py).
-        ``progress=None`` shows a bar on work of over a second, on a terminal or in a notebook; "log" prints a line an
-        epoch. The columns of a data frame are remembered by name: later ones are taken in their order.
+        Returns
+        -------
+        History
+            Losses and metrics by epoch; also kept as ``history``.
 
-        Ctrl-C is held back to the end of the step: the network stays usable, and KeyboardInterrupt is raised.
-        Raises ShapeError, DTypeError, DataError for data that cannot be used, before anything is changed;
-        DivergenceError where loss or parameters stop being finite, with the network as at the start of the epoch.
+        Raises
+        ------
+        ShapeError, DTypeError, DataError, ArgumentError
+            For data and arguments that cannot be used, before anything is changed.
+        DivergenceError
+            If the loss or the parameters stop being finite; the network is as at the start of the epoch.
+        KeyboardInterrupt
+            After Ctrl-C, at the end of the step: the network is usable.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from portnn import NeuralNetwork
+        >>> x = np.random.default_rng(0).random((100, 3))
+        >>> y = x.sum(axis=1)
+        >>> net = NeuralNetwork(3, 8, 1, seed=0, backend="numpy")
+        >>> history = net.fit(x, y, epochs=5, validation=0.2, metrics=["mae"])
+        >>> len(history.loss), sorted(history.metrics)
+        (5, ['mae', 'validation_loss', 'validation_mae'])
         """
         epochs = check_positive_int("epochs", epochs)
         size = None if batch_size is None else check_positive_int("batch_size", batch_size)
@@ -113,11 +148,33 @@ class Training(NetworkBase):
             return pipeline.runtime, dataset
 
     def step(self, x: object, y: object) -> Array:
-        """Take one training step on a batch; return the loss before it, an unread 0-d array.
+        """Take one training step on a batch.
 
-        Checks shapes and dtypes, not values: that would wait for the device (``fit`` does, once). What ``Standardize``
-        and its like know of the data they learn from the first batch, if no ``fit`` came before it. Ctrl-C comes
-        before or after the step as a whole.
+        Shapes and dtypes are checked, values are not: that would wait for the device (``fit`` checks them once). If
+        ``fit`` was never called, preprocessing layers (``Standardize`` ...) take their statistics from this batch.
+        Ctrl-C never leaves a half-applied step.
+
+        Parameters
+        ----------
+        x, y : array
+            As for ``fit``.
+
+        Returns
+        -------
+        array
+            The loss before the step, a 0-d array on the network's backend that nobody has waited for.
+
+        Raises
+        ------
+        ShapeError, DTypeError, DataError
+
+        Examples
+        --------
+        >>> from portnn import NeuralNetwork
+        >>> net = NeuralNetwork(2, 4, 1, seed=0, backend="numpy")
+        >>> loss = net.step([[0.0, 1.0], [1.0, 0.0]], [[1.0], [0.0]])
+        >>> net.step_count
+        1
         """
         kinds = self._schema, array_signature(self._backend, x), array_signature(self._backend, y)
         pipeline = self._trained
@@ -145,12 +202,37 @@ class Training(NetworkBase):
         return loss
 
     def _stepped(self, pipeline: DataPipeline, batch: Batch) -> Array:
-        loss = pipeline.runtime.step(batch, keep=True)
+        loss = pipeline.runtime.step(batch, donate=False)
         self._commit(pipeline)
         return loss
 
     def gradients(self, x: object, y: object) -> tuple[Array, dict[str, Array]]:
-        """Return (loss, {parameter name: gradient}) of a batch, as the next step takes them; no state is changed."""
+        """Return the loss of a batch and its gradients, as the next step takes them; no state is changed.
+
+        Parameters
+        ----------
+        x, y : array
+            As for ``fit``.
+
+        Returns
+        -------
+        loss : array
+            0-d.
+        gradients : dict of str to array
+            The gradient of each parameter, by name, in the parameter's shape.
+
+        Raises
+        ------
+        ShapeError, DTypeError, DataError
+
+        Examples
+        --------
+        >>> from portnn import NeuralNetwork
+        >>> net = NeuralNetwork(2, 4, 1, seed=0, backend="numpy")
+        >>> loss, gradients = net.gradients([[0.0, 1.0]], [[1.0]])
+        >>> {name: gradient.shape for name, gradient in gradients.items()}
+        {'W1': (2, 4), 'b1': (4,), 'W2': (4, 1), 'b2': (1,)}
+        """
         pipeline = self._pipeline(x, y)
         with pipeline.runtime.backend.scope():
             data = pipeline.check(x, y, values=False)

@@ -91,7 +91,7 @@ def softplus(xp: Namespace, z: Array) -> tuple[Array, Closure]:
 
 
 def hard_sigmoid(xp: Namespace, z: Array) -> tuple[Array, Closure]:
-    """a = z / 6 + 1/2, held within [0, 1] (PyTorch's form); da/dz = 1/6 between -3 and 3, else 0."""
+    """a = z / 6 + 1/2, clipped to [0, 1] (PyTorch's form); da/dz = 1/6 between -3 and 3, else 0."""
     above = xp.astype(z > -3.0, z.dtype)
     beyond = 1.0 - xp.astype(z < 3.0, z.dtype)
     slope = (above - beyond) * (1.0 / 6.0)

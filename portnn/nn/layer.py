@@ -63,8 +63,8 @@ def _take_old_names(cls: Any) -> None:
     own, new = dict(vars(cls)), _RENAMED | {"codes": "num_categories", "least_rows": "Shapes.min_batch_size"}
     if not (old := [name for name in new if name in own]):
         return
-    mend = ", ".join(f"{name} is now {new[name]}" for name in old)
-    warnings.warn(f"{cls.__name__}: {mend} (portnn.PreprocessingLayer)", DeprecationWarning, stacklevel=3)
+    renamed = ", ".join(f"{name} is now {new[name]}" for name in old)
+    warnings.warn(f"{cls.__name__}: {renamed} (portnn.PreprocessingLayer)", DeprecationWarning, stacklevel=3)
     if "least_rows" in own:
         cls.shapes = lambda self, features: replace(own["shapes"](self, features), min_batch_size=self.least_rows)
         old.remove("least_rows")

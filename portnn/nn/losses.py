@@ -127,7 +127,7 @@ class MAE(Loss):
 class Huber(Loss):
     """Mean over rows and outputs of e²/2 where |e| <= delta, else delta (|e| - delta/2), with e = a - y (Huber 1964).
 
-    Computed as e c - c²/2 with c = e held within [-delta, delta]; dL/da = c.
+    Computed as e c - c²/2 with c = e clipped to [-delta, delta]; dL/da = c.
     """
 
     delta: float = 1.0

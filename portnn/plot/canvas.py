@@ -13,7 +13,7 @@ Place: TypeAlias = str | os.PathLike[str] | None
 
 
 def pyplot() -> Any:
-    """Return matplotlib.pyplot. Raises BackendUnavailableError with the mend where it is missing."""
+    """Return matplotlib.pyplot. Raises BackendUnavailableError, with an install hint, where it is missing."""
     try:
         from matplotlib import pyplot
     except ImportError as error:

@@ -39,14 +39,14 @@ class Arithmetic:
     def elementwise(
         self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), offsets: Sequence[int] = ()
     ) -> Elementwise:
-        """Return kernels over stretches of vectors as the backend runs them."""
+        """Return the kernels of parameter groups as the backend runs them."""
         return self.backend.elementwise(param_groups, donate, offsets)
 
     def donates_state(self, size: int) -> bool:
-        """Return whether steps consume a state of so many bytes; see Backend.consumes."""
+        """Return whether steps donate a state of so many bytes; see Backend.donates_state."""
         return self.backend.donates_state(size)
 
-    def settled(self, array: Array) -> Array:
+    def flush_denormals(self, array: Array) -> Array:
         """Return data or buffers as the next step takes them."""
         return array
 
@@ -113,7 +113,7 @@ class Reproducible(Arithmetic):
         """Return whether steps consume a state of so many bytes, where they are compiled at all."""
         return self.backend.preserves_op_order and self.backend.donates_state(size)
 
-    def settled(self, array: Array) -> Array:
+    def flush_denormals(self, array: Array) -> Array:
         """Return an array of float64 with denormals as 0: some libraries would take them so, some not."""
         if array.dtype != self.backend.xp.float64:
             return array

@@ -77,7 +77,7 @@ class ReproducibleNamespace:
 
     def matrix_transpose(self, x: Array) -> Array:
         transposed = self._xp.matrix_transpose(x)
-        self._origins[id(transposed)] = transposed, x  # held, so that no other array gets its number
+        self._origins[id(transposed)] = transposed, x  # kept alive, so that no other array gets its id
         return transposed
 
     def matmul(self, a: Array, b: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Callbacks: what is told of each epoch (and step) of a fit, and may end it.
+"""Callbacks: called after each epoch (and step) of a fit, and able to end it.
 
 A function ``(network, event)`` is called after each epoch. An object has methods: ``on_epoch_end``, and
 ``on_train_batch_end`` after each step; a ``Callback`` has more. A return value of True ends the training. The network
@@ -45,20 +45,20 @@ class Callback(RenamedMembers, metaclass=CoerceScalarsMeta):
     _renamed: ClassVar[Mapping[str, str]] = _RENAMED
 
     def on_train_begin(self, network: Network, run: FitState) -> None:
-        """Be told of the fit before it starts: what cannot be done is refused, what is remembered forgotten."""
+        """Called before training: validate options here, and reset the state."""
         self.run = run
         if is_dataclass(self):
             self.state = replace(self).state  # type: ignore[unreachable]
 
     def on_epoch_end(self, network: Network, event: Event) -> bool | None:
-        """Be told of an epoch; True ends the training."""
+        """Called after each epoch; a return value of True ends the training."""
         return None
 
     def on_train_end(self, network: Network) -> None:
-        """Be told that the training is over, by itself or because a callback ended it."""
+        """Called when the training has ended, by itself or because a callback ended it."""
 
     def on_interrupt(self, network: Network) -> None:
-        """Be told of Ctrl-C, before KeyboardInterrupt is raised."""
+        """Called after Ctrl-C, before KeyboardInterrupt is raised."""
 
     @property
     def state(self) -> dict[str, Any]:
@@ -211,7 +211,7 @@ def _method(callback: Any, old: str) -> Any:
 
 
 class CallbackList:
-    """The callbacks of one fit: each is told, whatever the others say."""
+    """The callbacks of one fit: each is called, whatever the others return."""
 
     def __init__(self, network: Network, callbacks: Sequence[CallbackLike]) -> None:
         """Take the network and its callbacks. Raises ArgumentError for what is none."""

@@ -45,7 +45,7 @@ class Checkpoint(Callback):
         self._others: Sequence[CallbackLike] = ()
         if self.steps is not None:
             check_positive_int("steps", self.steps)
-            self.on_train_batch_end = self._after_step  # whoever has the method is told of steps
+            self.on_train_batch_end = self._after_step  # a callback with this method is called after steps
 
     @classmethod
     def last_of(

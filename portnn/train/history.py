@@ -1,4 +1,4 @@
-"""What a fit measured, and what its callbacks are told."""
+"""The measurements of a fit, and the event that its callbacks receive."""
 
 import os
 import sys
@@ -66,7 +66,7 @@ class History:
 
 
 class Event(NamedTuple):
-    """Where a fit is, as callbacks are told."""
+    """The progress of a fit, as callbacks receive it."""
 
     epoch: int
     """Epochs finished since the network was made."""

@@ -1,4 +1,4 @@
-"""The fit loop: epochs and batches around the runtime's step, and who is told of them."""
+"""The fit loop: epochs and batches around the runtime's step, and calls to the callbacks."""
 
 import operator
 import sys
@@ -86,7 +86,7 @@ def _run_epoch(
                 break
             pause()
     except BaseException:
-        # A step that fails may have consumed its state; those before an interrupt may have diverged.
+        # A step that fails may have overwritten its state; those before an interrupt may have diverged.
         if not whole or run.nonfinite_reason():
             _roll_back(run, backup, before)
         raise
