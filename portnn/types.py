@@ -22,7 +22,15 @@ Backward: TypeAlias = Callable[[Array], tuple[Array, Mapping[str, Array]]]
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """What a layer's forward pass returns; a plain tuple of the first members will do."""
+    """What a layer's forward pass returns; a plain tuple of the first members will do.
+
+    Examples
+    --------
+    >>> from portnn import Forward
+    >>> result = Forward(1.0, lambda dy: (dy, {}))
+    >>> result.buffers
+    {}
+    """
 
     output: Array
     """The layer's output, (batch, \\*features)."""

@@ -19,6 +19,23 @@ class Embedding(PreprocessingLayer):
     It must be the first layer; ``Flatten`` follows before a ``Dense``. A number out of range is refused where values
     are checked, and gives infinity or NaN where they are not (``step``). dE = one_hot(x)^T dy: the same sum on every
     library, where each has a scatter of its own.
+
+    Parameters
+    ----------
+    entries : int
+        Numbers that there are: 0 to ``entries`` - 1.
+    units : int
+        Length of a vector.
+    initializer : str or Initializer
+    trainable : bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn import Embedding, Flatten, NeuralNetwork
+    >>> net = NeuralNetwork(2, Embedding(10, 3), Flatten(), 1, seed=0, backend="numpy")
+    >>> net.predict(np.array([[4, 9], [0, 1]])).shape
+    (2, 1)
     """
 
     entries: int
@@ -68,6 +85,23 @@ class Tabular(Standardize):
     most 50 (Howard and Gugger 2020), and starts at 0, near which those of rare values stay. Without ``entries`` it
     learns from the first data frame which columns there are.
     dE = one_hot(code)^T dy.
+
+    Parameters
+    ----------
+    entries : tuple of int
+        Categories of each of the last columns, 0 not counted. (): learnt from the first data frame.
+    units : tuple of int
+        Length of the vectors of each; (): the default.
+    initializer : str or Initializer
+    trainable : bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork, Tabular
+    >>> net = NeuralNetwork(3, Tabular((5,)), 8, 1, seed=0, backend="numpy")  # two numbers and a code
+    >>> net.predict(np.array([[0.5, 1.0, 3.0]])).shape
+    (1, 1)
     """
 
     entries: tuple[int, ...] = ()

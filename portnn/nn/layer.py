@@ -17,7 +17,14 @@ Features = tuple[int, ...]
 
 
 class Spec(NamedTuple):
-    """One parameter or buffer; a plain tuple of the first members will do."""
+    """One parameter or buffer; a plain tuple of the first members will do.
+
+    Examples
+    --------
+    >>> from portnn import Spec
+    >>> Spec((3, 8), "he", decays=True).fans
+    (3, 8)
+    """
 
     shape: Features
     initializer: str | Initializer
@@ -40,7 +47,21 @@ SpecLike = Spec | tuple[Features, str | Initializer]
 
 @dataclass(frozen=True)
 class Shapes:
-    """What a layer holds and gives for one shape of input, the batch axis left out."""
+    """What a layer holds and gives for one shape of input, the batch axis left out.
+
+    Parameters
+    ----------
+    output : tuple of int
+    parameters, buffers : mapping of str to Spec
+        (shape, initializer) will do.
+    min_batch_size : int
+
+    Examples
+    --------
+    >>> from portnn import Shapes
+    >>> Shapes((8,), {"W": ((3, 8), "he")}).buffers
+    {}
+    """
 
     output: Features
     parameters: Mapping[str, SpecLike] = field(default_factory=dict)
@@ -82,7 +103,24 @@ def _take_old_names(cls: Any) -> None:
 
 
 class Layer(metaclass=CoerceScalarsMeta):
-    """Base of all layers. Options are plain Python values: a NumPy scalar becomes one as the layer is made."""
+    """Base of all layers. Options are plain Python values: a NumPy scalar becomes one as the layer is made.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from portnn import Layer, NeuralNetwork, Shapes
+    >>> @dataclass(frozen=True)
+    ... class Shift(Layer):
+    ...     '''y = x + s; ds = sum of dy over the rows.'''
+    ...
+    ...     def shapes(self, features):
+    ...         return Shapes(features, {"s": (features, "zeros")})
+    ...
+    ...     def forward(self, xp, weights, x, mode):
+    ...         return x + weights["s"], lambda dy: (dy, {"s": xp.sum(dy, axis=0)})
+    >>> list(NeuralNetwork(3, Shift(), 2, seed=0, backend="numpy").parameters)
+    ['s1', 'W1', 'b1']
+    """
 
     trainable: bool = True
     """Whether training changes the parameters; a layer may have it as an option."""
@@ -108,6 +146,23 @@ class PreprocessingLayer(Layer):
     """Base of layers at the edges of a network: they take raw data, or are fitted to data before training.
 
     Such a layer is the first one; one that adapts to the targets is the last.
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork, PreprocessingLayer, Shapes
+    >>> class Logarithm(PreprocessingLayer):
+    ...     '''y = log(1 + x), in float64.'''
+    ...
+    ...     def shapes(self, features):
+    ...         return Shapes(features)
+    ...
+    ...     def preprocess(self, xp, weights, x):
+    ...         return xp.log1p(x)
+    ...
+    ...     def forward(self, xp, weights, x, mode):
+    ...         return x, lambda dy: (dy, {})
+    >>> NeuralNetwork(1, Logarithm(), 2, seed=0, backend="numpy").predict([[1e9]]).shape
+    (1, 2)
     """
 
     adapts_to: ClassVar[str] = ""

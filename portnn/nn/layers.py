@@ -25,6 +25,24 @@ class Dense(Layer):
     """Fully connected layer: y = x W + b, with W of (in_features, units) and b of (units,).
 
     dx = dy W^T, dW = x^T dy, db = sum of dy over the batch.
+
+    Parameters
+    ----------
+    units : int
+        Width of the output.
+    bias : bool
+        Whether b is added.
+    initializer : str or Initializer
+        Of W; b starts at 0. "auto": He before relu, else Glorot.
+    trainable : bool
+        Whether training changes W and b.
+
+    Examples
+    --------
+    >>> from portnn import Dense, NeuralNetwork
+    >>> net = NeuralNetwork(3, Dense(5, bias=False), "tanh", 2, seed=0, backend="numpy")
+    >>> list(net.parameters)
+    ['W1', 'W2', 'b1']
     """
 
     units: int
@@ -64,7 +82,19 @@ class Dense(Layer):
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """An activation function as a layer, by its name or a registered function."""
+    """An activation function as a layer, by its name or a registered function.
+
+    Parameters
+    ----------
+    name : str or callable
+        A name from docs/options.md, or a function of your own under ``portnn.register``.
+
+    Examples
+    --------
+    >>> from portnn import Activation, Dense, NeuralNetwork
+    >>> NeuralNetwork(3, Dense(4), Activation("gelu"), 2, seed=0, backend="numpy").predict([[0.0] * 3]).shape
+    (1, 2)
+    """
 
     name: str
 
@@ -82,7 +112,15 @@ class Activation(Layer):
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """Each row as one axis: (batch, channels, height, width) to (batch, channels height width)."""
+    """Each row as one axis: (batch, channels, height, width) to (batch, channels height width).
+
+    Examples
+    --------
+    >>> from portnn import Flatten, NeuralNetwork
+    >>> net = NeuralNetwork((1, 4, 4), Flatten(), 8, 2, seed=0, backend="numpy")
+    >>> net.parameters["W1"].shape
+    (16, 8)
+    """
 
     def shapes(self, features: Features) -> Shapes:
         return Shapes((math.prod(features),))
@@ -98,6 +136,20 @@ class Residual(Layer):
 
     ``layers``: layer objects, widths and names of activations, as for a network; the block gives back the shape that
     it takes.
+
+    Parameters
+    ----------
+    layers : tuple of layers, ints and str
+        The block.
+    trainable : bool
+        Whether training changes the block's parameters.
+
+    Examples
+    --------
+    >>> from portnn import BatchNorm, NeuralNetwork, Residual
+    >>> net = NeuralNetwork(3, 8, Residual((BatchNorm(), "relu", 8)), 2, seed=0, backend="numpy")
+    >>> net.predict([[0.0] * 3]).shape
+    (1, 2)
     """
 
     layers: tuple[Any, ...]

@@ -26,6 +26,30 @@ class Loss(metaclass=CoerceScalarsMeta):
     """Base of losses: one of your own is a frozen dataclass with ``__call__``, or ``Loss(function)``.
 
     ``Loss`` is a decorator of a function, too, whose gradient may be of the output or, with ``pair``, of the logits.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(xp, a, y, weight) -> (loss, da)``.
+    mean : bool
+        Whether ``weight`` is 1 / batch; otherwise 1.
+    pair : str, optional
+        The output activation whose logits ``function`` takes.
+    labels : bool
+        Whether ``function`` takes integer class labels, (batch,), beside values.
+    inverse_link : callable, optional
+        ``inverse_link(xp, outputs)`` returns what metrics compare with the targets.
+
+    Examples
+    --------
+    >>> from portnn import Loss, NeuralNetwork
+    >>> @Loss
+    ... def quartic(xp, a, y, weight):
+    ...     '''L = (a - y)^4; dL/da = 4 (a - y)^3.'''
+    ...     e = a - y
+    ...     return xp.sum(e * e * e * e * weight), 4.0 * e * e * e * weight
+    >>> NeuralNetwork(2, 1, loss=quartic, seed=0, backend="numpy").fit([[0.0, 1.0]] * 2, [0.0, 1.0]).loss[0] >= 0.0
+    True
     """
 
     # Not annotated: they are no options, which a dataclass would make of them.

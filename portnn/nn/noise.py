@@ -15,6 +15,18 @@ class Dropout(Layer):
 
     The others are multiplied by 1 / (1 - rate), so that prediction, which drops nothing, sees the same mean. The
     mask depends on seed, step, layer, row and column alone: it is the same on every backend.
+
+    Parameters
+    ----------
+    rate : float
+        In [0, 1).
+
+    Examples
+    --------
+    >>> from portnn import Dropout, NeuralNetwork
+    >>> net = NeuralNetwork(3, 8, Dropout(0.5), 2, seed=0, backend="numpy")
+    >>> (net.predict([[1.0] * 3]) == net.predict([[1.0] * 3])).all().item()
+    True
     """
 
     rate: float = 0.5
@@ -38,6 +50,18 @@ class GaussianNoise(Layer):
     """Adds normal noise of the given standard deviation in training; nothing at prediction.
 
     It depends on seed, step, layer, row and column alone, and is the same to the last bit on every library.
+
+    Parameters
+    ----------
+    std : float
+        At least 0.
+
+    Examples
+    --------
+    >>> from portnn import GaussianNoise, NeuralNetwork
+    >>> net = NeuralNetwork(3, GaussianNoise(0.1), 8, 2, seed=0, backend="numpy")
+    >>> net.predict([[1.0] * 3]).shape
+    (1, 2)
     """
 
     std: float = 0.1

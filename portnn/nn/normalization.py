@@ -16,6 +16,21 @@ class BatchNorm(Layer):
     channel), and running averages at prediction: running = (1 - momentum) running + momentum batch, with the unbiased
     variance (PyTorch's convention). They are buffers. A frozen one (``trainable=False``) uses the running averages in
     training too. dx = gamma / sqrt(var + eps) (dy - mean(dy) - xhat mean(dy xhat)).
+
+    Parameters
+    ----------
+    momentum : float
+        Share of the new batch in the running averages, in [0, 1].
+    eps : float
+        Added to the variance.
+    trainable : bool
+
+    Examples
+    --------
+    >>> from portnn import BatchNorm, NeuralNetwork
+    >>> net = NeuralNetwork(3, 8, BatchNorm(), "relu", 2, seed=0, backend="numpy")
+    >>> list(net.buffers)
+    ['running_mean1', 'running_var1']
     """
 
     momentum: float = 0.1
@@ -70,6 +85,18 @@ class LayerNorm(Layer):
     """Layer normalisation over the last axis (Ba et al. 2016): y = gamma (x - mean) / sqrt(var + eps) + beta.
 
     With d = dy gamma: dx = (d - mean(d) - xhat mean(d xhat)) / sqrt(var + eps).
+
+    Parameters
+    ----------
+    eps : float
+        Added to the variance.
+    trainable : bool
+
+    Examples
+    --------
+    >>> from portnn import LayerNorm, NeuralNetwork
+    >>> list(NeuralNetwork(3, 8, LayerNorm(), "relu", 2, seed=0, backend="numpy").parameters)
+    ['W1', 'b1', 'gamma1', 'beta1', 'W2', 'b2']
     """
 
     eps: float = 1e-5

@@ -18,6 +18,16 @@ class Standardize(PreprocessingLayer):
     first data to train on (``fit``, or the batch of a first ``step``) and stored with the model as buffers; a feature
     that never varies keeps inverse_std = 1. The mean stands in two buffers, ``mean`` of 24 bits and the ``rest``, so
     that float32 holds it too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork, Standardize
+    >>> x = np.array([[1e9], [1e9 + 2.0]])
+    >>> net = NeuralNetwork(1, Standardize(), 1, seed=0, backend="numpy")
+    >>> _ = net.fit(x, [0.0, 1.0])
+    >>> net.buffers["inverse_std1"].tolist()
+    [1.0]
     """
 
     adapts_to: ClassVar[str] = "x"
@@ -42,6 +52,19 @@ class Rescale(PreprocessingLayer):
     """Division by a constant: y = x / divisor. It must be the first layer.
 
     It is done in float64 as the data come in, whatever their dtype: bytes of images, by 255, come to lie in [0, 1].
+
+    Parameters
+    ----------
+    divisor : float
+        Above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork, Rescale
+    >>> net = NeuralNetwork(4, Rescale(255.0), 2, seed=0, backend="numpy")
+    >>> net.predict(np.full((1, 4), 255, np.uint8)).shape
+    (1, 2)
     """
 
     divisor: float = 255.0
@@ -66,6 +89,15 @@ class Unstandardize(PreprocessingLayer):
     Both are buffers, learnt from the first targets to train on, weighted by ``sample_weight``, and stored with the
     model: the layers before it work on numbers of size one, whatever the target's unit. It must be the last layer,
     with the output activation identity; the loss stays in the target's unit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork, Standardize, Unstandardize
+    >>> net = NeuralNetwork(1, Standardize(), 8, 1, Unstandardize(), seed=0, backend="numpy")
+    >>> _ = net.fit(np.arange(10.0)[:, None], np.arange(10.0) + 5000.0)
+    >>> float(net.buffers["mean2"][0])
+    5004.5
     """
 
     adapts_to: ClassVar[str] = "y"

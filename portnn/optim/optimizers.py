@@ -32,6 +32,30 @@ class Optimizer(RenamedMembers, metaclass=CoerceScalarsMeta):
     penalties l2 w² / 2 and l1 |w|) are for weights, not for biases, scales and embeddings; the loss that is reported is
     the data's alone. ``clip_norm`` and ``clip_value`` bound the gradient. ``average`` keeps an exponential moving
     average of the parameters, for ``NeuralNetwork.averaged``. Options are plain Python values.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+    weight_decay, l1, l2 : float
+        At least 0; for weights alone.
+    clip_norm, clip_value : float, optional
+        One of the two.
+    average : float, optional
+        Decay of the moving average, in [0, 1).
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from portnn import NeuralNetwork, Optimizer
+    >>> @dataclass(frozen=True)
+    ... class SignSGD(Optimizer):
+    ...     '''p = p - learning_rate sign(g).'''
+    ...
+    ...     def kernel(self, xp, parameters, gradients, opt_state, hyperparams):
+    ...         return parameters - xp.sign(gradients) * hyperparams[0], ()
+    >>> net = NeuralNetwork(2, 1, optimizer=SignSGD(0.1), seed=0, backend="numpy")
+    >>> len(net.fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], epochs=3).loss)
+    3
     """
 
     learning_rate: float | Schedule = 0.01
@@ -112,6 +136,22 @@ class SGD(Optimizer):
     """Gradient descent: v = momentum v + g; p = p - learning_rate v (Polyak 1964; PyTorch's form).
 
     With ``nesterov``: p = p - learning_rate (g + momentum v) (Sutskever et al. 2013).
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+    momentum : float
+        In [0, 1).
+    nesterov : bool
+    **options
+        Those of every ``Optimizer``.
+
+    Examples
+    --------
+    >>> from portnn import SGD, NeuralNetwork
+    >>> net = NeuralNetwork(2, 4, 1, optimizer=SGD(0.1, momentum=0.9, nesterov=True), seed=0, backend="numpy")
+    >>> len(net.fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], epochs=3).loss)
+    3
     """
 
     learning_rate: float | Schedule = 0.01
@@ -140,7 +180,22 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """s = s + g²; p = p - learning_rate g / (sqrt(s) + epsilon) (Duchi et al. 2011)."""
+    """s = s + g²; p = p - learning_rate g / (sqrt(s) + epsilon) (Duchi et al. 2011).
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+    epsilon : float
+    **options
+        Those of every ``Optimizer``.
+
+    Examples
+    --------
+    >>> from portnn import Adagrad, NeuralNetwork
+    >>> net = NeuralNetwork(2, 4, 1, optimizer=Adagrad(0.1), seed=0, backend="numpy")
+    >>> len(net.fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], epochs=3).loss)
+    3
+    """
 
     learning_rate: float | Schedule = 0.01
     epsilon: float = 1e-10
@@ -160,7 +215,24 @@ class Adagrad(Optimizer):
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """s = decay s + (1 - decay) g²; p = p - learning_rate g / (sqrt(s) + epsilon) (Tieleman and Hinton 2012)."""
+    """s = decay s + (1 - decay) g²; p = p - learning_rate g / (sqrt(s) + epsilon) (Tieleman and Hinton 2012).
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+    decay : float
+        In [0, 1).
+    epsilon : float
+    **options
+        Those of every ``Optimizer``.
+
+    Examples
+    --------
+    >>> from portnn import RMSprop, NeuralNetwork
+    >>> net = NeuralNetwork(2, 4, 1, optimizer=RMSprop(0.01), seed=0, backend="numpy")
+    >>> len(net.fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], epochs=3).loss)
+    3
+    """
 
     learning_rate: float | Schedule = 0.01
     decay: float = 0.99
@@ -182,7 +254,24 @@ class RMSprop(Optimizer):
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015, algorithm 1): epsilon is added to the root of the corrected second moment."""
+    """Adam (Kingma and Ba 2015, algorithm 1): epsilon is added to the root of the corrected second moment.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+    beta1, beta2 : float
+        In [0, 1).
+    epsilon : float
+    **options
+        Those of every ``Optimizer``.
+
+    Examples
+    --------
+    >>> from portnn import Adam, NeuralNetwork
+    >>> net = NeuralNetwork(2, 4, 1, optimizer=Adam(0.01, average=0.99), seed=0, backend="numpy")
+    >>> len(net.fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], epochs=3).loss)
+    3
+    """
 
     learning_rate: float | Schedule = 0.001
     beta1: float = 0.9
@@ -213,14 +302,47 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): 0.01 unless another is given."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): 0.01 unless another is given.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+    beta1, beta2 : float
+        In [0, 1).
+    epsilon : float
+    **options
+        Those of every ``Optimizer``.
+
+    Examples
+    --------
+    >>> from portnn import AdamW, NeuralNetwork
+    >>> net = NeuralNetwork(2, 4, 1, optimizer=AdamW(0.01, weight_decay=0.1, clip_norm=1.0), seed=0, backend="numpy")
+    >>> len(net.fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], epochs=3).loss)
+    3
+    """
 
     weight_decay: float = field(default=0.01, kw_only=True)
 
 
 @dataclass(frozen=True)
 class Lion(Optimizer):
-    """p = p - learning_rate sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g (Chen et al. 2023, alg. 2)."""
+    """p = p - learning_rate sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g (Chen et al. 2023, alg. 2).
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+    beta1, beta2 : float
+        In [0, 1).
+    **options
+        Those of every ``Optimizer``.
+
+    Examples
+    --------
+    >>> from portnn import Lion, NeuralNetwork
+    >>> net = NeuralNetwork(2, 4, 1, optimizer=Lion(0.001), seed=0, backend="numpy")
+    >>> len(net.fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], epochs=3).loss)
+    3
+    """
 
     learning_rate: float | Schedule = 0.0001
     beta1: float = 0.9
