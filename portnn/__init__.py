@@ -27,12 +27,13 @@ from portnn.network import NeuralNetwork
 from portnn.nn.embedding import Embedding, Tabular
 from portnn.nn.layer import Layer, PreprocessingLayer, Shapes, Spec
 from portnn.nn.layers import Activation, Dense, Flatten, Residual
-from portnn.nn.losses import Loss
+from portnn.nn.loss import Loss
 from portnn.nn.noise import Dropout, GaussianNoise
 from portnn.nn.normalization import BatchNorm, LayerNorm
 from portnn.nn.preprocessing import Rescale, Standardize, Unstandardize
 from portnn.ops import register_op
-from portnn.optim.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
+from portnn.optim.optimizer import Optimizer
+from portnn.optim.optimizers import SGD, Adagrad, Adam, AdamW, Lion, RMSprop
 from portnn.optim.schedules import Schedule
 from portnn.registry import register
 from portnn.train.checkpoint import Checkpoint

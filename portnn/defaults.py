@@ -29,6 +29,24 @@ def fit_options(
     ``validation=None``: a tenth of the rows where that is 100 rows, else none; with one, the training ends after
     ``patience`` epochs without a smaller loss, with the best epoch's parameters. ``epochs=None``: at least 30 epochs
     and 1,000 steps, with a validation at least 60 epochs. ``net.fit(x, y, **fit_options(len(x)))``.
+
+    Parameters
+    ----------
+    rows : int
+    batch_size, epochs, validation : optional
+        As for ``fit``.
+    patience : int
+        Of ``EarlyStopping``.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> from portnn import fit_options
+    >>> fit_options(150)["epochs"], sorted(fit_options(5000))
+    (200, ['batch_size', 'callbacks', 'epochs', 'validation'])
     """
     if validation is None:
         validation = VALIDATION if VALIDATION * rows >= MIN_VALIDATION_ROWS else 0.0
@@ -45,5 +63,19 @@ def default_optimizer(rows: int) -> AdamW:
 
     On a few hundred rows a network of 100 hidden units learns them by heart; ``weight_decay`` is 1 up to 500 rows, and
     500 / rows beyond.
+
+    Parameters
+    ----------
+    rows : int
+
+    Returns
+    -------
+    AdamW
+
+    Examples
+    --------
+    >>> from portnn import default_optimizer
+    >>> default_optimizer(5000).weight_decay
+    0.1
     """
     return AdamW(weight_decay=WEIGHT_DECAY * min(1.0, DECAY_ROWS / check_positive_int("rows", rows)))

@@ -60,7 +60,12 @@ class LayerActivity:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a network's layers did with a batch; ``print`` shows it."""
+    """What a network's layers did with a batch; ``print`` shows it.
+
+    Examples
+    --------
+    See ``diagnose``.
+    """
 
     layers: tuple[LayerActivity, ...]
     rows: int
@@ -97,6 +102,25 @@ def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
     ``x`` and ``y`` are as for ``fit``, of a few hundred rows: a unit counts as dead if none of them reaches it; an
     output activation that the loss does not contain is looked at as a layer. Layers within a ``Residual`` are not
     looked into, which is said. Raises what ``fit`` raises for data that cannot be used.
+
+    Parameters
+    ----------
+    net : NeuralNetwork
+    x, y : array
+
+    Returns
+    -------
+    Diagnosis
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork, diagnose
+    >>> net = NeuralNetwork(2, 3, "relu", 1, loss="mse", seed=0, backend="numpy")
+    >>> net.set_parameters({"b1": [-99.0, 0.0, 0.0]})
+    >>> x = np.random.default_rng(0).random((50, 2))
+    >>> diagnose(net, x, x[:, :1]).layers[1].dead[0]
+    0
     """
     runtime, dataset = net.prepared(x, y)
     core, backend = runtime.core, runtime.backend

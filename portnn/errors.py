@@ -13,36 +13,117 @@ PortnnError
 
 
 class PortnnError(Exception):
-    """Root of every error that portnn raises on purpose."""
+    """Root of every error that portnn raises on purpose.
+
+    Examples
+    --------
+    >>> import portnn
+    >>> try:
+    ...     portnn.NeuralNetwork(2, 0)
+    ... except portnn.PortnnError as error:
+    ...     print(type(error).__name__)
+    ArgumentError
+    """
 
 
 class ArgumentError(PortnnError, ValueError):
-    """An option has no such value, or two options contradict each other."""
+    """An option has no such value, or two options contradict each other.
+
+    Examples
+    --------
+    >>> import portnn
+    >>> try:
+    ...     portnn.NeuralNetwork(2, 1, activation="rleu")
+    ... except portnn.ArgumentError as error:
+    ...     print(type(error).__name__)
+    ArgumentError
+    """
 
 
 class BackendUnavailableError(PortnnError, ImportError):
-    """A backend was asked for by name and cannot run on this machine."""
+    """A backend was asked for by name and cannot run on this machine.
+
+    Examples
+    --------
+    >>> import portnn
+    >>> issubclass(portnn.BackendUnavailableError, ImportError)
+    True
+    """
 
 
 class ShapeError(PortnnError, ValueError):
-    """An array has the wrong number of dimensions or the wrong width."""
+    """An array has the wrong number of dimensions or the wrong width.
+
+    Examples
+    --------
+    >>> import portnn
+    >>> try:
+    ...     portnn.NeuralNetwork(2, 1, backend="numpy").predict([[1.0]])
+    ... except portnn.ShapeError as error:
+    ...     print(type(error).__name__)
+    ShapeError
+    """
 
 
 class DTypeError(PortnnError, TypeError):
-    """An array has a data type that cannot be used."""
+    """An array has a data type that cannot be used.
+
+    Examples
+    --------
+    >>> import portnn
+    >>> try:
+    ...     portnn.NeuralNetwork(2, 1, backend="numpy").predict([["a", "b"]])
+    ... except portnn.DTypeError as error:
+    ...     print(type(error).__name__)
+    DTypeError
+    """
 
 
 class DataError(PortnnError, ValueError):
-    """The values of the data cannot be used."""
+    """The values of the data cannot be used.
+
+    Examples
+    --------
+    >>> import portnn
+    >>> try:
+    ...     portnn.NeuralNetwork(1, 1, backend="numpy").fit([[float("nan")]], [1.0])
+    ... except portnn.DataError as error:
+    ...     print(type(error).__name__)
+    DataError
+    """
 
 
 class NotFittedError(PortnnError, RuntimeError):
-    """The network has no parameters yet: its widths are inferred at the first fit."""
+    """The network has no parameters yet: its widths are inferred at the first fit.
+
+    Examples
+    --------
+    >>> import portnn
+    >>> try:
+    ...     portnn.NeuralNetwork().predict([[1.0]])
+    ... except portnn.NotFittedError as error:
+    ...     print(type(error).__name__)
+    NotFittedError
+    """
 
 
 class SerializationError(PortnnError, ValueError):
-    """A file cannot be read as what it should be."""
+    """A file cannot be read as what it should be.
+
+    Examples
+    --------
+    >>> import portnn
+    >>> issubclass(portnn.SerializationError, ValueError)
+    True
+    """
 
 
 class DivergenceError(PortnnError, ArithmeticError):
-    """The loss stopped being finite; the network is as it was at the start of the epoch."""
+    """The loss stopped being finite; the network is as it was at the start of the epoch.
+
+    Examples
+    --------
+    >>> import portnn
+    >>> issubclass(portnn.DivergenceError, ArithmeticError)
+    True
+    """

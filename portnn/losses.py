@@ -1,5 +1,6 @@
 """Loss functions as objects with options: ``NeuralNetwork(..., loss=losses.Huber(delta=2.0))``."""
 
+from portnn.nn.loss import Loss
 from portnn.nn.losses import (
     MAE,
     MSE,
@@ -8,7 +9,6 @@ from portnn.nn.losses import (
     CrossEntropy,
     HalfSSE,
     Huber,
-    Loss,
     Poisson,
 )
 

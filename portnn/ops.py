@@ -123,6 +123,15 @@ def register_op(
         mpmath's name for it; None: the same.
 
     Reproducible arithmetic goes on refusing it: libraries differ in its last place. Raises ArgumentError.
+
+    Examples
+    --------
+    >>> import portnn
+    >>> try:
+    ...     portnn.register_op("exp", ulps=4, slope=1)
+    ... except portnn.ArgumentError:
+    ...     print("exp has a bound already")
+    exp has a bound already
     """
     if not isinstance(name, str) or not name.isidentifier():
         raise ArgumentError(f"name: expected that of a function; got {name!r}")

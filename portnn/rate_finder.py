@@ -28,7 +28,12 @@ MIN_T_STATISTIC = 4.0
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What a range test saw."""
+    """What a range test saw.
+
+    Examples
+    --------
+    See ``find_learning_rate``.
+    """
 
     rates: np.ndarray
     """Learning rates of the steps, growing by the same factor, (steps,)."""
@@ -121,6 +126,31 @@ def find_learning_rate(
     ``x``, ``y`` and ``batch_size`` are as for ``fit``, and so are batches and masks; the network is left as it is. The
     test ends early where the loss has grown to HOPELESS times its least. Raises what ``fit`` raises for data that
     cannot be used.
+
+    Parameters
+    ----------
+    net : NeuralNetwork
+    x, y : array
+    low, high : float
+        First and last learning rate.
+    steps : int
+        At least 10.
+    batch_size : int or None
+    progress : bool, optional
+
+    Returns
+    -------
+    RangeTest
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork, find_learning_rate
+    >>> x = np.random.default_rng(0).random((200, 4))
+    >>> net = NeuralNetwork(4, 16, 1, loss="mse", seed=0, backend="numpy")
+    >>> found = find_learning_rate(net, x, x.sum(axis=1), steps=60)
+    >>> 1e-6 < found.suggestion < 10.0
+    True
     """
     low, high, steps = as_python(low), as_python(high), check_int("steps", steps, 10)
     check_range("low", low)

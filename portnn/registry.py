@@ -60,6 +60,28 @@ def register(thing: T) -> T:
 
     A class must be a dataclass whose options are plain JSON values; a file names it by its module and name, and whoever
     loads the file imports that module first. Raises ArgumentError for what a file could not name.
+
+    Parameters
+    ----------
+    thing : type, Loss or function
+
+    Returns
+    -------
+    type, Loss or function
+        ``thing``.
+
+    Raises
+    ------
+    ArgumentError
+
+    Examples
+    --------
+    >>> import portnn
+    >>> try:
+    ...     portnn.register(lambda xp, z: (z, lambda da: da))
+    ... except portnn.ArgumentError as error:
+    ...     print("a file could not name it")
+    a file could not name it
     """
     is_class = isinstance(thing, type)
     functions = callable(getattr(thing, "function", None)), isinstance(thing, FunctionType)

@@ -1,4 +1,4 @@
-"""For other people's test suites: do the backends agree, and are the gradients right?
+"""Assertions for other people's test suites: backends that agree, and gradients that are right.
 
 The pytest plugin (portnn/pytest_plugin.py), which pytest finds by itself where portnn is installed, brings the fixture
 ``portnn_backend`` and the option ``--portnn-require``.
@@ -19,6 +19,14 @@ from portnn.equivalence.report import Report
 from portnn.network import NeuralNetwork
 from portnn.options import check_positive_int
 
+__all__ = [
+    "assert_backends_agree",
+    "assert_same_bits",
+    "assert_same_on_backends",
+    "check_backend",
+    "check_gradients",
+]
+
 
 def assert_backends_agree(
     net: NeuralNetwork,
@@ -33,6 +41,38 @@ def assert_backends_agree(
 
     ``backends=None`` takes all that are available: name those that your users rely on, so that a missing one is an
     error. With none beside NumPy it raises BackendUnavailableError. See ``portnn.compare``; the report is returned.
+
+    Parameters
+    ----------
+    net : NeuralNetwork
+    x, y : array
+        As for ``fit``.
+    backends : sequence of str, optional
+        None: all that are available here.
+    steps : int
+        Training steps.
+    batch_size : int
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    AssertionError
+        With the step, the layer and the backend of the first broken bound.
+    BackendUnavailableError
+        For a named backend that cannot run here, and where there is none beside NumPy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.testing import assert_backends_agree
+    >>> x = np.random.default_rng(0).random((20, 3))
+    >>> net = NeuralNetwork(3, 4, 1, loss="mse", seed=0, backend="numpy")
+    >>> assert_backends_agree(net, x, x[:, :1], backends=["array_api_strict"]).holds
+    True
     """
     __tracebackhide__ = True
     report = compare(net, x, y, backends=backends, steps=steps, batch_size=batch_size)
@@ -53,6 +93,36 @@ def assert_same_bits(
 
     The message of the AssertionError names the first step and the first operation that differ. See
     ``portnn.compare_bits``; the report is returned.
+
+    Parameters
+    ----------
+    net : NeuralNetwork
+    x, y : array
+        As for ``fit``.
+    backends : sequence of str, optional
+        None: all that are available here.
+    steps : int
+        Training steps.
+    batch_size : int
+
+    Returns
+    -------
+    BitsReport
+
+    Raises
+    ------
+    AssertionError
+        With the first step and operation whose bits differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.testing import assert_same_bits
+    >>> x = np.random.default_rng(0).random((20, 3))
+    >>> net = NeuralNetwork(3, 4, 1, loss="mse", arithmetic="reproducible", seed=0, backend="numpy")
+    >>> assert_same_bits(net, x, x[:, :1], backends=["array_api_strict"], steps=2).holds
+    True
     """
     __tracebackhide__ = True
     report = compare_bits(net, x, y, backends=backends, steps=steps, batch_size=batch_size)
@@ -69,6 +139,29 @@ def assert_same_on_backends(
     array or a tuple of them. Where the core has bounds for its operations (portnn/numerics/bounds.py) each result
     must be within its bound of the true value, elsewhere within ``ulps`` units in the last place of NumPy's; whole
     numbers and truth values must be equal. ``backends`` as in ``assert_backends_agree``.
+
+    Parameters
+    ----------
+    function : callable
+        Written against the array API standard; returns an array or a tuple of arrays.
+    *arrays : array
+    backends : sequence of str, optional
+    ulps : float
+        For functions without a bound.
+
+    Raises
+    ------
+    AssertionError
+        With a line for each backend and result that differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.testing import assert_same_on_backends
+    >>> def norm(x):
+    ...     xp = x.__array_namespace__()
+    ...     return xp.sqrt(xp.sum(x * x))
+    >>> assert_same_on_backends(norm, np.arange(5.0), backends=["array_api_strict"])
     """
     __tracebackhide__ = True
     found = list(differences(function, arrays, backends, ulps))
@@ -81,6 +174,22 @@ def check_backend(name: str) -> None:
     Devices, round trips, copies, dtypes, int32 that wraps, every function within its bound, random bits, scalars, and
     training steps. The message of the AssertionError has a line for each violation, with a hint. Raises
     BackendUnavailableError where it cannot run here.
+
+    Parameters
+    ----------
+    name : str
+        As for ``NeuralNetwork(backend=...)``.
+
+    Raises
+    ------
+    AssertionError
+        With a line for each violation of the protocol, and a hint.
+    BackendUnavailableError
+
+    Examples
+    --------
+    >>> from portnn.testing import check_backend
+    >>> check_backend("numpy")
     """
     __tracebackhide__ = True
     backend = get_backend(name)
@@ -97,6 +206,30 @@ def check_gradients(net: NeuralNetwork, x: object, y: object, *, entries: int = 
     between the slopes of its sides passes. The message of the AssertionError names the parameter and the element.
 
     Raises ArgumentError where the targets are so much larger than the outputs that the loss's rounding hides them.
+
+    Parameters
+    ----------
+    net : NeuralNetwork
+    x, y : array
+    entries : int
+        Elements of each parameter that are checked.
+    seed : int
+        Of the draw of the elements.
+
+    Raises
+    ------
+    AssertionError
+        With the parameter and the element whose gradient is wrong.
+    ArgumentError
+        Where rounding hides the differences.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.testing import check_gradients
+    >>> x = np.random.default_rng(0).random((20, 3))
+    >>> check_gradients(NeuralNetwork(3, 4, "tanh", 1, loss="mse", seed=0), x, x[:, :1])
     """
     __tracebackhide__ = True
     entries = check_positive_int("entries", entries)

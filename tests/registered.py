@@ -33,11 +33,10 @@ from portnn import (
     Tabular,
     Unstandardize,
     metrics,
-    schedules,
 )
 from portnn.nn import activations, initializers, layers, losses
 from portnn.nn.layer import as_preprocessing
-from portnn.optim import optimizers
+from portnn.optim import optimizers, schedules
 
 RNG = np.random.default_rng(5)
 ROWS = 6

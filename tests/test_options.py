@@ -26,7 +26,8 @@ from portnn.backend import host_array
 from portnn.equivalence.networks import sample
 from portnn.nn.layer import Shapes
 from portnn.nn.layers import LAYERS
-from portnn.optim.optimizers import OPTIMIZERS, Optimizer
+from portnn.optim.optimizer import Optimizer
+from portnn.optim.optimizers import OPTIMIZERS
 from portnn.options import as_python
 
 X, Y = np.random.default_rng(0).random((2, 24, 5))

@@ -141,6 +141,22 @@ def get_backend(name: str | None = None, device: str | None = None) -> Backend:
 
     Raises ArgumentError for a name or device that does not exist, BackendUnavailableError (with the hint)
     for a backend that cannot run here.
+
+    Parameters
+    ----------
+    name : str, optional
+        "numpy", "cupy:1", "torch:cuda:0", "auto" ...; None: the variable PORTNN_BACKEND, else "numpy".
+    device : str, optional
+
+    Returns
+    -------
+    Backend
+
+    Examples
+    --------
+    >>> from portnn import get_backend
+    >>> get_backend("numpy")
+    numpy:cpu
     """
     return requested_backend(name, device) or instance("numpy", None)
 
@@ -156,7 +172,12 @@ def require_dtype(backend: Backend, dtype: str) -> Backend:
 
 @dataclass(frozen=True)
 class BackendInfo:
-    """One line of ``portnn backends``."""
+    """One line of ``portnn backends``.
+
+    Examples
+    --------
+    See ``available_backends``.
+    """
 
     name: str
     available: bool
@@ -169,7 +190,18 @@ class BackendInfo:
 
 
 def available_backends() -> list[BackendInfo]:
-    """Return every registered backend: what it runs on, or why it cannot run."""
+    """Return every registered backend: what it runs on, or why it cannot run.
+
+    Returns
+    -------
+    list of BackendInfo
+
+    Examples
+    --------
+    >>> from portnn import available_backends
+    >>> [info.name for info in available_backends() if info.name == "numpy" and not info.reason]
+    ['numpy']
+    """
     names = sorted(_registered(), key=lambda name: (name != "numpy", name))
     return [_info(name, *_availability(name)) for name in names]
 

@@ -1,4 +1,4 @@
-"""portnn check: do the backends give NumPy's numbers?"""
+"""The command ``portnn check``: whether the backends give NumPy's numbers."""
 
 import hashlib
 import os

@@ -77,7 +77,7 @@ class Batches:
 
     @cached_property
     def first(self) -> tuple[Any, Any]:
-        """x and y of the first batch."""
+        """The first batch's x and y."""
         begun = self._through()
         first = next(begun)
         self._begun = chain([first], begun)

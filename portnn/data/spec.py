@@ -17,7 +17,7 @@ from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.io.categories import Label, as_text
 from portnn.io.tables import Names
 from portnn.nn import random
-from portnn.nn.losses import Loss
+from portnn.nn.loss import Loss
 from portnn.options import as_python
 from portnn.types import Array
 

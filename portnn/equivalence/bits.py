@@ -25,7 +25,12 @@ from portnn.types import Array, Batch, Namespace
 
 @dataclass
 class BitsReport(Comparison):
-    """What ``compare_bits`` found."""
+    """What ``compare_bits`` found.
+
+    Examples
+    --------
+    See ``compare_bits``.
+    """
 
     steps: int
     fingerprints: dict[str, list[str]] = field(default_factory=dict)
@@ -72,6 +77,30 @@ def compare_bits(
 
     Parameters, buffers, the optimizer's vectors and the loss are compared after each step; a backend that differs goes
     no further. ``x``, ``y``, ``backends`` and errors are as for ``compare``; the network is left as it is.
+
+    Parameters
+    ----------
+    net : NeuralNetwork
+    x, y : array
+        As for ``fit``.
+    backends : sequence of str, optional
+        None: all that are available here.
+    steps : int
+        Training steps.
+    batch_size : int
+
+    Returns
+    -------
+    BitsReport
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork, compare_bits
+    >>> x = np.random.default_rng(0).random((20, 3))
+    >>> net = NeuralNetwork(3, 4, 1, loss="mse", arithmetic="reproducible", seed=0, backend="numpy")
+    >>> compare_bits(net, x, x[:, :1], backends=["array_api_strict"], steps=2).holds
+    True
     """
     steps, batch_size = check_positive_int("steps", steps), check_positive_int("batch_size", batch_size)
     rivals = comparison_backends(backends)

@@ -49,6 +49,33 @@ def compare(
     Raises BackendUnavailableError for a backend that cannot run here and where there is none beside NumPy, so that no
     check passes that compared nothing; ArgumentError for NumPy alone; and what ``fit`` raises for data that cannot be
     used.
+
+    Parameters
+    ----------
+    net : NeuralNetwork
+    x, y : array
+        As for ``fit``.
+    backends : sequence of str, optional
+        None: all that are available here.
+    steps : int
+        Training steps.
+    batch_size : int
+    against : {"auto", "float64", "exact"}
+        What computes the true values.
+    progress : bool, optional
+
+    Returns
+    -------
+    Report
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork, compare
+    >>> x = np.random.default_rng(0).random((20, 3))
+    >>> net = NeuralNetwork(3, 4, 1, loss="mse", seed=0, backend="numpy")
+    >>> compare(net, x, x[:, :1], backends=["array_api_strict"], steps=2).holds
+    True
     """
     from tqdm import tqdm
 

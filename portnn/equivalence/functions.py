@@ -1,4 +1,4 @@
-"""Functions that are no networks: are their results the same on every array library, within what rounding explains?"""
+"""Functions that are no networks: whether results agree on every array library, as far as rounding allows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

@@ -44,6 +44,7 @@ def batches(reference: Runtime, dataset: Dataset, steps: int, size: int) -> Iter
 
 
 def mapped(function: Callable[[Any], Any], state: State) -> State:
+    """Return a state of what the function returns for each array."""
     return State(function(state.parameters), function(state.buffers), tuple(map(function, state.opt_state)))
 
 

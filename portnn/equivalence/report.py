@@ -112,7 +112,12 @@ class Comparison(Drift):
 
 @dataclass
 class Report(Comparison):
-    """What ``compare`` found; ``arithmetic`` is the network's dtype."""
+    """What ``compare`` found; ``arithmetic`` is the network's dtype.
+
+    Examples
+    --------
+    See ``compare``.
+    """
 
     judged_by: str = "float64"
     """What stood for the truth."""

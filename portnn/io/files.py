@@ -151,6 +151,26 @@ def read_pickled_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
     Admits a dictionary of numeric NumPy arrays and nothing else: a pickle that asks for anything that could
     run code is refused with SerializationError before it runs.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+
+    Examples
+    --------
+    >>> import os, pickle, tempfile
+    >>> import numpy as np
+    >>> from portnn import read_pickled_weights
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with open(os.path.join(folder, "weight.txt"), "wb") as file:
+    ...         pickle.dump({"W1": np.ones((3, 4))}, file)
+    ...     weights = read_pickled_weights(os.path.join(folder, "weight.txt"))
+    >>> weights["W1"].shape
+    (3, 4)
     """
     with open(path, "rb") as file:
         try:

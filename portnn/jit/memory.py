@@ -38,8 +38,10 @@ class Plan:
     """
 
     def __init__(self, dialect: Target, program: Graph, targets: dict[int, int], block: int = 0) -> None:
-        """Take the program; for results that end in given memory, the line of the input whose it is, or -1; and the
-        bytes of each slot, where they are not those of the line's array.
+        """Plan the memory of a program.
+
+        ``targets``: for result i, the line number of the input whose buffer the result overwrites, or -1 for a separate
+        buffer. ``block``: a fixed size of each slot in bytes, or 0.
         """
         self.dialect, self.program, self.targets, self._block = dialect, program, targets, block
         self.last: dict[int, int] = {}

@@ -19,7 +19,23 @@ Weight = np.ndarray | None
 
 @dataclass(frozen=True)
 class Metric(metaclass=CoerceScalarsMeta):
-    """Base of metrics: one of your own is a frozen dataclass with ``score``, or ``Metric(function)``."""
+    """Base of metrics: one of your own is a frozen dataclass with ``score``, or ``Metric(function)``.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(outputs, y)``, or ``function(outputs, y, weight)``, returns a number.
+    regression_only : bool
+    greater_is_better : bool, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import Metric
+    >>> largest = Metric(lambda outputs, y: np.abs(outputs - y).max(), greater_is_better=False)
+    >>> largest(np.array([[1.0], [3.0]]), np.array([[0.0], [5.0]]))
+    2.0
+    """
 
     # Not annotated: they are no options, which a dataclass would make of them.
     regression_only = False

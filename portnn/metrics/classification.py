@@ -10,7 +10,25 @@ from portnn.options import check_positive_int, lookup
 
 
 def labels(values: np.ndarray) -> np.ndarray:
-    """Return the class of each row: the largest of several columns, whether a single one exceeds 1/2, or itself."""
+    """Return the class of each row: the largest of several columns, whether a single one exceeds 1/2, or itself.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (rows,) or (rows, columns).
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import labels
+    >>> labels(np.array([[0.9, 0.1], [0.2, 0.8]])).tolist()
+    [0, 1]
+    """
     if values.ndim == 1:
         return values
     found: np.ndarray = values.argmax(axis=1) if values.shape[1] > 1 else (values[:, 0] > 0.5).astype(np.int64)
@@ -18,7 +36,15 @@ def labels(values: np.ndarray) -> np.ndarray:
 
 
 class Accuracy(Metric):
-    """Share of the rows whose class is right."""
+    """Share of the rows whose class is right.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import Accuracy
+    >>> Accuracy()(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]))
+    1.0
+    """
 
     def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
         return mean(labels(outputs) == labels(y), weight)
@@ -26,7 +52,15 @@ class Accuracy(Metric):
 
 @dataclass(frozen=True)
 class TopK(Metric):
-    """Share of the rows whose class is among the k largest outputs; of equal ones the later column comes first."""
+    """Share of the rows whose class is among the k largest outputs; of equal ones the later column comes first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import TopK
+    >>> TopK(k=1)(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]))
+    1.0
+    """
 
     k: int = 5
 
@@ -41,7 +75,29 @@ class TopK(Metric):
 
 
 def confusion_matrix(outputs: np.ndarray, y: np.ndarray, weight: Weight = None) -> np.ndarray:
-    """Return how often, or with what weight, each class (row) was taken for each (column): (classes, classes)."""
+    """Return how often, or with what weight, each class (row) was taken for each (column): (classes, classes).
+
+    Parameters
+    ----------
+    outputs : numpy.ndarray
+        (rows, outputs).
+    y : numpy.ndarray
+        Labels, (rows,), or values of the outputs' shape.
+    weight : numpy.ndarray, optional
+        (rows,).
+
+    Returns
+    -------
+    numpy.ndarray
+        (classes, classes).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import confusion_matrix
+    >>> confusion_matrix(np.array([[0.9, 0.1], [0.7, 0.3]]), np.array([0, 1])).tolist()
+    [[1, 0], [1, 0]]
+    """
     truth, found = labels(y), labels(outputs)
     classes = max(outputs.shape[1], 2)
     matrix: np.ndarray = np.bincount(truth * classes + found, weight, classes * classes).reshape(classes, classes)
@@ -49,7 +105,29 @@ def confusion_matrix(outputs: np.ndarray, y: np.ndarray, weight: Weight = None) 
 
 
 def per_class(outputs: np.ndarray, y: np.ndarray, weight: Weight = None) -> dict[str, np.ndarray]:
-    """Return {"precision", "recall", "f1", "support"}, each (classes,); what is of no row is 0."""
+    """Return {"precision", "recall", "f1", "support"}, each (classes,); what is of no row is 0.
+
+    Parameters
+    ----------
+    outputs : numpy.ndarray
+        (rows, outputs).
+    y : numpy.ndarray
+        Labels, (rows,), or values of the outputs' shape.
+    weight : numpy.ndarray, optional
+        (rows,).
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        Each (classes,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import per_class
+    >>> per_class(np.array([[0.9, 0.1], [0.7, 0.3]]), np.array([0, 1]))["recall"].tolist()
+    [1.0, 0.0]
+    """
     matrix = confusion_matrix(outputs, y, weight).astype(np.float64)
     hits, found, support = np.diagonal(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
     return {
@@ -73,7 +151,15 @@ that no row is of or taken for does not count."""
 
 @dataclass(frozen=True)
 class Precision(Metric):
-    """Of the rows taken for a class, the share that is of it."""
+    """Of the rows taken for a class, the share that is of it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import Precision
+    >>> Precision(average="macro")(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]))
+    1.0
+    """
 
     average: Average = None
 
@@ -86,7 +172,15 @@ class Precision(Metric):
 
 @dataclass(frozen=True)
 class Recall(Metric):
-    """Of the rows of a class, the share that is taken for it."""
+    """Of the rows of a class, the share that is taken for it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import Recall
+    >>> Recall()(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]))
+    1.0
+    """
 
     average: Average = None
 
@@ -99,7 +193,15 @@ class Recall(Metric):
 
 @dataclass(frozen=True)
 class F1(Metric):
-    """Harmonic mean of precision and recall of a class."""
+    """Harmonic mean of precision and recall of a class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import F1
+    >>> F1()(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]))
+    1.0
+    """
 
     average: Average = None
 
@@ -135,7 +237,15 @@ def _averaged(score: str, outputs: np.ndarray, y: np.ndarray, weight: Weight, av
 
 
 class BalancedAccuracy(Metric):
-    """Mean of the recalls of the classes that there are: guessing the most frequent one does not pay."""
+    """Mean of the recalls of the classes that there are: guessing the most frequent one does not pay.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import BalancedAccuracy
+    >>> BalancedAccuracy()(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]))
+    1.0
+    """
 
     def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
         scores = per_class(outputs, y, weight)
@@ -146,6 +256,13 @@ class ROCAUC(Metric):
     """Area under the curve of hits over false alarms; of several classes the mean of each against the rest.
 
     Half of the pairs with equal outputs count (Mann and Whitney 1947). NaN where a class has no row, or all rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import ROCAUC
+    >>> ROCAUC()(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]))
+    1.0
     """
 
     def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
@@ -166,7 +283,15 @@ def _area(scores: np.ndarray, hit: np.ndarray, weight: Weight) -> float:
 
 
 class LogLoss(Metric):
-    """Mean of -log of the probability of the right class; probabilities are clipped to [eps, 1 - eps]."""
+    """Mean of -log of the probability of the right class; probabilities are clipped to [eps, 1 - eps].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import LogLoss
+    >>> round(LogLoss()(np.array([[0.5, 0.5]]), np.array([0])), 3)
+    0.693
+    """
 
     greater_is_better = False
 

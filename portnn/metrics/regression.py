@@ -6,7 +6,15 @@ from portnn.metrics.base import Metric, Weight, mean
 
 
 class MAE(Metric):
-    """Mean absolute error over rows and outputs."""
+    """Mean absolute error over rows and outputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import MAE
+    >>> MAE()(np.array([[1.0], [1.0]]), np.array([[0.0], [2.0]]))
+    1.0
+    """
 
     regression_only = True
     greater_is_better = False
@@ -16,7 +24,15 @@ class MAE(Metric):
 
 
 class RMSE(Metric):
-    """Root of the mean squared error over rows, averaged over the outputs."""
+    """Root of the mean squared error over rows, averaged over the outputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import RMSE
+    >>> RMSE()(np.array([[1.0], [1.0]]), np.array([[0.0], [2.0]]))
+    1.0
+    """
 
     regression_only = True
     greater_is_better = False
@@ -29,6 +45,13 @@ class R2(Metric):
     """Coefficient of determination, 1 - residual / total sum of squares, averaged over the outputs.
 
     A target that never varies gives 1 where it is met exactly, else 0; a single row gives NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import R2
+    >>> R2()(np.array([[1.0], [1.0]]), np.array([[0.0], [2.0]]))
+    0.0
     """
 
     regression_only = True

@@ -22,7 +22,7 @@ from portnn.model.step import Core, State
 from portnn.nn import random
 from portnn.nn.layer import as_preprocessing
 from portnn.optim.chain import ChainHyperparams
-from portnn.optim.optimizers import Optimizer
+from portnn.optim.optimizer import Optimizer
 from portnn.reproducible.arithmetic import ARITHMETICS
 from portnn.types import Array, Batch, Forward, Mode, Namespace
 

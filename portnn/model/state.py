@@ -14,7 +14,7 @@ from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.io.files import little_endian
 from portnn.model.architecture import Entry, Layout
 from portnn.model.step import Core, State
-from portnn.optim.optimizers import Optimizer
+from portnn.optim.optimizer import Optimizer
 from portnn.options import lookup
 from portnn.types import Array
 

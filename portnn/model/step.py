@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from portnn.model.architecture import Architecture, Layout
 from portnn.nn import activations
-from portnn.nn.losses import Loss
+from portnn.nn.loss import Loss
 from portnn.nn.random import Key
 from portnn.types import Array, Backward, Batch, Forward, Mode, Namespace, Weights
 

@@ -20,9 +20,9 @@ from portnn.model.step import Core
 from portnn.nn import losses, random
 from portnn.nn.initializers import Initializer
 from portnn.nn.layer import Layer
-from portnn.nn.losses import Loss
+from portnn.nn.loss import Loss
 from portnn.optim import optimizers
-from portnn.optim.optimizers import Optimizer
+from portnn.optim.optimizer import Optimizer
 from portnn.optim.schedules import Schedule
 from portnn.options import check_int
 from portnn.reproducible.arithmetic import ARITHMETICS, dtype_in
@@ -137,7 +137,7 @@ class NetworkBase:
 
     @property
     def arithmetic(self) -> str:
-        """ "fast" or "reproducible"; ``to(arithmetic=...)`` gives a copy in the other."""
+        """The arithmetic, "fast" or "reproducible"; ``to(arithmetic=...)`` returns a copy in the other."""
         return self._arithmetic
 
     @property
@@ -244,8 +244,9 @@ class NetworkBase:
         dtype: str | None = None,
         arithmetic: str | None = None,
     ) -> Self:
-        """Return a copy, optimizer state included: on another backend or device, of another dtype, in another
-        arithmetic.
+        """Return a copy on another backend or device, of another dtype or in another arithmetic.
+
+        The optimizer's state is copied too.
 
         Parameters
         ----------

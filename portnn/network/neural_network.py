@@ -52,6 +52,16 @@ class NeuralNetwork(Training, Inference, Saving):
     Raises
     ------
     ArgumentError, BackendUnavailableError, DTypeError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn import Dropout, NeuralNetwork
+    >>> net = NeuralNetwork(2, 16, Dropout(0.2), 2, output="softmax", loss="cross_entropy", seed=0, backend="numpy")
+    >>> x = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> history = net.fit(x, np.array([0, 1, 1, 0]), epochs=10)
+    >>> net
+    NeuralNetwork(2-16-2, backend='numpy:cpu', dtype='float32', seed=0)
     """
 
     def summary(self) -> str:

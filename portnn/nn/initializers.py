@@ -17,7 +17,15 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Initializer(metaclass=CoerceScalarsMeta):
-    """Base of initializers: a frozen dataclass whose options are plain values."""
+    """Base of initializers: a frozen dataclass whose options are plain values.
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.initializers import Normal
+    >>> NeuralNetwork(3, 4, 2, initializer=Normal(std=0.02), seed=0, backend="numpy").parameters["W1"].shape
+    (3, 4)
+    """
 
     def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
         """Return drawn values, float64; a unit has ``fan_in`` inputs, an input goes to ``fan_out`` units."""
@@ -25,21 +33,45 @@ class Initializer(metaclass=CoerceScalarsMeta):
 
 
 class Zeros(Initializer):
-    """All zero: for biases (for weights, units of one layer then never differ)."""
+    """All zero: for biases (for weights, units of one layer then never differ).
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.initializers import Zeros
+    >>> NeuralNetwork(3, 4, 2, initializer=Zeros(), seed=0, backend="numpy").parameters["W1"].shape
+    (3, 4)
+    """
 
     def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
         return np.zeros(shape)
 
 
 class Ones(Initializer):
-    """All one: for scales."""
+    """All one: for scales.
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.initializers import Ones
+    >>> NeuralNetwork(3, 4, 2, initializer=Ones(), seed=0, backend="numpy").parameters["W1"].shape
+    (3, 4)
+    """
 
     def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
         return np.ones(shape)
 
 
 class Uniform(Initializer):
-    """Uniform over [0, 1), in steps of 2^-24 so that float32 holds each value exactly (and never 1)."""
+    """Uniform over [0, 1), in steps of 2^-24 so that float32 holds each value exactly (and never 1).
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.initializers import Uniform
+    >>> NeuralNetwork(3, 4, 2, initializer=Uniform(), seed=0, backend="numpy").parameters["W1"].shape
+    (3, 4)
+    """
 
     def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
         return np.floor(rng.random(shape) * 2.0**24) * 2.0**-24
@@ -47,7 +79,20 @@ class Uniform(Initializer):
 
 @dataclass(frozen=True)
 class Normal(Initializer):
-    """Normal with mean 0 and standard deviation ``std``."""
+    """Normal with mean 0 and standard deviation ``std``.
+
+    Parameters
+    ----------
+    std : float
+        At least 0.
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.initializers import Normal
+    >>> NeuralNetwork(3, 4, 2, initializer=Normal(std=0.02), seed=0, backend="numpy").parameters["W1"].shape
+    (3, 4)
+    """
 
     std: float = 1.0
 
@@ -59,7 +104,15 @@ class Normal(Initializer):
 
 
 class Glorot(Initializer):
-    """Uniform over ±sqrt(6 / (in + out)) (Glorot and Bengio 2010, eq. 16): keeps variances for sigmoid, tanh."""
+    """Uniform over ±sqrt(6 / (in + out)) (Glorot and Bengio 2010, eq. 16): keeps variances for sigmoid, tanh.
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.initializers import Glorot
+    >>> NeuralNetwork(3, 4, 2, initializer=Glorot(), seed=0, backend="numpy").parameters["W1"].shape
+    (3, 4)
+    """
 
     def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
         limit = math.sqrt(6.0 / (fan_in + fan_out))
@@ -67,14 +120,30 @@ class Glorot(Initializer):
 
 
 class He(Initializer):
-    """Normal with variance 2 / in (He et al. 2015, eq. 10): keeps variances for relu."""
+    """Normal with variance 2 / in (He et al. 2015, eq. 10): keeps variances for relu.
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.initializers import He
+    >>> NeuralNetwork(3, 4, 2, initializer=He(), seed=0, backend="numpy").parameters["W1"].shape
+    (3, 4)
+    """
 
     def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
         return rng.standard_normal(shape) * math.sqrt(2.0 / fan_in)
 
 
 class LeCun(Initializer):
-    """Normal with variance 1 / in (LeCun et al. 1998, eq. 16): keeps variances for selu."""
+    """Normal with variance 1 / in (LeCun et al. 1998, eq. 16): keeps variances for selu.
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.initializers import LeCun
+    >>> NeuralNetwork(3, 4, 2, initializer=LeCun(), seed=0, backend="numpy").parameters["W1"].shape
+    (3, 4)
+    """
 
     def __call__(self, rng: "Generator", shape: Shape, fan_in: int, fan_out: int) -> np.ndarray:
         return rng.standard_normal(shape) * math.sqrt(1.0 / fan_in)
@@ -85,6 +154,18 @@ class Orthogonal(Initializer):
     """A random orthogonal matrix times ``gain``: rows or columns, whichever are fewer, are orthonormal.
 
     Saxe et al. 2014. Axes after the first count as one. Sums are NumPy's own: LAPACK's differ from machine to machine.
+
+    Parameters
+    ----------
+    gain : float
+        At least 0.
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.initializers import Orthogonal
+    >>> NeuralNetwork(3, 4, 2, initializer=Orthogonal(gain=1.4), seed=0, backend="numpy").parameters["W1"].shape
+    (3, 4)
     """
 
     gain: float = 1.0

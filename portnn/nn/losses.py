@@ -1,15 +1,6 @@
-"""Loss functions: value and gradient in one pass.
+"""The losses, and the table of all of them: portnn/nn/loss.py says what one is."""
 
-``loss(xp, z, y, weight) -> (loss, dz)``: the loss is a 0-d array, ``dz`` has the shape of ``z``,
-(batch, outputs). ``weight`` multiplies each row and carries the reduction: 1 / batch for a mean, 1 for a sum,
-or one number per row, (batch, 1), for weighted rows. It always comes from the global batch, so parts of a
-batch add up to the whole.
-
-A loss with a ``pair`` works from the pre-activation (the logits) of that output activation, so that no finite
-logit gives infinity or NaN; any other works from the network's output.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,84 +8,22 @@ from portnn import registry
 from portnn.errors import ArgumentError
 from portnn.nn.activations import find as find_activation
 from portnn.nn.activations import sigmoid
-from portnn.options import CoerceScalarsMeta, check_range, lookup
-from portnn.types import Array, LossFunction, Namespace
-
-
-@dataclass(frozen=True)
-class Loss(metaclass=CoerceScalarsMeta):
-    """Base of losses: one of your own is a frozen dataclass with ``__call__``, or ``Loss(function)``.
-
-    ``Loss`` is a decorator of a function, too, whose gradient may be of the output or, with ``pair``, of the logits.
-
-    Parameters
-    ----------
-    function : callable
-        ``function(xp, a, y, weight) -> (loss, da)``.
-    mean : bool
-        Whether ``weight`` is 1 / batch; otherwise 1.
-    pair : str, optional
-        The output activation whose logits ``function`` takes.
-    labels : bool
-        Whether ``function`` takes integer class labels, (batch,), beside values.
-    inverse_link : callable, optional
-        ``inverse_link(xp, outputs)`` returns what metrics compare with the targets.
-
-    Examples
-    --------
-    >>> from portnn import Loss, NeuralNetwork
-    >>> @Loss
-    ... def quartic(xp, a, y, weight):
-    ...     '''L = (a - y)^4; dL/da = 4 (a - y)^3.'''
-    ...     e = a - y
-    ...     return xp.sum(e * e * e * e * weight), 4.0 * e * e * e * weight
-    >>> NeuralNetwork(2, 1, loss=quartic, seed=0, backend="numpy").fit([[0.0, 1.0]] * 2, [0.0, 1.0]).loss[0] >= 0.0
-    True
-    """
-
-    # Not annotated: they are no options, which a dataclass would make of them.
-    mean = True
-    """Whether the loss is a mean over the rows; otherwise a sum."""
-    pair = None  # type: str | None
-    """The output activation that the loss contains; None: it takes the activated output."""
-    labels = False
-    """Whether integer class labels, (batch,), are accepted beside one value per output."""
-    inverse_link = None  # type: Any
-    """``inverse_link(xp, outputs)`` gives what the outputs predict, which metrics compare; None: the outputs."""
-
-    def __new__(cls, *arguments: Any, **options: Any) -> "Loss":
-        return super().__new__(_FunctionLoss if cls is Loss else cls)
-
-    def __call__(self, xp: Namespace, z: Array, y: Array, weight: Any) -> tuple[Array, Array]:
-        """Return (loss, dz) for ``z``, (batch, outputs), and targets ``y``."""
-        raise NotImplementedError
-
-    @staticmethod
-    def named(name: str, **options: Any) -> "Loss":
-        """Return a loss by its name with options: ``Loss.named("huber", delta=2.0)`` is ``Huber(delta=2.0)``.
-
-        Raises ArgumentError for options that it does not have.
-        """
-        made: Loss = registry.with_options("loss", name, options)
-        return made
-
-
-@dataclass(frozen=True)
-class _FunctionLoss(Loss):
-    """What ``Loss(function)`` makes."""
-
-    function: LossFunction
-    mean: bool = True
-    pair: str | None = None
-    labels: bool = False
-    inverse_link: Callable[[Namespace, Array], Array] | None = None
-
-    def __call__(self, xp: Namespace, z: Array, y: Array, weight: Any) -> tuple[Array, Array]:
-        return self.function(xp, z, y, weight)
+from portnn.nn.loss import Loss
+from portnn.options import check_range, lookup
+from portnn.types import Array, Namespace
 
 
 class SSE(Loss):
-    """Sum of squared errors: L = sum (a - y)²; dL/da = 2 (a - y)."""
+    """Sum of squared errors: L = sum (a - y)²; dL/da = 2 (a - y).
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.losses import SSE
+    >>> net = NeuralNetwork(2, 1, loss=SSE(), seed=0, backend="numpy")
+    >>> net.evaluate([[0.0, 1.0]], [[1.0]])["loss"] > 0.0
+    True
+    """
 
     mean = False
 
@@ -105,7 +34,16 @@ class SSE(Loss):
 
 
 class HalfSSE(Loss):
-    """Half the sum of squared errors: L = 1/2 sum (a - y)²; dL/da = a - y."""
+    """Half the sum of squared errors: L = 1/2 sum (a - y)²; dL/da = a - y.
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.losses import HalfSSE
+    >>> net = NeuralNetwork(2, 1, loss=HalfSSE(), seed=0, backend="numpy")
+    >>> net.evaluate([[0.0, 1.0]], [[1.0]])["loss"] > 0.0
+    True
+    """
 
     mean = False
 
@@ -116,7 +54,16 @@ class HalfSSE(Loss):
 
 
 class MSE(Loss):
-    """Mean squared error over rows and outputs: L = mean (a - y)²; dL/da = 2 (a - y) / (batch outputs)."""
+    """Mean squared error over rows and outputs: L = mean (a - y)²; dL/da = 2 (a - y) / (batch outputs).
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.losses import MSE
+    >>> net = NeuralNetwork(2, 1, loss=MSE(), seed=0, backend="numpy")
+    >>> net.evaluate([[0.0, 1.0]], [[1.0]])["loss"] > 0.0
+    True
+    """
 
     def __call__(self, xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
         return SSE()(xp, a, y, weight * (1.0 / a.shape[1]))
@@ -126,6 +73,14 @@ class BinaryCrossEntropy(Loss):
     """Mean over rows and outputs of -y log s - (1 - y) log(1 - s), with s = sigmoid(z); dL/dz = s - y.
 
     Computed from the logits as max(z, 0) - z y + log(1 + exp(-|z|)).
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.losses import BinaryCrossEntropy
+    >>> net = NeuralNetwork(2, 1, output="sigmoid", loss=BinaryCrossEntropy(), seed=0, backend="numpy")
+    >>> net.evaluate([[0.0, 1.0]], [[1.0]])["loss"] > 0.0
+    True
     """
 
     pair = "sigmoid"
@@ -139,7 +94,16 @@ class BinaryCrossEntropy(Loss):
 
 
 class MAE(Loss):
-    """Mean absolute error over rows and outputs: L = mean |a - y|; dL/da = sign(a - y) / (batch outputs)."""
+    """Mean absolute error over rows and outputs: L = mean |a - y|; dL/da = sign(a - y) / (batch outputs).
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.losses import MAE
+    >>> net = NeuralNetwork(2, 1, loss=MAE(), seed=0, backend="numpy")
+    >>> net.evaluate([[0.0, 1.0]], [[1.0]])["loss"] > 0.0
+    True
+    """
 
     def __call__(self, xp: Namespace, a: Array, y: Array, weight: Any) -> tuple[Array, Array]:
         weight = weight * (1.0 / a.shape[1])
@@ -152,6 +116,14 @@ class Huber(Loss):
     """Mean over rows and outputs of e²/2 where |e| <= delta, else delta (|e| - delta/2), with e = a - y (Huber 1964).
 
     Computed as e c - c²/2 with c = e clipped to [-delta, delta]; dL/da = c.
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.losses import Huber
+    >>> net = NeuralNetwork(2, 1, loss=Huber(delta=2.0), seed=0, backend="numpy")
+    >>> net.evaluate([[0.0, 1.0]], [[1.0]])["loss"] > 0.0
+    True
     """
 
     delta: float = 1.0
@@ -170,6 +142,14 @@ class Poisson(Loss):
     """Mean over rows and outputs of exp(a) - y a, for counts y of mean exp(a); dL/da = exp(a) - y.
 
     The outputs are logarithms of what they predict: metrics, and ``portnn predict``, take exp(a).
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.losses import Poisson
+    >>> net = NeuralNetwork(2, 1, loss=Poisson(), seed=0, backend="numpy")
+    >>> net.evaluate([[0.0, 1.0]], [[1.0]])["loss"] > 0.0
+    True
     """
 
     @staticmethod
@@ -193,6 +173,21 @@ class CrossEntropy(Loss):
     ``smoothing``: the share of each target that is spread evenly over the classes (Szegedy et al. 2016, section 7).
     ``class_weight``: one number w_k per class: -sum_k w_k y_k log p_k. The loss is the sum over the rows divided by
     their number, whatever the weights.
+
+    Parameters
+    ----------
+    smoothing : float
+        In [0, 1).
+    class_weight : sequence of float, optional
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.losses import CrossEntropy
+    >>> loss = CrossEntropy(smoothing=0.1, class_weight=(1.0, 2.0))
+    >>> net = NeuralNetwork(2, 2, output="softmax", loss=loss, seed=0, backend="numpy")
+    >>> net.evaluate([[0.0, 1.0]], [1])["loss"] > 0.0
+    True
     """
 
     pair = "softmax"

@@ -47,7 +47,19 @@ def _series(x: float, first: int) -> float:
 
 @dataclass(frozen=True)
 class Schedule(metaclass=CoerceScalarsMeta):
-    """Base of all schedules: ``schedule(step)``, step counted from 0, is the learning rate of that step."""
+    """Base of all schedules: ``schedule(step)``, step counted from 0, is the learning rate of that step.
+
+    Parameters
+    ----------
+    rate : float
+
+    Examples
+    --------
+    >>> from portnn.schedules import Cosine, WarmUp
+    >>> schedule = WarmUp(0.1, steps=10, then=Cosine(0.1, steps=90))
+    >>> schedule(0), schedule(10), schedule(200)
+    (0.01, 0.1, 0.0)
+    """
 
     rate: float
     """The rate that the schedule starts from, or rises to."""
@@ -61,7 +73,14 @@ class Schedule(metaclass=CoerceScalarsMeta):
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The same rate at each step."""
+    """The same rate at each step.
+
+    Examples
+    --------
+    >>> from portnn.schedules import Constant
+    >>> Constant(0.1)(7)
+    0.1
+    """
 
     def __call__(self, step: int) -> float:
         return self.rate
@@ -69,7 +88,14 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Steps(Schedule):
-    """rate factor^(step // every): down in steps."""
+    """rate factor^(step // every): down in steps.
+
+    Examples
+    --------
+    >>> from portnn.schedules import Steps
+    >>> Steps(0.5, every=10, factor=0.5)(25)
+    0.125
+    """
 
     every: int
     factor: float = 0.1
@@ -85,7 +111,14 @@ class Steps(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """rate decay^step."""
+    """rate decay^step.
+
+    Examples
+    --------
+    >>> from portnn.schedules import Exponential
+    >>> Exponential(0.5, decay=0.5)(2)
+    0.125
+    """
 
     decay: float
 
@@ -99,7 +132,14 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """From rate to final along half a cosine over ``steps`` steps, then final (Loshchilov and Hutter 2017, eq. 5)."""
+    """From rate to final along half a cosine over ``steps`` steps, then final (Loshchilov and Hutter 2017, eq. 5).
+
+    Examples
+    --------
+    >>> from portnn.schedules import Cosine
+    >>> Cosine(0.5, steps=10)(10)
+    0.0
+    """
 
     steps: int
     final: float = 0.0
@@ -116,7 +156,14 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class WarmUp(Schedule):
-    """From rate / steps straight up to rate over ``steps`` steps, then ``then`` from its own step 0, or rate."""
+    """From rate / steps straight up to rate over ``steps`` steps, then ``then`` from its own step 0, or rate.
+
+    Examples
+    --------
+    >>> from portnn.schedules import WarmUp
+    >>> WarmUp(0.5, steps=10)(4)
+    0.25
+    """
 
     steps: int
     then: Schedule | None = None
@@ -133,7 +180,14 @@ class WarmUp(Schedule):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Up along half a cosine from rate / 25 to rate, then down to rate / 250,000 (Smith and Topin 2018; as PyTorch)."""
+    """Up along half a cosine from rate / 25 to rate, then down to rate / 250,000 (Smith and Topin 2018; as PyTorch).
+
+    Examples
+    --------
+    >>> from portnn.schedules import OneCycle
+    >>> OneCycle(0.5, steps=10, warm=0.3)(2)
+    0.5
+    """
 
     steps: int
     warm: float = 0.3

@@ -65,8 +65,9 @@ def drift(series: Mapping[tuple[str, str], Sequence[float]], path: Place = None,
 def confusion_matrix(
     matrix: object, path: Place = None, *, classes: Sequence[object] | None = None, ax: Axes = None
 ) -> Axes:
-    """Draw a confusion matrix, (classes, classes), of counts or weights: a row per class, a column for what it was
-    taken for (``portnn.metrics.confusion_matrix``); coloured by the share of the row.
+    """Draw a confusion matrix, (classes, classes), of counts or weights, coloured by the share of the row.
+
+    A row per true class, a column per predicted class (``portnn.metrics.confusion_matrix``).
     """
     counts = host_array(matrix, argument="matrix").astype(np.float64)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:

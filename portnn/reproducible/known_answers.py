@@ -1,4 +1,4 @@
-"""Known answers: does a library, on its device, compute as reproducible arithmetic needs it?
+"""Known answers: whether a library, on its device, computes as reproducible arithmetic needs.
 
 The questions are made of whole numbers; the answers are digests of bits, the same on every machine. They are asked once
 a process, when a backend is first used in reproducible arithmetic.

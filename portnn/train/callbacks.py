@@ -38,6 +38,17 @@ class Callback(RenamedMembers, metaclass=CoerceScalarsMeta):
 
     Of a dataclass, the fields that ``__init__`` does not take are its state, which a checkpoint keeps: numbers, and
     arrays by name.
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.callbacks import Callback
+    >>> class Patience(Callback):
+    ...     def on_epoch_end(self, network, event):
+    ...         return event.epoch == 2
+    >>> net = NeuralNetwork(2, 1, seed=0, backend="numpy")
+    >>> len(net.fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], epochs=9, callbacks=[Patience()]).loss)
+    2
     """
 
     run: FitState
@@ -45,20 +56,20 @@ class Callback(RenamedMembers, metaclass=CoerceScalarsMeta):
     _renamed: ClassVar[Mapping[str, str]] = _RENAMED
 
     def on_train_begin(self, network: Network, run: FitState) -> None:
-        """Called before training: validate options here, and reset the state."""
+        """Validate options and reset the state, before training."""
         self.run = run
         if is_dataclass(self):
             self.state = replace(self).state  # type: ignore[unreachable]
 
     def on_epoch_end(self, network: Network, event: Event) -> bool | None:
-        """Called after each epoch; a return value of True ends the training."""
+        """Act after each epoch; a return value of True ends the training."""
         return None
 
     def on_train_end(self, network: Network) -> None:
-        """Called when the training has ended, by itself or because a callback ended it."""
+        """Act when the training has ended, by itself or because a callback ended it."""
 
     def on_interrupt(self, network: Network) -> None:
-        """Called after Ctrl-C, before KeyboardInterrupt is raised."""
+        """Act after Ctrl-C, before KeyboardInterrupt is raised."""
 
     @property
     def state(self) -> dict[str, Any]:
@@ -128,6 +139,27 @@ class EarlyStopping(MonitorCallback):
 
     At the end, also of a training that no one ended, and on Ctrl-C, the parameters and buffers of the best epoch are
     put back, unless ``restore_best`` is False. Raises ArgumentError where nothing of that name is measured.
+
+    Parameters
+    ----------
+    monitor : str
+    patience : int
+        Epochs without a better value.
+    min_delta : float
+        Change that counts as better.
+    mode : {"auto", "min", "max"}
+    restore_best : bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.callbacks import EarlyStopping
+    >>> x = np.random.default_rng(0).random((40, 2))
+    >>> net = NeuralNetwork(2, 1, learning_rate=0.0, seed=0, backend="numpy")  # nothing changes
+    >>> history = net.fit(x, x[:, 0], epochs=99, validation=0.5, callbacks=[EarlyStopping(patience=3)])
+    >>> len(history.loss)
+    4
     """
 
     monitor: str = "validation_loss"
@@ -156,6 +188,25 @@ class ReduceOnPlateau(MonitorCallback):
 
     The rate stays above ``min_lr``. Raises ArgumentError where the rate is a schedule, or nothing of that name is
     measured.
+
+    Parameters
+    ----------
+    monitor : str
+    patience : int
+    factor : float
+        In [0, 1).
+    min_delta : float
+    min_lr : float
+    mode : {"auto", "min", "max"}
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.callbacks import ReduceOnPlateau
+    >>> net = NeuralNetwork(1, 1, learning_rate=1e-9, seed=0, backend="numpy")
+    >>> _ = net.fit([[0.0], [1.0]], [0.0, 1.0], epochs=4, callbacks=[ReduceOnPlateau(patience=3, factor=0.5)])
+    >>> net.learning_rate
+    5e-10
     """
 
     _: KW_ONLY
@@ -185,6 +236,22 @@ class CSVLogger(Callback):
 
     A file that is there already must begin as what is written does, as that of the same training broken off: another
     is refused with ArgumentError.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from portnn import NeuralNetwork
+    >>> from portnn.callbacks import CSVLogger
+    >>> net = NeuralNetwork(1, 1, seed=0, backend="numpy")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = net.fit([[0.0], [1.0]], [0.0, 1.0], epochs=2, callbacks=[CSVLogger(os.path.join(folder, "run.csv"))])
+    ...     with open(os.path.join(folder, "run.csv")) as file:
+    ...         print(file.readline().strip())
+    epoch,loss
     """
 
     path: str | os.PathLike[str]

@@ -36,6 +36,24 @@ class Checkpoint(Callback):
     The same call goes on where the file is, on any backend; a fit that is done returns at once. Raises ArgumentError
     for a file that another network, other data or other options wrote, and names the difference; SerializationError
     for one that is no checkpoint. Written whole or not at all.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    steps : int, optional
+        None: the file is written after each epoch; n: after each n steps.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from portnn import Checkpoint, NeuralNetwork
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "run.safetensors")
+    ...     nets = [NeuralNetwork(2, 1, seed=0, backend="numpy") for _ in range(2)]
+    ...     for net in nets:  # the second resumes where the first ended: nothing is left to do
+    ...         _ = net.fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], epochs=3, checkpoint=Checkpoint(path))
+    >>> nets[0].fingerprint() == nets[1].fingerprint()
+    True
     """
 
     path: str | os.PathLike[str]

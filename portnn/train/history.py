@@ -19,7 +19,16 @@ _FRAMES = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "table"}
 
 @dataclass
 class History:
-    """What a fit measured, one value per epoch."""
+    """What a fit measured, one value per epoch.
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork
+    >>> net = NeuralNetwork(2, 1, seed=0, backend="numpy")
+    >>> history = net.fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], epochs=3, metrics=["mae"])
+    >>> {name: values.shape for name, values in history.arrays().items()}
+    {'epoch': (3,), 'loss': (3,), 'mae': (3,)}
+    """
 
     loss: list[float] = field(default_factory=list)
     """Training loss: the mean over the epoch's rows (a sum for sse), each batch before its step."""

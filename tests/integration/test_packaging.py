@@ -248,6 +248,7 @@ TESTED_ELSEWHERE = {
     "portnn/losses.py": "test_registry",
     "portnn/numerics/mpmath_namespace.py": "equivalence/test_oracle",
     "portnn/optim/chain.py": "optim/test_optimizers",
+    "portnn/optim/optimizer.py": "optim/test_optimizers",
     "portnn/optim/schedules.py": "nn/test_nn",
     "portnn/optim/transforms.py": "optim/test_optimizers",
     "portnn/pytest_plugin.py": "test_testing",

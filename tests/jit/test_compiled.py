@@ -24,7 +24,7 @@ from portnn.backend import Backend
 from portnn.equivalence.networks import built_in, sample
 from portnn.jit import targets
 from portnn.jit.compiled import CompiledFunction
-from portnn.optim.optimizers import Optimizer
+from portnn.optim.optimizer import Optimizer
 
 RNG = np.random.default_rng(0)
 

@@ -21,14 +21,15 @@ from portnn import (
     Shapes,
     Tabular,
     get_backend,
-    schedules,
 )
 from portnn.backend import apply_param_groups, host_array
 from portnn.equivalence.networks import built_in
 from portnn.model.step import State
 from portnn.nn.layer import Layer
 from portnn.nn.layers import LAYERS
-from portnn.nn.losses import LOSSES, Loss
+from portnn.nn.loss import Loss
+from portnn.nn.losses import LOSSES
+from portnn.optim import schedules
 from portnn.testing import check_gradients
 from portnn.types import Mode
 
