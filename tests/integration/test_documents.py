@@ -213,7 +213,7 @@ def test_links_lead_to_files():
 
 
 def test_no_block_is_of_another_kind():
-    assert {language for _, language, _ in BLOCKS} == {"python", "sh", "console", "toml"}
+    assert {language for _, language, _ in BLOCKS} == {"python", "sh", "console", "text", "toml"}
     assert PYTHON["README.md"]
 
 
