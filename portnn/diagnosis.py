@@ -12,7 +12,7 @@ from portnn.nn.activations import ACTIVATIONS, find
 from portnn.nn.layer import as_preprocessing
 from portnn.nn.layers import Activation, Residual
 from portnn.options import lookup
-from portnn.types import Mode
+from portnn.types import ForwardContext
 
 SATURATED = 0.01
 """An activation whose derivative is below this over the rows: a sigmoid further out than 4.6, a tanh than 3."""
@@ -123,12 +123,12 @@ def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
     0
     """
     runtime, dataset = net.prepared(x, y)
-    core, backend = runtime.core, runtime.backend
-    layers = core.architecture.layers
+    model, backend = runtime.model, runtime.backend
+    layers = model.architecture.layers
     outputs: dict[int, np.ndarray] = {}
     gradients: dict[int, np.ndarray] = {}
 
-    def look(place: int | str, what: str, array: Any) -> Any:
+    def hook(place: int | str, what: str, array: Any) -> Any:
         if what == "output" and isinstance(place, int):
             outputs[place] = _by_unit(backend.to_numpy(array))
         elif what in ("dx", "gradient"):  # of a layer's input: of the output before it
@@ -136,16 +136,16 @@ def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
         return array
 
     with backend.scope():
-        (batch,) = dataset.batches(backend.xp, dataset.rows, None, core.loss.mean)
-        core.gradients(runtime.xp, runtime.state, batch, Mode(training=True, key=runtime.key), look)
+        (batch,) = dataset.batches(backend.xp, dataset.rows, None, model.loss.mean)
+        model.gradients(runtime.xp, runtime.state, batch, ForwardContext(training=True, key=runtime.key), hook)
         entered = np.abs(backend.to_numpy(batch[0]).astype(np.float64))
     # What Unstandardize gives is in the target's units, and larger for no fault of the network's.
     chosen = [i for i, layer in enumerate(layers) if as_preprocessing(layer).adapts_to != "y"]
     scale = 1.0 if batch[0].dtype != runtime.state.parameters.dtype else max(1.0, float(_rms(entered.reshape(-1))))
     steep = float(_rms(gradients[chosen[-1]]).max())
     found = [_activity(i, layers[i], outputs[i], gradients.get(i), gradients.get(i - 1), scale, steep) for i in chosen]
-    output = core.architecture.output
-    if core.loss.pair is None and output in BY_ELEMENT:
+    output = model.architecture.output
+    if model.loss.pair is None and output in BY_ELEMENT:
         found.append(_of_output(len(layers), output, outputs[len(layers) - 1], scale))
     unseen = tuple(f"{i + 1} Residual" for i, layer in enumerate(layers) if isinstance(layer, Residual))
     return Diagnosis(tuple(found), dataset.rows, unseen)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
+from portnn.deprecated import renamed_globals, warn_renamed
+
 Array: TypeAlias = Any
 """An array of any library that follows the Python array API standard."""
 
@@ -60,22 +62,34 @@ Batch: TypeAlias = tuple[Array, Array, Any]
 """(x, y, weight): the weight is a number, or one per row, (batch, 1)."""
 
 
-class Mode(NamedTuple):
-    """How a layer is run."""
+class ForwardContext(NamedTuple):
+    """How a layer is run: the fourth argument of ``forward``."""
 
     training: bool = False
-    input_gradient: bool = True
+    needs_input_grad: bool = True
     """False for the first layer with trainable parameters: nobody needs the gradient of its input."""
     layer: int = 0
-    """Which layer of the network it is."""
+    """The layer's number in the network."""
     key: tuple[int, int] = (0, 0)
     """The step's key of random bits (portnn/nn/random.py)."""
     row: int = 0
-    """Place of the first row in the global batch, where a batch comes in parts."""
+    """Offset of the first row in the global batch, where a batch comes in parts."""
     rows: int = 0
-    """Rows of the global batch; 0: those that there are."""
-    reduce: Callable[[Array], Array] | None = None
-    """Adds an array up over the parts of the batch; None: there is one part."""
+    """Rows of the global batch; 0: those of this one."""
+    all_reduce: Callable[[Array], Array] | None = None
+    """Sums an array over the parts of the batch; None: there is one part."""
+
+    @property
+    def input_gradient(self) -> bool:
+        """The old name of ``needs_input_grad``."""
+        warn_renamed("Mode.input_gradient", "ForwardContext.needs_input_grad")
+        return self.needs_input_grad
+
+    @property
+    def reduce(self) -> Callable[[Array], Array] | None:
+        """The old name of ``all_reduce``."""
+        warn_renamed("Mode.reduce", "ForwardContext.all_reduce")
+        return self.all_reduce
 
 
 class Statistics(NamedTuple):
@@ -89,3 +103,6 @@ class Statistics(NamedTuple):
     """Standard deviation; 1 where a column never varies."""
     binary: Array
     """Whether each value is 0 or 1, bool."""
+
+
+__getattr__ = renamed_globals(__name__, {"Mode": "ForwardContext"})

@@ -225,3 +225,15 @@ def test_seeds():
     for bad in (True, 1.0, "1", np.array([1])):
         with pytest.raises(ArgumentError, match="seed: expected an int"):
             NeuralNetwork(5, 5, seed=bad)
+
+
+def test_the_context_of_a_forward_pass_by_its_old_names():
+    import portnn.types
+
+    with pytest.warns(DeprecationWarning, match=r"types\.Mode is now called ForwardContext"):
+        assert portnn.types.Mode is portnn.types.ForwardContext
+    context = portnn.types.ForwardContext(needs_input_grad=False)
+    with pytest.warns(DeprecationWarning, match="input_gradient is now called"):
+        assert context.input_gradient is False
+    with pytest.warns(DeprecationWarning, match="reduce is now called"):
+        assert context.reduce is None

@@ -22,7 +22,7 @@ from portnn import (
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.layer import Shapes
 from portnn.testing import assert_backends_agree, check_gradients
-from portnn.types import Mode
+from portnn.types import ForwardContext
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((2, 16, 5))
@@ -157,7 +157,9 @@ def test_gradients_of_a_loss_of_nearly_nothing(norm):
     for fault, right in ((1.0, True), (1.01, False)):
         net = NeuralNetwork(5, Dense(4), *norm, Scale(fault), Dense(5), seed=1)
         runtime, dataset = net.to("numpy", dtype="float64").prepared(X, Y)
-        outputs, *_ = runtime.core._run(runtime.xp, runtime.state, dataset.x, Mode(training=True, key=runtime.key))
+        outputs, *_ = runtime.model._run(
+            runtime.xp, runtime.state, dataset.x, ForwardContext(training=True, key=runtime.key)
+        )
         y = outputs * (1 + 1e-9 * Y)
         if right:
             check_gradients(net, X, y)

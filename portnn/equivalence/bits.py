@@ -173,13 +173,13 @@ class _Call:
 def _noted(run: Runtime, snapshot: Snapshot, batch: Batch) -> list[_Call]:
     """Take a step from a snapshot, operation by operation; return what was seen. ``run`` is where it was before."""
     notes: list[_Call] = []
-    layers, layout, chain = run.core.architecture.layers, run.core.parameters, run.chain
+    layers, layout, chain = run.model.architecture.layers, run.model.parameters, run.chain
     digest = partial(_digest, run.backend)
 
-    def look(place: int | str, what: str, array: Any) -> Any:
+    def hook(place: int | str, what: str, array: Any) -> Any:
         if isinstance(array, Mapping):
             for key, value in array.items():
-                look(place, what + key, value)
+                hook(place, what + key, value)
             return array
         where = f"{place + 1} {type(layers[place]).__name__}" if isinstance(place, int) else place
         notes.append(_Call(f"{where}, {what}", (), digest(array), piece=True))
@@ -189,12 +189,12 @@ def _noted(run: Runtime, snapshot: Snapshot, batch: Batch) -> list[_Call]:
     try:
         xp = _RecordingNamespace(run.xp, notes, digest, run.backend.owns)
         update = partial(chain.update, partial(apply_param_groups, chain.param_groups(layout.n_decayed, layout.size)))
-        new, loss = run.core.step(xp, update, snapshot.state, batch, run.key, run.hyperparams, look)
+        new, loss = run.model.step(xp, update, snapshot.state, batch, run.key, run.hyperparams, hook)
     finally:
         run.counters = after
     for (place, name), array in updated(run, "update", run.backend.xp, new).items():
-        look(place, name, array)
-    look("loss", "loss", loss)
+        hook(place, name, array)
+    hook("loss", "loss", loss)
     return notes
 
 

@@ -13,10 +13,10 @@ from portnn.nn.layers import Dense
 from portnn.nn.noise import Dropout
 from portnn.numerics.bounds import BoundedArray, BoundingNamespace
 from portnn.ops import OPS, REGISTERED
-from portnn.types import Mode
+from portnn.types import ForwardContext
 
 INT32 = np.iinfo(np.int32)
-_MODE = Mode(training=True, key=(1234567, -7654321), layer=3)
+_MODE = ForwardContext(training=True, key=(1234567, -7654321), layer=3)
 
 
 def _unary(name: str) -> Callable[[Any, Any, Any], Any]:

@@ -23,7 +23,7 @@ from portnn.errors import ArgumentError
 from portnn.model.architecture import Entry
 from portnn.model.runtime import Runtime
 from portnn.model.step import State
-from portnn.types import Array, Batch, Mode
+from portnn.types import Array, Batch, ForwardContext
 
 EPS = float(np.finfo(np.float64).eps)
 ROUNDINGS = 16.0
@@ -87,7 +87,7 @@ def wrong_gradients(runtime: Runtime, batch: Batch, entries: int, rng: np.random
     """
     found, sizes = _sizes(runtime, batch)
     flat = np.asarray(runtime.state.parameters)
-    for entry in runtime.core.parameters.entries:
+    for entry in runtime.model.parameters.entries:
         gradient, largest = found[entry.start : entry.stop], _largest(found[entry.start : entry.stop])
         if not np.isfinite(largest):  # of any element, drawn or not
             i = int(np.argmin(np.isfinite(gradient)))
@@ -114,13 +114,13 @@ def _sizes(runtime: Runtime, batch: Batch) -> tuple[Array, Sizes]:
     """Return the flat gradient, and the sizes of the loss."""
     seen: dict[tuple[int | str, str], Array] = {}
 
-    def look(place: int | str, what: str, array: Array) -> Array:
+    def hook(place: int | str, what: str, array: Array) -> Array:
         seen[place, what] = array
         return array
 
-    mode = Mode(training=True, key=runtime.key)
-    loss, gradient, _ = runtime.core.gradients(runtime.xp, runtime.state, batch, mode, look)
-    count = len(runtime.core.architecture.layers)
+    mode = ForwardContext(training=True, key=runtime.key)
+    loss, gradient, _ = runtime.model.gradients(runtime.xp, runtime.state, batch, mode, hook)
+    count = len(runtime.model.architecture.layers)
     outputs = [seen[layer, "output"] for layer in range(count)]
     arriving = [seen.get((layer + 1, "dx")) for layer in range(count - 1)] + [seen["loss", "gradient"]]
     influences = [
@@ -128,7 +128,7 @@ def _sizes(runtime: Runtime, batch: Batch) -> tuple[Array, Sizes]:
         for dx, output in zip(arriving, outputs, strict=True)
         if dx is not None
     ]
-    unit = 0.0 if runtime.core.loss.pair is None else 1.0
+    unit = 0.0 if runtime.model.loss.pair is None else 1.0
     return gradient, Sizes(float(loss), max(influences), unit, tuple(map(_largest, outputs)))
 
 
@@ -140,7 +140,7 @@ def _moved_loss(runtime: Runtime, batch: Batch, place: int, by: float) -> float:
     moved = np.array(runtime.state.parameters)
     moved[place] += by
     state = State(moved, *runtime.state[1:])
-    return float(runtime.core.gradient(runtime.xp, state, batch, runtime.key)[0])
+    return float(runtime.model.gradient(runtime.xp, state, batch, runtime.key)[0])
 
 
 def _differences(moved: Callable[[float], float], sizes: Sizes, scale: float) -> Iterator[Difference]:

@@ -72,16 +72,16 @@ def pieces(
     Of the runtime, only what its core consists of: the result depends on the arrays and numbers alone.
     """
     results: dict[Name, Array] = {}
-    layers = runtime.core.architecture.layers
+    layers = runtime.model.architecture.layers
 
-    def look(place: int | str, what: str, array: Any) -> Any:
+    def hook(place: int | str, what: str, array: Any) -> Any:
         if isinstance(array, Mapping):
-            return {key: look(place, what + key, value) for key, value in array.items()}
+            return {key: hook(place, what + key, value) for key, value in array.items()}
         name = f"{place + 1} {type(layers[place]).__name__}" if isinstance(place, int) else place, what
         results[name] = array
         return array if inputs is None else inputs[name]
 
-    new, _ = runtime.core.step(xp, update, state, batch, key, hyperparams, look)
+    new, _ = runtime.model.step(xp, update, state, batch, key, hyperparams, hook)
     return results | updated(runtime, "update", xp, new)
 
 
@@ -96,9 +96,9 @@ def trace_step(
 
 def updated(runtime: Runtime, place: str, xp: Namespace, state: State) -> dict[Name, Array]:
     """Return the parameters, buffers and the optimizer's vectors of a state by name."""
-    core = runtime.core
-    named = {(place, name): a for name, a in core.parameters.named(xp, state.parameters).items()}
-    named |= {(place, name): a for name, a in core.buffers.named(xp, state.buffers).items()}
+    model = runtime.model
+    named = {(place, name): a for name, a in model.parameters.named(xp, state.parameters).items()}
+    named |= {(place, name): a for name, a in model.buffers.named(xp, state.buffers).items()}
     return named | {(place, name): slot for name, slot in zip(runtime.chain.state_names, state.opt_state, strict=True)}
 
 
@@ -112,7 +112,7 @@ class Oracle:
         """
         lookup("against", against, dict.fromkeys(("auto", "exact")))
         self._reference, wide = reference, reference.dtype == "float64"
-        small = 3 * rows * reference.core.parameters.size <= SMALL
+        small = 3 * rows * reference.model.parameters.size <= SMALL
         self.exact = against == "exact" or (wide and small)
         if self.exact:
             try:
@@ -140,7 +140,7 @@ class Oracle:
         return truths
 
     def _pieces(self, xp: Namespace, start: StepInputs, given: Callable[[Any], Any]) -> dict[Name, Any]:
-        reference, layout = self._reference, self._reference.core.parameters
+        reference, layout = self._reference, self._reference.model.parameters
         run = partial(apply_param_groups, reference.chain.param_groups(layout.n_decayed, layout.size))
         update = partial(reference.chain.update, run)
         pieces = trace_step(reference, xp, update, start, given)

@@ -118,14 +118,14 @@ class DataPipeline(NamedTuple):
         if self.runtime.adapted:
             return self
         runtime = self.runtime.copy(adapted=True)
-        runtime.assign(fitted_buffers(runtime.core, runtime.backend, data), "buffers")
+        runtime.assign(fitted_buffers(runtime.model, runtime.backend, data), "buffers")
         return self._replace(runtime=runtime)
 
     def source(self, data: Data) -> DataSource:
         """Return batches of checked data as the core takes them. Raises DataError for what is not finite."""
         if isinstance(data, ValidatedBatches):
             return IterableSource(data, self.arrays)
-        return self.arrays(data, self.runtime.core.loss.mean)
+        return self.arrays(data, self.runtime.model.loss.mean)
 
     def arrays(self, data: ValidatedData, mean: bool = False) -> IndexedSource:
         """Return whole data as the core takes them; ``mean``: with weights of a mean of one."""
@@ -141,5 +141,5 @@ class DataPipeline(NamedTuple):
     def batch(self, x: Array, y: Array) -> Batch:
         """Return checked x and y as one batch, their values unseen."""
         runtime = self.runtime
-        weight = 1.0 / y.shape[0] if runtime.core.loss.mean else 1.0
+        weight = 1.0 / y.shape[0] if runtime.model.loss.mean else 1.0
         return runtime.inputs(x, waits=False), runtime.flush_denormals(y), weight

@@ -11,7 +11,7 @@ from portnn.data.batches import ValidatedBatches
 from portnn.data.dataset import ROWS, ValidatedData, column_statistics
 from portnn.errors import DataError
 from portnn.io.tables import Names
-from portnn.model.step import Core
+from portnn.model.step import FunctionalModel
 from portnn.nn.layer import Layer, PreprocessingLayer, as_preprocessing
 from portnn.types import Array
 
@@ -81,14 +81,16 @@ class Preprocessor:
         return place.asarray(self._layer.preprocess(place.xp, weights, place.asarray(block, "float64")), self._dtype)
 
 
-def fitted_buffers(core: Core, backend: Backend, data: ValidatedData | ValidatedBatches) -> dict[str, np.ndarray]:
+def fitted_buffers(
+    model: FunctionalModel, backend: Backend, data: ValidatedData | ValidatedBatches
+) -> dict[str, np.ndarray]:
     """Return by name the buffers that layers such as Standardize learn from the first data to train on.
 
     Raises DataError for data that teach nothing: a single row, NaN, targets that their dtype cannot tell apart.
     """
     buffers: dict[str, np.ndarray] = {}
     columns = data.columns if isinstance(data, ValidatedData) else None
-    for i, layer in enumerate(map(as_preprocessing, core.architecture.layers)):
+    for i, layer in enumerate(map(as_preprocessing, model.architecture.layers)):
         if not layer.adapts_to:
             continue
         blocks = partial(data.blocks, backend, layer.adapts_to)
@@ -103,7 +105,7 @@ def fitted_buffers(core: Core, backend: Backend, data: ValidatedData | Validated
             lows, highs = zip(*ends, strict=True)
             _check_resolved(np.min(lows, axis=0), np.max(highs, axis=0))
         fitted = layer.from_statistics(column_statistics(blocks))
-        buffers |= {e.name: fitted[e.key].reshape(e.shape) for e in core.buffers.entries if e.layer == i}
+        buffers |= {e.name: fitted[e.key].reshape(e.shape) for e in model.buffers.entries if e.layer == i}
     return buffers
 
 

@@ -18,13 +18,13 @@ from portnn.metrics import Metric
 from portnn.metrics.selection import Compared
 from portnn.model.preprocess import Preprocessor
 from portnn.model.state import START, Counters, NetworkState, whole
-from portnn.model.step import Core, State
+from portnn.model.step import FunctionalModel, State
 from portnn.nn import random
 from portnn.nn.layer import as_preprocessing
 from portnn.optim.chain import ChainHyperparams
 from portnn.optim.optimizer import Optimizer
 from portnn.reproducible.arithmetic import ARITHMETICS
-from portnn.types import Array, Batch, Forward, Mode, Namespace
+from portnn.types import Array, Batch, Forward, ForwardContext, Namespace
 
 PREDICT_ROWS = 8192
 """Rows of one batch at prediction: bounds the memory of the hidden layers."""
@@ -36,7 +36,7 @@ class Runtime(NetworkState):
     def __init__(
         self,
         backend: Backend,
-        core: Core,
+        model: FunctionalModel,
         optimizer: Optimizer,
         dtype: str,
         seed: int,
@@ -46,7 +46,7 @@ class Runtime(NetworkState):
         arithmetic: str = "fast",
     ) -> None:
         """Take owned copies of the state's arrays, of any library, to the backend."""
-        super().__init__(backend, core, optimizer, dtype, seed, state, counters, adapted, arithmetic)
+        super().__init__(backend, model, optimizer, dtype, seed, state, counters, adapted, arithmetic)
         self._kind = self.state.parameters.dtype
         self.donates_state = False
         """Whether a step may change the state in place, so that Ctrl-C must wait."""
@@ -55,15 +55,15 @@ class Runtime(NetworkState):
         """Returns an array with its denormal numbers as 0, where the arithmetic counts them so."""
         compiled = self._computes.compile
         self._forward, self._evaluate, self._gradients = (
-            compiled(function) for function in (core.forward, core.evaluate, core.gradient)
+            compiled(function) for function in (model.forward, model.evaluate, model.gradient)
         )
-        self._min_batch_size = core.architecture.min_batch_size
+        self._min_batch_size = model.architecture.min_batch_size
         self._bind()
         self._preprocess = self._preprocessor()
 
     def _bind(self) -> None:
         """Compile the step for the optimizer twice: with the state donated, and with the state kept."""
-        chain, parameters, computes = self.optimizer.chain(), self.core.parameters, self._computes
+        chain, parameters, computes = self.optimizer.chain(), self.model.parameters, self._computes
         param_groups = chain.param_groups(parameters.n_decayed, parameters.size)
         donate = 0, *range(2, 2 + len(chain.state_names))
         self.chain = chain
@@ -71,10 +71,11 @@ class Runtime(NetworkState):
         self._updates = tuple(
             partial(chain.update, computes.elementwise(param_groups, given, offsets)) for given in (donate, ())
         )
-        size = parameters.size * (1 + len(chain.state_names)) + self.core.buffers.size
+        size = parameters.size * (1 + len(chain.state_names)) + self.model.buffers.size
         self.donates_state = computes.donates_state(size * (8 if self.dtype == "float64" else 4))
         self._steps = tuple(
-            computes.compile(self.core.step, 2, Donation(atomic, offsets)) for atomic in (False, not self.donates_state)
+            computes.compile(self.model.step, 2, Donation(atomic, offsets))
+            for atomic in (False, not self.donates_state)
         )
 
     @property
@@ -84,12 +85,18 @@ class Runtime(NetworkState):
 
     @classmethod
     def initial(
-        cls, backend: Backend, core: Core, optimizer: Optimizer, dtype: str, seed: int, arithmetic: str = "fast"
+        cls,
+        backend: Backend,
+        model: FunctionalModel,
+        optimizer: Optimizer,
+        dtype: str,
+        seed: int,
+        arithmetic: str = "fast",
     ) -> "Runtime":
         """Return a runtime with freshly drawn parameters."""
-        state = State(*core.architecture.initial(seed), _started(core, optimizer))
-        adapted = not any(as_preprocessing(layer).adapts_to for layer in core.architecture.layers)
-        return cls(backend, core, optimizer, dtype, seed, state, adapted=adapted, arithmetic=arithmetic)
+        state = State(*model.architecture.initial(seed), _started(model, optimizer))
+        adapted = not any(as_preprocessing(layer).adapts_to for layer in model.architecture.layers)
+        return cls(backend, model, optimizer, dtype, seed, state, adapted=adapted, arithmetic=arithmetic)
 
     @whole
     def optimize_by(self, optimizer: Optimizer) -> None:
@@ -99,7 +106,7 @@ class Runtime(NetworkState):
             self.chain = optimizer.chain()  # the rate is a dial: what is compiled stays
             return
         if type(optimizer) is not type(before) or optimizer.chain().state_names != self.chain.state_names:
-            opt_state = tuple(self._owned(vector) for vector in _started(self.core, optimizer))
+            opt_state = tuple(self._owned(vector) for vector in _started(self.model, optimizer))
             self.state, self.counters = self.state._replace(opt_state=opt_state), self.counters._replace(update=0)
         self._bind()
 
@@ -111,7 +118,7 @@ class Runtime(NetworkState):
 
     def _preprocessor(self) -> Preprocessor:
         """Return the first layer's part, for the buffers as they are."""
-        return Preprocessor(self.backend, self.core.architecture.layers[0], self.layer_buffers(0), self.dtype)
+        return Preprocessor(self.backend, self.model.architecture.layers[0], self.layer_buffers(0), self.dtype)
 
     @whole
     def assign(self, values: Mapping[str, object], argument: str = "parameters") -> None:
@@ -174,7 +181,7 @@ class Runtime(NetworkState):
         """Return whether all that training changes is finite: 1 or 0, a 0-d array of the network's dtype, unread."""
         xp, (parameters, buffers, opt_state) = self.backend.xp, self.state
         finite = xp.all(xp.isfinite(parameters))
-        for vector in (buffers, *opt_state) if self.core.buffers.size else opt_state:
+        for vector in (buffers, *opt_state) if self.model.buffers.size else opt_state:
             finite = finite & xp.all(xp.isfinite(vector))
         return xp.astype(finite, self._kind)
 
@@ -195,7 +202,7 @@ class Runtime(NetworkState):
     def gradients(self, batch: Batch) -> tuple[Array, dict[str, Array]]:
         """Return (loss, {parameter: gradient}), with the random bits of the step to come."""
         loss, vector = self._gradients(self.xp, self.state, batch, self._key)
-        return loss, self.core.parameters.named(self.xp, vector)
+        return loss, self.model.parameters.named(self.xp, vector)
 
     @whole
     def forward(self, x: Array, rows: int | None = None) -> Array:
@@ -230,7 +237,7 @@ class Runtime(NetworkState):
             if metrics and part.exact_y is not None:
                 exact = np.asarray(to_host(self.backend, part.exact_y), np.float64)
                 targets.append(exact.reshape(part.rows, -1))
-        loss = sum(self.backend.read(losses)) / (rows if self.core.loss.mean else 1)
+        loss = sum(self.backend.read(losses)) / (rows if self.model.loss.mean else 1)
         if not metrics:
             return {"loss": loss}
         predictions, y = self._predictions(np.concatenate(outputs)), np.concatenate(targets)
@@ -239,19 +246,19 @@ class Runtime(NetworkState):
 
     def compared(self, of_labels: bool) -> Compared:
         """Return what metrics are to know of outputs and targets."""
-        architecture = self.core.architecture
-        return Compared(of_labels, architecture.output, self.core.loss.pair, architecture.outputs)
+        architecture = self.model.architecture
+        return Compared(of_labels, architecture.output, self.model.loss.pair, architecture.outputs)
 
     def _predictions(self, outputs: np.ndarray) -> np.ndarray:
-        """Return what ``Core.evaluate`` gave as predictions of the targets, (rows, outputs), on the host.
+        """Return what ``FunctionalModel.evaluate`` gave as predictions of the targets, (rows, outputs), on the host.
 
         Through the last layer in float64, where that brings back the targets' scale, and the loss's inverse link.
         """
-        layers = self.core.architecture.layers
-        if self.core.architecture.rescales_outputs:
+        layers = self.model.architecture.layers
+        if self.model.architecture.rescales_outputs:
             weights, x = self.layer_buffers(len(layers) - 1), outputs.astype(np.float64)
-            outputs = Forward.of(layers[-1].forward(np, weights, x, Mode(training=False))).output
-        link = self.core.loss.inverse_link
+            outputs = Forward.of(layers[-1].forward(np, weights, x, ForwardContext(training=False))).output
+        link = self.model.loss.inverse_link
         return outputs if link is None else link(np, outputs.astype(np.float64))
 
     def classes(self, outputs: Array) -> Array:
@@ -261,6 +268,6 @@ class Runtime(NetworkState):
         return xp.astype(found, xp.int32)
 
 
-def _started(core: Core, optimizer: Optimizer) -> tuple[np.ndarray, ...]:
+def _started(model: FunctionalModel, optimizer: Optimizer) -> tuple[np.ndarray, ...]:
     """Return the optimizer's vectors before its first step."""
-    return tuple(np.zeros(core.parameters.size) for _ in optimizer.chain().state_names)
+    return tuple(np.zeros(model.parameters.size) for _ in optimizer.chain().state_names)

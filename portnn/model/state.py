@@ -13,7 +13,7 @@ from portnn.backend import Backend, host_array
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.io.files import little_endian
 from portnn.model.architecture import Entry, Layout
-from portnn.model.step import Core, State
+from portnn.model.step import FunctionalModel, State
 from portnn.optim.optimizer import Optimizer
 from portnn.options import lookup
 from portnn.types import Array
@@ -66,7 +66,7 @@ class NetworkState:
     def __init__(
         self,
         backend: Backend,
-        core: Core,
+        model: FunctionalModel,
         optimizer: Optimizer,
         dtype: str,
         seed: int,
@@ -77,7 +77,7 @@ class NetworkState:
     ) -> None:
         """Take owned copies of the state's arrays, of any library, to the backend."""
         self.lock = RLock()
-        self.backend, self.core, self.optimizer, self.dtype, self.seed = backend, core, optimizer, dtype, seed
+        self.backend, self.model, self.optimizer, self.dtype, self.seed = backend, model, optimizer, dtype, seed
         self.state = State(
             self._owned(state.parameters), self._owned(state.buffers), tuple(map(self._owned, state.opt_state))
         )
@@ -86,7 +86,7 @@ class NetworkState:
         """Whether layers such as Standardize have learnt what they need of the training data."""
 
     def _parts(self) -> dict[str, Any]:
-        names = "backend", "core", "optimizer", "dtype", "seed", "state", "counters", "adapted", "arithmetic"
+        names = "backend", "model", "optimizer", "dtype", "seed", "state", "counters", "adapted", "arithmetic"
         return {name: getattr(self, name) for name in names}
 
     @whole
@@ -140,11 +140,11 @@ class NetworkState:
         return {entry.name: self.backend.copy(named[entry.name]) for entry in self._entries() if not entry.parameter}
 
     def _named(self) -> dict[str, Array]:
-        core, xp, state = self.core, self.backend.xp, self.state
-        return core.parameters.named(xp, state.parameters) | core.buffers.named(xp, state.buffers)
+        model, xp, state = self.model, self.backend.xp, self.state
+        return model.parameters.named(xp, state.parameters) | model.buffers.named(xp, state.buffers)
 
     def _entries(self) -> list[Entry]:
-        return sorted([*self.core.parameters.entries, *self.core.buffers.entries], key=lambda entry: entry.order)
+        return sorted([*self.model.parameters.entries, *self.model.buffers.entries], key=lambda entry: entry.order)
 
     def set_parameters(self, values: Mapping[str, object]) -> None:
         """Set the named parameters; those not named stay. On an error nothing is changed."""
@@ -156,10 +156,10 @@ class NetworkState:
     @whole
     def assign(self, values: Mapping[str, object], argument: str = "parameters") -> None:
         """Set the named parameters and buffers; those not named stay. On an error nothing is changed."""
-        core, state = self.core, self.state
+        model, state = self.model, self.state
         self.state = state._replace(
-            parameters=self._filled(argument, core.parameters, state.parameters, values),
-            buffers=self._filled(argument, core.buffers, state.buffers, values),
+            parameters=self._filled(argument, model.parameters, state.parameters, values),
+            buffers=self._filled(argument, model.buffers, state.buffers, values),
         )
 
     def _filled(self, argument: str, layout: Layout, vector: Array, values: Mapping[str, object]) -> Array:
@@ -191,14 +191,14 @@ class NetworkState:
     @whole
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the whole state on the host, by name: parameters, buffers, optimizer.0 ..."""
-        core, state = self.core, self.state
+        model, state = self.model, self.state
 
         def host(vector: Array) -> np.ndarray:  # its own: the next step may write over the state
             return np.array(self.backend.to_numpy(vector))
 
-        named = core.parameters.named(np, host(state.parameters)) | core.buffers.named(np, host(state.buffers))
+        named = model.parameters.named(np, host(state.parameters)) | model.buffers.named(np, host(state.buffers))
         for slot, vector in zip(self.chain.state_names, state.opt_state, strict=True):
-            named |= {f"{slot}.{name}": value for name, value in core.parameters.named(np, host(vector)).items()}
+            named |= {f"{slot}.{name}": value for name, value in model.parameters.named(np, host(vector)).items()}
         return named
 
     def describe(self) -> dict[str, Any]:
@@ -219,7 +219,7 @@ class NetworkState:
         if set(arrays) != set(expected):
             raise ShapeError(f"arrays: expected {sorted(expected)}; got {sorted(arrays)}")
         self.assign(arrays, "arrays")
-        layout = self.core.parameters
+        layout = self.model.parameters
         opt_state = [
             self._filled("arrays", layout, vector, {e.name: arrays[f"{slot}.{e.name}"] for e in layout.entries})
             for slot, vector in zip(self.chain.state_names, self.state.opt_state, strict=True)
@@ -230,9 +230,9 @@ class NetworkState:
     @whole
     def fingerprint(self) -> str:
         """Return SHA-256, in hex, over names, shapes, dtype and little-endian bytes of parameters and buffers."""
-        core, state = self.core, self.state
+        model, state = self.model, self.state
         digest = hashlib.sha256(self.dtype.encode())
-        for layout, vector in ((core.parameters, state.parameters), (core.buffers, state.buffers)):
+        for layout, vector in ((model.parameters, state.parameters), (model.buffers, state.buffers)):
             digest.update(repr([(e.name, e.shape) for e in layout.entries]).encode())
             host = self.backend.to_numpy(vector)
             for e in layout.entries:
@@ -242,5 +242,5 @@ class NetworkState:
     def layer_buffers(self, index: int) -> dict[str, np.ndarray]:
         """Return a layer's buffers on the host, in float64, by the keys that the layer gives them."""
         buffers = self.backend.to_numpy(self.state.buffers).astype(np.float64)
-        entries = [entry for entry in self.core.buffers.entries if entry.layer == index]
+        entries = [entry for entry in self.model.buffers.entries if entry.layer == index]
         return {entry.key: buffers[entry.start : entry.stop].reshape(entry.shape) for entry in entries}

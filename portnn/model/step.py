@@ -12,12 +12,12 @@ from portnn.model.architecture import Architecture, Layout
 from portnn.nn import activations
 from portnn.nn.loss import Loss
 from portnn.nn.random import Key
-from portnn.types import Array, Backward, Batch, Forward, Mode, Namespace, Weights
+from portnn.types import Array, Backward, Batch, Forward, ForwardContext, Namespace, Weights
 
 TensorHook = Callable[[int | str, str, Any], Any]
-"""``look(place, what, array)`` is shown each piece of a step as it is made, by its layer's number or "loss"; the step
-goes on with what it returns. Arrays by name (gradients, new buffers) come as a mapping, and ``what`` is to stand before
-the names."""
+"""``hook(layer, what, array)`` receives each intermediate result of a step, by its layer's number or "loss"; the step
+continues with what the hook returns. Arrays by name (gradients, new buffers) come as a mapping; ``what`` is the prefix
+of their names."""
 
 Update = Callable[..., tuple[Array, tuple[Array, ...]]]
 """``update(xp, parameters, gradient, opt_state, hyperparams) -> (parameters, opt_state)``."""
@@ -34,13 +34,13 @@ class State(NamedTuple):
     """The optimizer's vectors, each (parameters,)."""
 
 
-def no_hook(place: int | str, what: str, array: Any) -> Any:
-    """Go on with each piece as it is."""
+def no_hook(layer: int | str, what: str, array: Any) -> Any:
+    """Return the array as it is."""
     return array
 
 
 @dataclass(frozen=True)
-class Core:
+class FunctionalModel:
     """The network as pure functions of (xp, state, data)."""
 
     architecture: Architecture
@@ -49,7 +49,7 @@ class Core:
     buffers: Layout
 
     def _run(
-        self, xp: Namespace, state: State, x: Array, mode: Mode, look: TensorHook = no_hook
+        self, xp: Namespace, state: State, x: Array, context: ForwardContext, hook: TensorHook = no_hook
     ) -> tuple[Array, list[Backward], Array]:
         """Return what enters the output activation, the backward closures that training needs, and the new buffers."""
         views, kept = self.parameters.views(xp, state.parameters), self.buffers.views(xp, state.buffers)
@@ -57,13 +57,15 @@ class Core:
         first, changed = self.first_trainable, False
         for i, layer in enumerate(self.architecture.layers):
             weights: Weights = views[i] | kept[i]
-            how = Mode(mode.training, i > first, i, mode.key, mode.row, mode.rows, mode.reduce)
+            how = ForwardContext(
+                context.training, i > first, i, context.key, context.row, context.rows, context.all_reduce
+            )
             result = Forward.of(layer.forward(xp, weights, x, how))
-            x = look(i, "output", result.output)
+            x = hook(i, "output", result.output)
             closures.append(result.backward)
             if result.buffers:
                 changed = True
-                kept[i] |= look(i, "", result.buffers)
+                kept[i] |= hook(i, "", result.buffers)
         return x, closures, self.buffers.flatten(xp, kept) if changed else state.buffers
 
     @property
@@ -73,7 +75,7 @@ class Core:
 
     def forward(self, xp: Namespace, state: State, x: Array) -> Array:
         """Return the network's output, (batch, outputs), in inference mode."""
-        z, *_ = self._run(xp, state, x, Mode(training=False))
+        z, *_ = self._run(xp, state, x, ForwardContext(training=False))
         return activations.find("output", self.architecture.output)(xp, z)[0]
 
     def evaluate(self, xp: Namespace, state: State, batch: Batch) -> tuple[Array, Array]:
@@ -88,35 +90,35 @@ class Core:
             outputs.append(array)
             return array
 
-        z, *_ = self._run(xp, state, x, Mode(training=False), keep)
+        z, *_ = self._run(xp, state, x, ForwardContext(training=False), keep)
         loss, _ = self.loss(xp, z, y, weight)
         if self.architecture.rescales_outputs:
             return loss, outputs[-2]
         return loss, activations.find("output", self.architecture.output)(xp, z)[0]
 
     def gradients(
-        self, xp: Namespace, state: State, batch: Batch, mode: Mode, look: TensorHook = no_hook
+        self, xp: Namespace, state: State, batch: Batch, context: ForwardContext, hook: TensorHook = no_hook
     ) -> tuple[Array, Array, Array]:
-        """Return (loss, gradient of the flat parameters, new buffers); ``mode`` is one of training.
+        """Return (loss, gradient of the flat parameters, new buffers); ``context`` is one of training.
 
-        A batch may come in parts (``Mode.row``, ``Mode.rows``, ``Mode.reduce``) whose losses and gradients add up to
-        the whole's: ``weight`` is that of the whole.
+        A batch may come in parts (``ForwardContext.row``, ``ForwardContext.rows``, ``ForwardContext.all_reduce``) whose
+        losses and gradients add up to the whole's: ``weight`` is that of the whole.
         """
         x, y, weight = batch
-        z, closures, buffers = self._run(xp, state, x, mode, look)
+        z, closures, buffers = self._run(xp, state, x, context, hook)
         loss, dx = self.loss(xp, z, y, weight)
-        look("loss", "loss", loss)
-        dx = look("loss", "gradient", dx)
+        hook("loss", "loss", loss)
+        dx = hook("loss", "gradient", dx)
         gradients: list[Mapping[str, Array]] = [{}] * len(closures)
         for i in reversed(range(self.first_trainable, len(closures))):
             dx, given = closures[i](dx)
-            dx = dx if dx is None else look(i, "dx", dx)
-            gradients[i] = look(i, "d", given)
+            dx = dx if dx is None else hook(i, "dx", dx)
+            gradients[i] = hook(i, "d", given)
         return loss, self.parameters.flatten(xp, gradients), buffers
 
     def gradient(self, xp: Namespace, state: State, batch: Batch, key: Key) -> tuple[Array, Array]:
         """Return (loss, gradient of the flat parameters) as a step takes them."""
-        loss, gradient, _ = self.gradients(xp, state, batch, Mode(training=True, key=key))
+        loss, gradient, _ = self.gradients(xp, state, batch, ForwardContext(training=True, key=key))
         return loss, gradient
 
     def step(
@@ -127,9 +129,9 @@ class Core:
         batch: Batch,
         key: Key,
         hyperparams: Any,
-        look: TensorHook = no_hook,
+        hook: TensorHook = no_hook,
     ) -> tuple[State, Array]:
         """Take one training step: return (new state, loss before the step). Consumes ``state``."""
-        loss, gradient, buffers = self.gradients(xp, state, batch, Mode(training=True, key=key), look)
+        loss, gradient, buffers = self.gradients(xp, state, batch, ForwardContext(training=True, key=key), hook)
         parameters, opt_state = update(xp, state.parameters, gradient, state.opt_state, hyperparams)
         return State(parameters, buffers, opt_state), loss

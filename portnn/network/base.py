@@ -16,7 +16,7 @@ from portnn.io.tables import Names
 from portnn.model.architecture import Architecture
 from portnn.model.pipeline import DataPipeline
 from portnn.model.runtime import Runtime
-from portnn.model.step import Core
+from portnn.model.step import FunctionalModel
 from portnn.nn import losses, random
 from portnn.nn.initializers import Initializer
 from portnn.nn.layer import Layer
@@ -90,8 +90,8 @@ class NetworkBase:
 
     def _initialize(self, schema: DataSpec, architecture: Architecture, home: Backend) -> tuple[DataSpec, Runtime]:
         """Draw the initial state of an architecture whose widths are known."""
-        core = Core(architecture, schema.loss, *architecture.layouts())
-        runtime = Runtime.initial(home, core, self._optimizer, schema.dtype, self._seed, self._arithmetic)
+        model = FunctionalModel(architecture, schema.loss, *architecture.layouts())
+        runtime = Runtime.initial(home, model, self._optimizer, schema.dtype, self._seed, self._arithmetic)
         return replace(schema, features=architecture.features, outputs=architecture.outputs), runtime
 
     def _pipeline(self, x: object, y: object, share: object = None, complete: bool = False) -> DataPipeline:
@@ -123,7 +123,7 @@ class NetworkBase:
     @property
     def architecture(self) -> Architecture:
         """The layers, the output activation, and the width of the input where it is known."""
-        return self._runtime.core.architecture if self._runtime else self._architecture
+        return self._runtime.model.architecture if self._runtime else self._architecture
 
     @property
     def backend(self) -> str:

@@ -116,7 +116,7 @@ class Inference(NetworkBase):
         >>> net.predict_classes(np.array([[2.0], [-2.0]])).tolist()
         ['yes', 'no']
         """
-        output = self._require_runtime().core.architecture.output
+        output = self._require_runtime().model.architecture.output
         if self._schema.outputs == 1 and output != "sigmoid":
             raise ArgumentError(f'predict_classes: one output needs output="sigmoid" to mean classes; got "{output}"')
         outputs = self._outputs(x, batch_size, check=True)

@@ -9,7 +9,7 @@ from portnn.nn.initializers import Initializer, check
 from portnn.nn.layer import Features, PreprocessingLayer, Shapes, Spec
 from portnn.nn.preprocessing import Standardize
 from portnn.options import check_positive_int
-from portnn.types import Array, Forward, Mode, Namespace, Statistics, Weights
+from portnn.types import Array, Forward, ForwardContext, Namespace, Statistics, Weights
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Embedding(PreprocessingLayer):
     def shapes(self, features: Features) -> Shapes:
         return Shapes((*features, self.units), {"E": Spec((self.entries, self.units), self.initializer)})
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
         table = weights["E"]
         flat = xp.reshape(x, (-1,))
         known = (flat > -1) & (flat < self.entries)
@@ -136,7 +136,7 @@ class Tabular(Standardize):
         standardised = super().preprocess(xp, weights, x[:, :numbers])
         return xp.concat([standardised, x[:, numbers:]], axis=1) if self.entries else standardised
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
         if not self.entries:
             return Forward(x, lambda dy: (dy, {}))
         numbers = x.shape[1] - len(self.entries)

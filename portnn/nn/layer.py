@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from portnn.nn.initializers import Initializer
 from portnn.options import CoerceScalarsMeta
-from portnn.types import Array, ForwardLike, Mode, Namespace, Statistics, Weights
+from portnn.types import Array, ForwardContext, ForwardLike, Namespace, Statistics, Weights
 
 Features = tuple[int, ...]
 
@@ -133,7 +133,7 @@ class Layer(metaclass=CoerceScalarsMeta):
         """Return the shapes for an input of (batch, \\*features)."""
         raise NotImplementedError
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> ForwardLike:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> ForwardLike:
         """Return the output, its ``backward``, and new values of buffers, if any, as ``Forward`` or a tuple of these.
 
         It must depend on its arguments alone: NumPy and JAX run its Python once for each set of shapes, and then the

@@ -17,7 +17,7 @@ from portnn.nn.noise import Dropout, GaussianNoise
 from portnn.nn.normalization import BatchNorm, LayerNorm
 from portnn.nn.preprocessing import Rescale, Standardize, Unstandardize
 from portnn.options import check_positive_int
-from portnn.types import Array, Forward, Mode, Namespace, Weights
+from portnn.types import Array, Forward, ForwardContext, Namespace, Weights
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Dense(Layer):
             parameters["b"] = Spec((self.units,), "zeros")
         return Shapes((self.units,), parameters)
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
         w = weights["W"]
         y = xp.matmul(x, w)
         if self.bias:
@@ -74,7 +74,7 @@ class Dense(Layer):
             gradients = {"W": xp.matmul(xp.matrix_transpose(x), dy)}
             if self.bias:
                 gradients["b"] = xp.sum(dy, axis=0)
-            dx = xp.matmul(dy, xp.matrix_transpose(w)) if mode.input_gradient else None
+            dx = xp.matmul(dy, xp.matrix_transpose(w)) if context.needs_input_grad else None
             return dx, gradients
 
         return Forward(y, backward)
@@ -105,7 +105,7 @@ class Activation(Layer):
     def shapes(self, features: Features) -> Shapes:
         return Shapes(features)
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
         y, closure = activations.find("activation", self.name)(xp, x)
         return Forward(y, lambda dy: (closure(dy), {}))
 
@@ -125,7 +125,7 @@ class Flatten(Layer):
     def shapes(self, features: Features) -> Shapes:
         return Shapes((math.prod(features),))
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
         shape = x.shape
         return Forward(xp.reshape(x, (shape[0], math.prod(shape[1:]))), lambda dy: (xp.reshape(dy, shape), {}))
 
@@ -182,13 +182,13 @@ class Residual(Layer):
         names = [layer.name for layer in self.layers[index + 1 :] if isinstance(layer, Activation)]
         return spec._replace(initializer=automatic(names[0])) if spec.initializer == "auto" and names else spec
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
         y, closures = x, []
         changed: dict[str, Array] = {}
         for i, layer in enumerate(self.layers):
             mine = {key.partition(".")[2]: value for key, value in weights.items() if key.partition(".")[0] == str(i)}
             # A number of its own for each layer within a layer: random bits must differ.
-            how = mode._replace(input_gradient=True, layer=((mode.layer + 1) * 1024 + i) & 0x7FFFFFFF)
+            how = context._replace(needs_input_grad=True, layer=((context.layer + 1) * 1024 + i) & 0x7FFFFFFF)
             result = Forward.of(layer.forward(xp, mine, y, how))
             y = result.output
             closures.append(result.backward)

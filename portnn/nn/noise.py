@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from portnn.nn import random
 from portnn.nn.layer import Features, Layer, Shapes
 from portnn.options import check_range
-from portnn.types import Array, Forward, Mode, Namespace, Weights
+from portnn.types import Array, Forward, ForwardContext, Namespace, Weights
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Dropout(Layer):
     def shapes(self, features: Features) -> Shapes:
         return Shapes(features)
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
-        if not mode.training or self.rate == 0:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
+        if not context.training or self.rate == 0:
             return Forward(x, lambda dy: (dy, {}))
         keep = 1.0 - self.rate
-        mask = xp.reshape(random.bernoulli(xp, mode, _matrix(x), keep, x.dtype), x.shape) * (1.0 / keep)
+        mask = xp.reshape(random.bernoulli(xp, context, _matrix(x), keep, x.dtype), x.shape) * (1.0 / keep)
         return Forward(x * mask, lambda dy: (dy * mask, {}))
 
 
@@ -72,9 +72,9 @@ class GaussianNoise(Layer):
     def shapes(self, features: Features) -> Shapes:
         return Shapes(features)
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
-        if mode.training and self.std:
-            x = x + xp.reshape(random.normal(xp, mode, _matrix(x), x.dtype), x.shape) * self.std
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
+        if context.training and self.std:
+            x = x + xp.reshape(random.normal(xp, context, _matrix(x), x.dtype), x.shape) * self.std
         return Forward(x, lambda dy: (dy, {}))
 
 

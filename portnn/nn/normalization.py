@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from portnn.nn.layer import Features, Layer, Shapes, Spec
 from portnn.options import check_range
-from portnn.types import Array, Forward, Mode, Namespace, Weights
+from portnn.types import Array, Forward, ForwardContext, Namespace, Weights
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class BatchNorm(Layer):
         zeros, ones = Spec(features[:1], "zeros"), Spec(features[:1], "ones")
         return Shapes(features, {"gamma": ones, "beta": zeros}, {"running_mean": zeros, "running_var": ones}, 2)
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
         axes = (0, *range(2, x.ndim))
         along = (1, x.shape[1], *(1 for _ in x.shape[2:]))
         gamma, beta, mean, var = (
             xp.reshape(weights[key], along) for key in ("gamma", "beta", "running_mean", "running_var")
         )
-        learns = mode.training and self.trainable
-        total = mode.reduce if learns and mode.reduce else _alone
-        n = (mode.rows or x.shape[0]) * math.prod(x.shape[2:])
+        learns = context.training and self.trainable
+        total = context.all_reduce if learns and context.all_reduce else _alone
+        n = (context.rows or x.shape[0]) * math.prod(x.shape[2:])
         if learns:
             mean = total(xp.sum(x, axis=axes, keepdims=True)) * (1.0 / n)
         centred = x - mean
@@ -66,7 +66,7 @@ class BatchNorm(Layer):
             dbeta = xp.sum(dy, axis=axes, keepdims=True)
             dgamma = xp.sum(dy * xhat, axis=axes, keepdims=True)
             dx = None
-            if mode.input_gradient:
+            if context.needs_input_grad:
                 shift = (total(dbeta) + xhat * total(dgamma)) * (1.0 / n) if learns else 0.0
                 dx = (dy - shift) * (gamma * inverse)
             return dx, {"gamma": xp.reshape(dgamma, (-1,)), "beta": xp.reshape(dbeta, (-1,))}
@@ -108,7 +108,7 @@ class LayerNorm(Layer):
     def shapes(self, features: Features) -> Shapes:
         return Shapes(features, {"gamma": Spec(features[-1:], "ones"), "beta": Spec(features[-1:], "zeros")})
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
         share = 1.0 / x.shape[-1]
         centred = x - xp.sum(x, axis=-1, keepdims=True) * share
         inverse = 1.0 / xp.sqrt(xp.sum(centred * centred, axis=-1, keepdims=True) * share + self.eps)
@@ -117,7 +117,7 @@ class LayerNorm(Layer):
 
         def backward(dy: Array) -> tuple[Array, dict[str, Array]]:
             gradients = {"gamma": xp.sum(dy * xhat, axis=rows), "beta": xp.sum(dy, axis=rows)}
-            if not mode.input_gradient:
+            if not context.needs_input_grad:
                 return None, gradients
             d = dy * weights["gamma"]
             shift = xp.sum(d, axis=-1, keepdims=True) + xhat * xp.sum(d * xhat, axis=-1, keepdims=True)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from portnn.nn.layer import Features, PreprocessingLayer, Shapes
 from portnn.options import check_range
-from portnn.types import Array, Forward, Mode, Namespace, Statistics, Weights
+from portnn.types import Array, Forward, ForwardContext, Namespace, Statistics, Weights
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Standardize(PreprocessingLayer):
     def preprocess(self, xp: Namespace, weights: Weights, x: Array) -> Array:
         return ((x - weights["mean"]) - weights["rest"]) * weights["inverse_std"]
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
         return Forward(x, lambda dy: (dy, {}))
 
     def from_statistics(self, statistics: Statistics) -> dict[str, Array]:
@@ -78,7 +78,7 @@ class Rescale(PreprocessingLayer):
     def preprocess(self, xp: Namespace, weights: Weights, x: Array) -> Array:
         return x / self.divisor
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
         return Forward(x, lambda dy: (dy, {}))
 
 
@@ -105,7 +105,7 @@ class Unstandardize(PreprocessingLayer):
     def shapes(self, features: Features) -> Shapes:
         return Shapes(features, {}, {"mean": (features, "zeros"), "std": (features, "ones")})
 
-    def forward(self, xp: Namespace, weights: Weights, x: Array, mode: Mode) -> Forward:
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
         scale = weights["std"]
         return Forward(x * scale + weights["mean"], lambda dy: (dy * scale, {}))
 

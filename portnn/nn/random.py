@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from portnn.types import Array, Mode, Namespace
+from portnn.types import Array, ForwardContext, Namespace
 
 WEIGHTS, SHUFFLE, SPLIT, STEP = range(4)
 
@@ -73,19 +73,19 @@ def _mix(x: Array) -> Array:
     return x ^ ((x >> 15) & 0x1FFFF)
 
 
-def bits(xp: Namespace, mode: Mode, shape: tuple[int, int]) -> Array:
+def bits(xp: Namespace, context: ForwardContext, shape: tuple[int, int]) -> Array:
     """Return 32 random bits per element, int32, (rows, columns): a function of key, layer, row and column alone.
 
     Rows are counted in the global batch: its parts, of whatever size, get the bits of the whole.
     Rows and columns are hashed on their own, each with a word of the key, so that only one hash per element is left.
     """
-    first, second = mode.key
-    rows = _mix(_mix(xp.arange(mode.row, mode.row + shape[0], dtype=xp.int32)) ^ first)
-    columns = _mix(_mix(_mix(xp.arange(shape[1], dtype=xp.int32)) ^ mode.layer) ^ second)
+    first, second = context.key
+    rows = _mix(_mix(xp.arange(context.row, context.row + shape[0], dtype=xp.int32)) ^ first)
+    columns = _mix(_mix(_mix(xp.arange(shape[1], dtype=xp.int32)) ^ context.layer) ^ second)
     return _mix(xp.expand_dims(rows, axis=1) + columns)
 
 
-def normal(xp: Namespace, mode: Mode, shape: tuple[int, int], dtype: object) -> Array:
+def normal(xp: Namespace, context: ForwardContext, shape: tuple[int, int], dtype: object) -> Array:
     """Return normal numbers of mean 0 and variance 1: multiples of 2^-13 up to 9, the same on every library.
 
     63 coins and three uniform numbers have variance 16 and lack an excess of -7.9/256, which the expansion of Cornish
@@ -93,7 +93,7 @@ def normal(xp: Namespace, mode: Mode, shape: tuple[int, int], dtype: object) -> 
     distribution function is within 3e-5 of the normal one (tests/nn/test_random.py sums it up).
     """
     rows, columns = shape
-    words = bits(xp, mode, (rows, 3 * columns))
+    words = bits(xp, context, (rows, 3 * columns))
     one, two, three = (words[:, i * columns : (i + 1) * columns] for i in range(3))
     coins = _ones(one) + _ones(two & 0x7FFFFFFF)
     coins = (((coins & 0x0F0F0F0F) + ((coins >> 4) & 0x0F0F0F0F)) * 0x01010101) >> 24
@@ -114,7 +114,9 @@ def _corrected(z: Array) -> Array:
     return z + (((cube >> 14) * 169 + 1024) >> 11)
 
 
-def bernoulli(xp: Namespace, mode: Mode, shape: tuple[int, int], probability: float, dtype: object) -> Array:
+def bernoulli(
+    xp: Namespace, context: ForwardContext, shape: tuple[int, int], probability: float, dtype: object
+) -> Array:
     """Return 1 with the given probability, in (0, 1) and rounded to a multiple of 2^-32, else 0."""
     threshold = min(max(round(probability * 2**32), 1), 2**32 - 1) - 2**31
-    return xp.astype(bits(xp, mode, shape) < threshold, dtype)
+    return xp.astype(bits(xp, context, shape) < threshold, dtype)

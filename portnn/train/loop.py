@@ -74,7 +74,7 @@ def _run_epoch(
         rng = random.generator(runtime.seed, random.SHUFFLE, runtime.counters.epoch)
         order = runtime.backend.asarray(rng.permutation(data.rows))
     try:
-        for batch in islice(data.batches(runtime.backend.xp, size, order, runtime.core.loss.mean), before, None):
+        for batch in islice(data.batches(runtime.backend.xp, size, order, runtime.model.loss.mean), before, None):
             whole = False
             run.losses.append(runtime.step(batch))
             run.sizes.append(int(batch[0].shape[0]))
@@ -101,7 +101,7 @@ def _run_epoch(
 
 def _finish_epoch(run: FitState) -> Mapping[str, float]:
     """Count an epoch whose steps are taken, and add its loss and metrics to the history; return the metrics."""
-    history, mean = run.history, run.runtime.core.loss.mean
+    history, mean = run.history, run.runtime.model.loss.mean
     weights = run.sizes if mean else [1] * len(run.sizes)
     history.loss.append(sum(map(operator.mul, run.losses, weights)) / (sum(run.sizes) if mean else 1))
     run.losses, run.sizes, run.done = [], [], run.done + 1

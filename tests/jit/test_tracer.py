@@ -8,7 +8,7 @@ from portnn import NeuralNetwork
 from portnn.jit.graph import Graph, SymbolicScalar, UntraceableError
 from portnn.jit.tracer import Tape, TracingNamespace, broadcast
 from portnn.ops import CORE
-from portnn.types import Mode
+from portnn.types import ForwardContext
 
 DECK = """\
 %0 = input()  # float64 (16,)
@@ -32,9 +32,9 @@ return %15"""
 
 def test_the_decks_network_is_a_short_program():
     net = NeuralNetwork(3, 4, 1, activation="sigmoid", output="sigmoid", bias=False, dtype="float64", seed=0)
-    core, tape = net._runtime.core, Tape(xp)
+    model, tape = net._runtime.model, Tape(xp)
     state = net._runtime.state._replace(parameters=tape.input((16,), np.dtype("float64")))
-    outputs = core.forward(TracingNamespace(tape), state, tape.input((4, 3), np.dtype("float64")))
+    outputs = model.forward(TracingNamespace(tape), state, tape.input((4, 3), np.dtype("float64")))
     assert str(Graph(tape, [outputs])) == DECK
 
 
@@ -147,8 +147,8 @@ def test_broadcasting_is_numpys(shapes):
 
 def test_a_mode_is_no_array():
     tape = Tape(xp)
-    with pytest.raises(UntraceableError, match="an operand of type Mode"):
-        tape.input((2,), np.dtype("float32")) * Mode()
+    with pytest.raises(UntraceableError, match="an operand of type ForwardContext"):
+        tape.input((2,), np.dtype("float32")) * ForwardContext()
 
 
 def test_lines_that_no_result_needs_are_left_out():

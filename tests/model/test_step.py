@@ -19,7 +19,7 @@ from portnn import (
     ShapeError,
 )
 from portnn.backend import get_backend, host_array
-from portnn.types import Mode
+from portnn.types import ForwardContext
 
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.standard_normal((46, 6)), RNG.integers(0, 3, 46)
@@ -37,7 +37,7 @@ class Parts:
         self.barrier, self.arrays = threading.Barrier(count, timeout=20), [None] * count
 
     def of(self, index):
-        def reduce(array):
+        def all_reduce(array):
             self.arrays[index] = array
             self.barrier.wait()
             total = self.arrays[0]
@@ -46,7 +46,7 @@ class Parts:
             self.barrier.wait()
             return total
 
-        return reduce
+        return all_reduce
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
@@ -54,20 +54,20 @@ def test_a_batch_in_parts(count):
     """The same masks, the whole's loss and gradients within their rounding, one set of running statistics."""
     net = classifier(Dense(16), BatchNorm(), "relu", Dropout(0.4), GaussianNoise(0.1), dtype="float64")
     runtime, data = net.prepared(X, LABELS)
-    core, xp = runtime.core, runtime.xp
+    model, xp = runtime.model, runtime.xp
     edges = [round(len(X) * i / count) for i in range(count + 1)]
     parts, results, masks = Parts(count), [None] * count, {}
 
-    def look(place, what, array):
+    def hook(place, what, array):
         if (place, what) == (3, "output"):
             masks[threading.get_ident()] = array == 0
         return array
 
     def run(i):
         rows = slice(edges[i], edges[i + 1])
-        mode = Mode(training=True, key=runtime.key, row=edges[i], rows=len(X), reduce=parts.of(i))
+        mode = ForwardContext(training=True, key=runtime.key, row=edges[i], rows=len(X), all_reduce=parts.of(i))
         batch = data.x[rows], data.y[rows], 1.0 / len(X)
-        results[i] = *core.gradients(xp, runtime.state, batch, mode, look), masks.pop(threading.get_ident())
+        results[i] = *model.gradients(xp, runtime.state, batch, mode, hook), masks.pop(threading.get_ident())
 
     threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
     for thread in threads:
@@ -75,7 +75,9 @@ def test_a_batch_in_parts(count):
     for thread in threads:
         thread.join()
     batch = data.x, data.y, 1.0 / len(X)
-    loss, gradient, buffers = core.gradients(xp, runtime.state, batch, Mode(training=True, key=runtime.key), look)
+    loss, gradient, buffers = model.gradients(
+        xp, runtime.state, batch, ForwardContext(training=True, key=runtime.key), hook
+    )
     np.testing.assert_array_equal(np.concatenate([mask for *_, mask in results]), masks[threading.get_ident()])
     # Sums of at most 46 terms of order one, through four layers.
     np.testing.assert_allclose(sum(result[0] for result in results), loss, rtol=1e-13)
@@ -197,6 +199,6 @@ def test_images_and_misplaced_layers():
 
 def test_layers_in_a_block_draw_bits_of_their_own():
     twice = Residual((Dropout(0.5), Dropout(0.5)))
-    y, _ = twice.forward(get_backend("numpy").xp, {}, np.ones((400, 50)), Mode(training=True, key=(1, 2)))
+    y, _ = twice.forward(get_backend("numpy").xp, {}, np.ones((400, 50)), ForwardContext(training=True, key=(1, 2)))
     kept = np.mean(y > 1)
     assert abs(kept - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 20_000)

@@ -31,7 +31,7 @@ from portnn.nn.loss import Loss
 from portnn.nn.losses import LOSSES
 from portnn.optim import schedules
 from portnn.testing import check_gradients
-from portnn.types import Mode
+from portnn.types import ForwardContext
 
 XP = AustereNamespace()
 NETWORKS = {name: (net, x, y) for name, net, x, y in registered.networks(dtype="float64")}
@@ -74,7 +74,7 @@ def test_gradients(name):
 def test_a_layer_of_its_own(name, training):
     """A layer's own closure, dx included: each partial derivative of sum(c y) against a central difference."""
     layer, features = registered.LAYERS[name]
-    xp, mode = get_backend("numpy").xp, Mode(training=training, key=(3, 4))
+    xp, mode = get_backend("numpy").xp, ForwardContext(training=training, key=(3, 4))
     shapes, rng = layer.shapes(features), np.random.default_rng(3)
     weights = {key: rng.random(spec[0]) + 0.5 for key, spec in {**shapes.parameters, **shapes.buffers}.items()}
     inputs = {"x": registered.inputs(layer, features), **weights}
@@ -111,11 +111,11 @@ def check_rules(net, x, y):
     net._runtime = runtime
     x = np.asarray(host_array(runtime.inputs(x)))
     y = np.asarray(y, net.dtype)
-    core, state, chain = runtime.core, runtime.state, runtime.chain
+    model, state, chain = runtime.model, runtime.state, runtime.chain
     mine = State(Austere(state.parameters), Austere(state.buffers), tuple(map(Austere, state.opt_state)))
-    run = partial(apply_param_groups, chain.param_groups(core.parameters.n_decayed, core.parameters.size))
+    run = partial(apply_param_groups, chain.param_groups(model.parameters.n_decayed, model.parameters.size))
     update = partial(chain.update, run)
-    new, loss = core.step(XP, update, mine, (Austere(x), Austere(y), 1.0 / ROWS), runtime.key, chain.hyperparams(1))
+    new, loss = model.step(XP, update, mine, (Austere(x), Austere(y), 1.0 / ROWS), runtime.key, chain.hyperparams(1))
     assert {str(array.dtype) for array in (new.parameters, new.buffers, *new.opt_state, loss)} == {net.dtype}
     with runtime.backend.scope():
         expected = runtime.step((x, y, 1.0 / ROWS))
@@ -125,7 +125,7 @@ def check_rules(net, x, y):
     for got, slot in zip(new.opt_state, runtime.state.opt_state, strict=True):
         np.testing.assert_array_equal(got.value, slot)
     np.testing.assert_array_equal(loss.value, expected)
-    np.testing.assert_array_equal(core.forward(XP, new, Austere(x)).value, outputs)
+    np.testing.assert_array_equal(model.forward(XP, new, Austere(x)).value, outputs)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -244,7 +244,7 @@ def test_batch_norm_against_torch():
             theirs.zero_grad()
             expected = theirs(leaf)
             expected.backward(torch.tensor(dy))
-            y, backward, new = layer.forward(xp, weights, x, Mode(training=True))
+            y, backward, new = layer.forward(xp, weights, x, ForwardContext(training=True))
             dx, gradients = backward(dy)
             weights |= new
             for got, wanted in (
@@ -258,7 +258,7 @@ def test_batch_norm_against_torch():
                 np.testing.assert_allclose(got, wanted.detach().numpy(), rtol=1e-12, atol=1e-12)
         theirs.eval()
         x = rng.standard_normal(shape)
-        y, _ = layer.forward(xp, weights, x, Mode())
+        y, _ = layer.forward(xp, weights, x, ForwardContext())
         np.testing.assert_allclose(y, theirs(torch.tensor(x)).detach().numpy(), rtol=1e-12, atol=1e-12)
 
 
@@ -270,7 +270,7 @@ def test_layer_norm_against_torch():
     leaves = [torch.tensor(value, requires_grad=True) for value in (x, weights["gamma"], weights["beta"])]
     expected = torch.nn.functional.layer_norm(leaves[0], (5,), leaves[1], leaves[2])
     expected.backward(torch.tensor(dy))
-    y, backward = LayerNorm().forward(get_backend("numpy").xp, weights, x, Mode(training=True))
+    y, backward = LayerNorm().forward(get_backend("numpy").xp, weights, x, ForwardContext(training=True))
     dx, gradients = backward(dy)
     for got, wanted in zip(
         (y, dx, gradients["gamma"], gradients["beta"]), (expected, *(v.grad for v in leaves)), strict=True

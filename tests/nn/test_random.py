@@ -10,7 +10,7 @@ import pytest
 from portnn import ArgumentError, Dropout, NeuralNetwork, get_backend
 from portnn.model.runtime import Runtime
 from portnn.nn import random
-from portnn.types import Mode
+from portnn.types import ForwardContext
 
 DTYPES = ["float32", "float64"]
 
@@ -27,7 +27,7 @@ def mixed(x: int) -> int:
 def drawn(backend, function, key, layer, *arguments, row=0):
     adapter = get_backend(backend)
     with adapter.scope():
-        return adapter.to_numpy(function(adapter.xp, Mode(key=key, layer=layer, row=row), *arguments))
+        return adapter.to_numpy(function(adapter.xp, ForwardContext(key=key, layer=layer, row=row), *arguments))
 
 
 @pytest.mark.parametrize("key", [(0, 0), (-1, 2**31 - 1), random.key(7, 3)])
@@ -121,7 +121,7 @@ def test_normal_numbers_are_the_same_everywhere(backend, dtype):
     expected = known_normal((1, 2), 37, 23)
 
     def noise(_: int, x: Any) -> Any:
-        return x + random.normal(adapter.xp, Mode(key=(1, 2), layer=2), (37, 23), x.dtype)
+        return x + random.normal(adapter.xp, ForwardContext(key=(1, 2), layer=2), (37, 23), x.dtype)
 
     got = drawn(backend, random.normal, (1, 2), 2, (37, 23), getattr(adapter.xp, dtype))
     with adapter.scope():

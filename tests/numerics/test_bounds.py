@@ -108,9 +108,9 @@ def test_a_kink_is_in_doubt_only_near_it():
 
 def test_integers_are_exact_and_wrap():
     from portnn.nn import random
-    from portnn.types import Mode
+    from portnn.types import ForwardContext
 
-    mode = Mode(key=(1, -2), layer=3)
+    mode = ForwardContext(key=(1, -2), layer=3)
     got = random.bits(XP, mode, (9, 7))
     import array_api_compat.numpy as xp
 
