@@ -79,7 +79,7 @@ FAULTS = [
           "tests/integration/test_gradients.py tests/nn/test_nn.py"),
     # Evaluation and history
     Fault("evaluate as a mean of batch means", f"{CORE}/runtime.py", "part.batches(self.backend.xp, PREDICT_ROWS, None, mean=False)",
-          "part.batches(self.backend.xp, PREDICT_ROWS, None, mean=self.core.loss.mean)", "tests/network/test_inference.py"),
+          "part.batches(self.backend.xp, PREDICT_ROWS, None, mean=self.model.loss.mean)", "tests/network/test_inference.py"),
     Fault("metrics of the last batch only", f"{CORE}/runtime.py", "self._predictions(np.concatenate(outputs)), np.concatenate(targets)", "self._predictions(outputs[-1]), targets[-1]",
           "tests/network/test_inference.py"),
     Fault("rows beyond the prediction batch ignored", f"{CORE}/runtime.py", "                    losses.append(loss)\n                    rows", "                    if losses:\n                        break\n                    losses.append(loss)\n                    rows",
@@ -340,7 +340,7 @@ FAULTS = [
     Fault("replay: an input overwritten before it is read", "portnn/jit/memory.py", " and line.line >= free:", ":", REPLAY),
     Fault("replay: one piece in two places", "portnn/jit/codegen.py", '!= ("piece", line.line, start)', '[:2] != ("piece", line.line)', REPLAY),
     Fault("the last block alone looked at", f"{DATA}/arrays.py", ", ...])) & finite", ", ...]))", "tests/integration/test_bad_input.py"),
-    Fault("values that are looked at once", f"{DATA}/arrays.py", "np.generic) or not backend.owns(array):", "np.generic) or not is_owned(array):", "tests/model/test_state.py"),
+    Fault("values that are looked at once", f"{DATA}/arrays.py", "np.generic) or not backend.owns(array):", "np.generic) or not is_backend_array(array):", "tests/model/test_state.py"),
     Fault("replay: one kernel's tables for all", "portnn/jit/codegen.py", 'self._cells, f"{k}_")', 'self._cells, "w")', REPLAY),
     Fault("replay: a view of what a call brings", "portnn/jit/codegen.py", "if not (stretched and self._has_fixed_address(operand)):", "if not stretched:", f"tests/jit/test_targets.py {REPLAY}"),
     Fault("replay: a view that takes a piece's name", "portnn/jit/codegen.py", '{name}_in_{line.line}"', '{name}_{line.line}"', "tests/jit/test_targets.py -k pieces"),
