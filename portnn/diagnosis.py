@@ -70,7 +70,7 @@ class Diagnosis:
     layers: tuple[LayerActivity, ...]
     rows: int
     unseen: tuple[str, ...] = ()
-    """Layers within which nothing was looked at."""
+    """Layers whose inner layers were not examined."""
 
     @property
     def findings(self) -> list[str]:
@@ -85,7 +85,7 @@ class Diagnosis:
             f"{len(each.dead):>8}{len(each.saturated):>11}{len(each.exploding):>11}"
             for each in self.layers
         ]
-        unseen = [f"not looked at: the layers within {', '.join(self.unseen)}"] if self.unseen else []
+        unseen = [f"not examined: the layers within {', '.join(self.unseen)}"] if self.unseen else []
         return "\n".join([head, *lines, *(self.findings or [f"nothing found on {self.rows} rows"]), *unseen])
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, what: str = "outputs", ax: Any = None) -> Any:
@@ -100,8 +100,8 @@ def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
     """Return what the network's layers do with a batch, as the next step would take it; nothing is changed.
 
     ``x`` and ``y`` are as for ``fit``, of a few hundred rows: a unit counts as dead if none of them reaches it; an
-    output activation that the loss does not contain is looked at as a layer. Layers within a ``Residual`` are not
-    looked into, which is said. Raises what ``fit`` raises for data that cannot be used.
+    output activation that the loss does not contain is examined as a layer. Layers within a ``Residual`` are not
+    examined, which the findings say. Raises what ``fit`` raises for data that cannot be used.
 
     Parameters
     ----------

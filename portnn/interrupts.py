@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from signal import SIG_IGN, SIGINT
 
-try:  # what the public functions call, which take ten times as long: they look for an enum's member for any handler
+try:  # what the public functions call, which take ten times as long: they convert each handler to an enum
     from _signal import getsignal, signal  # type: ignore[import-not-found]
 except ImportError:
     from signal import getsignal, signal

@@ -113,5 +113,5 @@ def test_what_is_not_looked_at_is_said():
     x = np.random.default_rng(0).random((20, 3))
     found = diagnose(net, x, np.ones((20, 2)))
     (place,) = [i for i, layer in enumerate(net.architecture.layers, 1) if isinstance(layer, Residual)]
-    assert str(found).splitlines()[-1] == f"not looked at: the layers within {place} Residual"
-    assert "not looked at" not in str(diagnose(NeuralNetwork(3, 4, 2, loss="mse", seed=0), x, np.ones((20, 2))))
+    assert str(found).splitlines()[-1] == f"not examined: the layers within {place} Residual"
+    assert "not examined" not in str(diagnose(NeuralNetwork(3, 4, 2, loss="mse", seed=0), x, np.ones((20, 2))))

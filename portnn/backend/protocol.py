@@ -45,7 +45,7 @@ class BoundNamespace:
     """A library's array API namespace whose new arrays land on one device."""
 
     def __init__(self, library: Namespace, device: object, barrier: Callable[[Array], Array] | None = None) -> None:
-        """Take the library and a device; ``barrier``: what its compiler does not look behind.
+        """Take the library and a device; ``barrier``: a function across which the compiler does not fuse.
 
         Of ``z * mask`` a compiler makes a choice, which hides NaN where the mask is 0: masks are made behind it.
         """

@@ -23,5 +23,5 @@ def completion(context: click.Context, shell: str) -> None:
         raise ArgumentError(f"shell: expected bash, zsh or fish; got {shell!r}")
     try:
         click.echo(kind(context.find_root().command, {}, "portnn", "_PORTNN_COMPLETE").source())
-    except RuntimeError as error:  # bash is looked for, to ask it its version
+    except RuntimeError as error:  # click asks bash for its version
         raise ArgumentError(f"shell: {error}") from error

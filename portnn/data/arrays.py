@@ -13,7 +13,7 @@ from portnn.io.tables import Names
 from portnn.types import Array
 
 BLOCK = 1 << 20
-"""Elements that are looked at together: PyTorch copies what it looks at."""
+"""Elements that are checked together: PyTorch copies them for the check."""
 _KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float", "c": "complex"}
 """Of NumPy's dtypes; other libraries' have names alone, and so has NumPy's bfloat16."""
 
@@ -41,7 +41,8 @@ def real(backend: Backend, argument: str, value: Any, columns: Names = None) -> 
 def array_signature(backend: Backend, array: Any) -> tuple[Any, ...] | None:
     """Return what the checks of an array depend on, its values apart.
 
-    None for all but NumPy's own arrays and those of the backend: what must be converted is looked at anew each time.
+    None for all but NumPy's own arrays and those of the backend: values that must be converted are checked at each
+    call.
     """
     if type(array) is np.ndarray and array.dtype.kind in _KINDS:
         return np.ndarray, array.shape, array.dtype

@@ -48,7 +48,7 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
         """Yield (x, y, weight), the weight None where there is none. Raises ArgumentError for anything else.
 
-        What was looked at first is no batch less: a function may go on with an iterator that it had before.
+        The batch that ``first`` read is yielded again: a function may return an iterator that it made before.
         """
         begun, self._begun = self._begun, None
         return self._through() if begun is None else begun

@@ -17,7 +17,7 @@ from portnn.errors import DataError
 def mapping_of(array: object) -> np.memmap | None:
     """Return the memory map that an array shows, of whatever shape and slices; None for an array in memory.
 
-    None too for a masked array, which is looked at as a whole.
+    None too for a masked array, which is read as a whole.
     """
     if isinstance(array, np.ma.MaskedArray):
         return None

@@ -228,14 +228,14 @@ class DataSpec:
 
     @property
     def _takes_numbers(self) -> bool:
-        """Whether targets are numbers whatever they look like: the user named a loss that has no use for classes."""
+        """Whether targets are numbers, texts of numbers included: the user named a loss of values."""
         return self.named and not self.loss.labels and self.loss.pair is None
 
     def _are_labels(self, shape: tuple[int, ...]) -> bool:
         return self.loss.labels and (len(shape) == 1 or (shape[1:] == (1,) and self.outputs != 1))
 
     def taken(self, backend: Backend, array: Array, check: bool = False, name: str = "y") -> Array:
-        """Return an array whose shape and dtype were checked as ``targets`` does; of its values it looks at labels."""
+        """Return targets of a checked shape and dtype as the model takes them; the values of labels are checked."""
         rows, width = int(array.shape[0]), self.outputs
         labels = self._are_labels(tuple(array.shape))
         if labels:

@@ -33,7 +33,7 @@ class Measurement:
     ulps: float
     """Largest distance in units in the last place of the larger value."""
     share: float
-    """Largest error as a share of the bound, in which rounding errors are independent; above 1 it is looked into."""
+    """max(error / probabilistic bound). A value above 1 triggers a second check."""
     share_of_worst_case: float
     """The same of the worst case, in which all rounding errors conspire; above 1 the piece is broken."""
     conspires: bool = False

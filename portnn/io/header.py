@@ -18,7 +18,7 @@ def is_header(source: str, first: Sequence[str], below: Sequence[Sequence[str]])
 
     It does where none of its cells is a number, unless each of them occurs again below it, in its column; where a text
     stands over numbers; and where its numbers count up (0, 1, 2, or years), unlike those below them. The last two are
-    logged, and so is what looks so and is taken for data.
+    logged, and so are doubtful rows that are taken for data.
     """
     amounts = [number(cell) for cell in first]
     shown = ", ".join(first[:6]) + (", ..." if len(first) > 6 else "")

@@ -2,7 +2,7 @@
 
 Each library has its own exp, log and tanh, and they differ in the last place in a tenth of the elements. Here each is
 a range reduction and a polynomial out of ``+ - *``, same-shape division, ``round`` and tables of powers of two. NaN and
-infinity go through without a look at them, which would wait for the device: the index of a table is made from numbers
+infinity pass unchecked, because a check would wait for the device: the index of a table is made from numbers
 that were clipped before. Errors, in units of 2^-52 relative to the result, are tested against mpmath.
 
 Results of exp below 2^-1000 are 0 and beyond 2^1010 infinite, so that no step of a network meets denormals, which JAX
