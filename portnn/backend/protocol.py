@@ -188,12 +188,21 @@ class Backend(RenamedMembers):
     def compile(
         self, function: Callable[..., Any], static: int = 1, donation: Donation | None = None
     ) -> Callable[..., Any]:
-        """Return a pure function, compiled if the library can.
+        """Return a pure function, compiled if the library can compile; it enters the ``scope`` itself.
 
-        The first ``static`` arguments are no data (a namespace, functions), and the same at each call; the next is a
-        state, nested tuples of arrays. Numbers may come as a function that gives them, called where they are needed.
-        ``donation``: the first result takes the state's place, and how. What is returned enters the ``scope`` by
-        itself.
+        Parameters
+        ----------
+        function : callable
+            ``function(*static_arguments, state, *data)``.
+        static : int
+            Number of leading arguments that are no arrays (a namespace, functions), and the same at each call. The next
+            argument is the state, nested tuples of arrays. Scalars after it may be callables, evaluated at each call.
+        donation : Donation, optional
+            The first result reuses the state's memory; None: all results are fresh arrays.
+
+        Returns
+        -------
+        callable
         """
         return partial(self.call_in_scope, function, static)
 

@@ -22,8 +22,9 @@ from portnn.reproducible.elementary import cos
 
 _log = logging.getLogger("portnn")
 MAX_ONE_HOT, MIN_REPEATED, MAX_VOCABULARY = 40, 10, 1000
-"""Values of a text column that have a feature; of more, the most frequent ones, or as many CODES. Beyond a FEW, none
-has one where they differ in most rows."""
+"""Limits of text columns. Up to MAX_ONE_HOT categories are one-hot encoded, the most frequent ones first; with
+embeddings up to MAX_VOCABULARY categories have a vector. A column with more than MIN_REPEATED categories, of which most
+occur once, is dropped."""
 _CIRCLES = ("hour sine", "hour cosine", "weekday sine", "weekday cosine")
 
 

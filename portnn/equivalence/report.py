@@ -35,25 +35,26 @@ class Measurement:
     share: float
     """max(error / probabilistic bound). A value above 1 triggers a second check."""
     share_of_worst_case: float
-    """The same of the worst case, in which all rounding errors conspire; above 1 the piece is broken."""
+    """max(error / worst-case bound). A value above 1 means a wrong result."""
     conspires: bool = False
-    """Whether it is beyond the bound on these data alone: on drawn numbers of the same size it holds."""
+    """Whether the error exceeds the probabilistic bound on these data alone, and not on random data of the same
+    scale."""
 
     @property
     def is_suspect(self) -> bool:
-        """Whether its error is one that conspiring rounding errors explain, and independent ones do not."""
+        """Whether the error is within the worst-case bound, and beyond the probabilistic one."""
         return self.share > 1.0 >= self.share_of_worst_case
 
     @property
     def holds(self) -> bool:
-        """Whether the library is as good as it can be."""
+        """Whether the error is within its bound."""
         return self.share <= 1.0 or self.conspires
 
     @classmethod
     def measured(
         cls, backend: str, step: int, place: str, what: str, like: np.ndarray, got: np.ndarray, truth: Reference
     ) -> "Measurement":
-        """Measure an array, of the dtype and shape that ``like`` has, by its truth."""
+        """Return the errors of an array, which must have the dtype and shape of ``like``, from its true value."""
         like = np.asarray(like)
         if got.dtype != like.dtype or got.shape != like.shape:
             return cls(backend, step, place, what, np.inf, np.inf, np.inf)

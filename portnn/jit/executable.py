@@ -19,7 +19,7 @@ from portnn.types import Array
 
 
 class Executable:
-    """One program of a function, for arguments of one kind, and what it runs on."""
+    """A recorded program of a function, compiled for arguments of one signature: shapes, dtypes, kinds of numbers."""
 
     def __init__(
         self,
@@ -29,9 +29,10 @@ class Executable:
         arguments: Sequence[Any],
         double_buffer: bool | None,
     ) -> None:
-        """Record the function; ``double_buffer``: whether its first result goes beside the first argument or over it.
+        """Record the function and plan its memory.
 
-        None: all results are the caller's own.
+        ``double_buffer``: how the first result replaces the state. True: into a second buffer, and an interrupted call
+        changes nothing. False: in place. None: not at all, all results are fresh arrays.
         """
         tape = Tape(fixed[0])
         scalar_buffers: dict[tuple[str, Any], str] = {}
