@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if not (Path(__file__).parent / "backends").is_dir():
     __path__.append(str(Path(__file__).parents[1]))
 
-from portnn import callbacks, initializers, losses, metrics, plot, schedules
+from portnn import callbacks, initializers, losses, metrics, schedules
 from portnn.backend import BackendInfo, available_backends, get_backend
 from portnn.defaults import default_optimizer, fit_options
 from portnn.errors import (
@@ -41,6 +41,7 @@ from portnn.train.history import History
 from portnn.types import Forward
 
 if TYPE_CHECKING:
+    from portnn import plot
     from portnn.diagnosis import Diagnosis, diagnose
     from portnn.equivalence.bits import BitsReport, compare_bits
     from portnn.equivalence.compare import compare
@@ -127,6 +128,8 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plot":
+        return import_module("portnn.plot")
     if name not in _LAZY:
         raise AttributeError(f"module 'portnn' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"portnn.{_LAZY[name]}"), name)

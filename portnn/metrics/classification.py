@@ -150,7 +150,28 @@ that no row is of or taken for does not count."""
 
 
 @dataclass(frozen=True)
-class Precision(Metric):
+class _ScoreOfClasses(Metric):
+    """Base of the scores that each class has.
+
+    Parameters
+    ----------
+    average : {"macro", "weighted", "micro", "binary"} or int, optional
+        How the scores become one number; None: "binary" for two classes, else "macro".
+    """
+
+    average: Average = None
+
+    of = ""  # no annotation: not an option
+
+    def __post_init__(self) -> None:
+        if self.average is not None and type(self.average) is not int:
+            lookup("average", self.average, dict.fromkeys(("macro", "weighted", "micro", "binary")))
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        return _averaged(self.of, outputs, y, weight, self.average)
+
+
+class Precision(_ScoreOfClasses):
     """Of the rows taken for a class, the share that is of it.
 
     Examples
@@ -161,17 +182,10 @@ class Precision(Metric):
     1.0
     """
 
-    average: Average = None
-
-    def __post_init__(self) -> None:
-        _check_average(self.average)
-
-    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
-        return _averaged("precision", outputs, y, weight, self.average)
+    of = "precision"
 
 
-@dataclass(frozen=True)
-class Recall(Metric):
+class Recall(_ScoreOfClasses):
     """Of the rows of a class, the share that is taken for it.
 
     Examples
@@ -182,17 +196,10 @@ class Recall(Metric):
     1.0
     """
 
-    average: Average = None
-
-    def __post_init__(self) -> None:
-        _check_average(self.average)
-
-    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
-        return _averaged("recall", outputs, y, weight, self.average)
+    of = "recall"
 
 
-@dataclass(frozen=True)
-class F1(Metric):
+class F1(_ScoreOfClasses):
     """Harmonic mean of precision and recall of a class.
 
     Examples
@@ -203,18 +210,7 @@ class F1(Metric):
     1.0
     """
 
-    average: Average = None
-
-    def __post_init__(self) -> None:
-        _check_average(self.average)
-
-    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
-        return _averaged("f1", outputs, y, weight, self.average)
-
-
-def _check_average(average: Average) -> None:
-    if average is not None and type(average) is not int:
-        lookup("average", average, dict.fromkeys(("macro", "weighted", "micro", "binary")))
+    of = "f1"
 
 
 def _averaged(score: str, outputs: np.ndarray, y: np.ndarray, weight: Weight, average: Average) -> float:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portnn import plot
 from portnn.errors import BackendUnavailableError
 from portnn.options import lookup
 
@@ -68,6 +67,8 @@ class History:
         It is drawn into ``ax``, or a figure of its own, and saved as ``path`` if one is given. Raises ArgumentError for
         a metric that was not measured.
         """
+        from portnn import plot
+
         known = {"loss": self.loss, **self.metrics}
         measured = lookup("metric", metric, known)
         pair = {"training": measured, "validation": known.get(f"validation_{metric}", [])}
