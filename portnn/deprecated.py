@@ -17,7 +17,8 @@ class RenamedMembers:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for old in vars(cls).keys() & cls._renamed.keys():
-            warn_renamed(f"{cls.__name__}.{old}", cls._renamed[old])
+            # The frame of ABCMeta lies between this one and the class statement.
+            warn_renamed(f"{cls.__name__}.{old}", cls._renamed[old], frames=1 + (type(cls) is not type))
             setattr(cls, cls._renamed[old], vars(cls)[old])
         if "_renamed" in vars(cls):
             for old, new in cls._renamed.items():
@@ -50,6 +51,6 @@ def renamed_globals(module: str, renamed: Mapping[str, str]) -> Callable[[str], 
     return read
 
 
-def warn_renamed(old: str, new: str) -> None:
-    """Warn of an old name where it is used."""
-    warnings.warn(f"{old} is now called {new}", DeprecationWarning, stacklevel=3)
+def warn_renamed(old: str, new: str, frames: int = 1) -> None:
+    """Warn of an old name where it is used: so many frames above the caller."""
+    warnings.warn(f"{old} is now called {new}", DeprecationWarning, stacklevel=2 + frames)

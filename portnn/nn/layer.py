@@ -85,7 +85,7 @@ def _take_old_names(cls: Any) -> None:
     if not (old := [name for name in new if name in own]):
         return
     renamed = ", ".join(f"{name} is now {new[name]}" for name in old)
-    warnings.warn(f"{cls.__name__}: {renamed} (portnn.PreprocessingLayer)", DeprecationWarning, stacklevel=3)
+    warnings.warn(f"{cls.__name__}: {renamed} (portnn.PreprocessingLayer)", DeprecationWarning, stacklevel=4)
     if "least_rows" in own:
         cls.shapes = lambda self, features: replace(own["shapes"](self, features), min_batch_size=self.least_rows)
         old.remove("least_rows")

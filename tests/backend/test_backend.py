@@ -195,8 +195,9 @@ def test_an_adapter_by_the_old_names(monkeypatch):
 
     wholes, members = [], {"name": "before", "mend": "pip install before", "one_by_one": True, "compile": compiled}
     members["consumes"] = lambda self, size: False
-    with pytest.warns(DeprecationWarning, match=r"Before\.\w+ is now called"):
+    with pytest.warns(DeprecationWarning, match=r"Before\.\w+ is now called") as said:
         adapter = type("Before", (NumPyBackend,), members)
+    assert {warning.filename for warning in said} == {__file__}
     assert adapter.install_hint == "pip install before"
     x, y = np.random.default_rng(0).random((2, 10, 3))
     nets = [NeuralNetwork(3, 4, 2, backend="numpy", seed=0) for _ in range(2)]

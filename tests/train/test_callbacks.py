@@ -77,13 +77,14 @@ def test_methods_by_their_old_names():
     with pytest.warns(DeprecationWarning, match="EarlyStopping.interrupted is now called on_interrupt"):
         assert EarlyStopping().interrupted is not None
 
-    with pytest.warns(DeprecationWarning, match="is now called on_train_begin"):
+    with pytest.warns(DeprecationWarning, match="is now called on_train_begin") as said:
 
         class Counting(EarlyStopping):
             def begin(self, network, run):
                 super().begin(network, run)
                 seen.append(self.run is run)
 
+    assert [warning.filename for warning in said] == [__file__]
     seen.clear()
     with pytest.raises(ArgumentError, match="monitor: expected one of loss"):
         net().fit(X, Y, callbacks=[Counting("nothing")])
