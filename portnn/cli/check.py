@@ -1,6 +1,5 @@
 """The command ``portnn check``: whether the backends give NumPy's numbers."""
 
-import hashlib
 import os
 import platform
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 
 import click
 
+from portnn import hashing
 from portnn.cli.common import DATA, FILE, OUTPUT, check_outputs, encoding, examples, header, model_and_data, say
 from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
@@ -128,7 +128,7 @@ def keep_compiled() -> None:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     features = import_module("numpy._core._multiarray_umath").__cpu_features__
     has = " ".join(sorted(name for name, there in features.items() if there))
-    kind = f"{platform.machine()}-{hashlib.sha256(has.encode()).hexdigest()[:12]}"
+    kind = f"{platform.machine()}-{hashing.sha256(has.encode()).hexdigest()[:12]}"
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(home / "portnn" / "jax" / kind)
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")

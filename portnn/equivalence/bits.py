@@ -4,7 +4,6 @@ Where the bits part, the step is taken again from the state before it, with ever
 piece of the step noted on either side: the first that differs is named.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from portnn import hashing
 from portnn.backend import Backend, apply_param_groups
 from portnn.equivalence.lockstep import batches, comparison_backends, stepped, to_backend
 from portnn.equivalence.oracle import updated
@@ -141,7 +141,7 @@ def _bits(run: Runtime, loss: Array) -> list[bytes]:
 
 def _digest(backend: Backend, array: Array) -> bytes:
     host = np.ascontiguousarray(backend.to_numpy(array))
-    return hashlib.sha256(f"{host.dtype.name} {host.shape}".encode() + host.tobytes()).digest()
+    return hashing.sha256(f"{host.dtype.name} {host.shape}".encode() + host.tobytes()).digest()
 
 
 def _first_difference(reference: Runtime, before: Snapshot, run: Runtime, theirs: Snapshot, batch: Batch) -> str:

@@ -1,6 +1,5 @@
 """The state of a network on one backend: copies, and reading and writing by name."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from functools import wraps
 from threading import RLock
@@ -8,7 +7,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar
 
 import numpy as np
 
-from portnn import registry
+from portnn import hashing, registry
 from portnn.backend import Backend, host_array
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.io.files import little_endian
@@ -231,7 +230,7 @@ class NetworkState:
     def fingerprint(self) -> str:
         """Return SHA-256, in hex, over names, shapes, dtype and little-endian bytes of parameters and buffers."""
         model, state = self.model, self.state
-        digest = hashlib.sha256(self.dtype.encode())
+        digest = hashing.sha256(self.dtype.encode())
         for layout, vector in ((model.parameters, state.parameters), (model.buffers, state.buffers)):
             digest.update(repr([(e.name, e.shape) for e in layout.entries]).encode())
             host = self.backend.to_numpy(vector)

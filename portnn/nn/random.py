@@ -6,11 +6,11 @@ the same bits. Each use has a stream of its own, keyed by (seed, stream, counter
 a resumed run needs nothing but its counters.
 """
 
-import hashlib
 from typing import TypeAlias
 
 import numpy as np
 
+from portnn import hashing
 from portnn.types import Array, ForwardContext, Namespace
 
 WEIGHTS, SHUFFLE, SPLIT, STEP = range(4)
@@ -21,7 +21,7 @@ Key: TypeAlias = tuple[int, int]
 
 def _hashed(*words: int, size: int) -> bytes:
     """Return BLAKE2b of (seed, stream, counters): no two streams meet, nor one with a generator of the user's own."""
-    return hashlib.blake2b(repr(words).encode(), digest_size=size).digest()
+    return hashing.blake2b(repr(words).encode(), size)
 
 
 def draw_seed() -> int:

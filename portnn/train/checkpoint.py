@@ -4,7 +4,6 @@ A checkpoint is a model file with the place in the fit beside the network: the e
 the history, what callbacks remember; and what the fit was asked for, so that only the same fit goes on from it.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from portnn import registry
+from portnn import hashing, registry
 from portnn.data.dataset import DataSource
 from portnn.errors import ArgumentError
 from portnn.io.files import contradictions, little_endian, read_model, write_model
@@ -192,7 +191,7 @@ def _fit_config(network: Network, run: FitState, callbacks: Sequence[CallbackLik
 
 def _of_data(run: FitState, source: DataSource) -> str:
     """Return SHA-256 over the rows in their order, as the core takes them."""
-    backend, digest = run.runtime.backend, hashlib.sha256()
+    backend, digest = run.runtime.backend, hashing.sha256()
     for batch in source.batches(backend.xp, _ROWS, None, False):
         for array in batch:
             values = np.ascontiguousarray(array if isinstance(array, float) else backend.to_numpy(array))
@@ -202,7 +201,7 @@ def _of_data(run: FitState, source: DataSource) -> str:
 
 
 def _digest(arrays: Mapping[str, np.ndarray], counters: Mapping[str, int]) -> str:
-    digest = hashlib.sha256(repr(sorted(counters.items())).encode())
+    digest = hashing.sha256(repr(sorted(counters.items())).encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].shape}".encode())
         digest.update(little_endian(arrays[name]))

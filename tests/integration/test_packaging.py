@@ -234,6 +234,7 @@ TESTED_ELSEWHERE = {
     "portnn/equivalence/report.py": "equivalence/test_compare",
     "portnn/equivalence/lockstep.py": "equivalence/test_compare",
     "portnn/errors.py": "integration/test_bad_input",
+    "portnn/hashing.py": "nn/test_random",
     "portnn/initializers.py": "test_registry",
     "portnn/interrupts.py": "network/test_network",
     "portnn/io/categories.py": "integration/test_tables",
