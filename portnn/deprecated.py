@@ -39,6 +39,14 @@ class _Alias:
         return getattr(cls if instance is None else instance, self._new)
 
 
+def with_new_names(cls: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a call of a class by their new names."""
+    renamed = getattr(cls, "_renamed", {})
+    for old in options.keys() & renamed.keys():
+        warn_renamed(f"{cls.__name__}({old}=...)", renamed[old], frames=2)
+    return {renamed.get(name, name): value for name, value in options.items()}
+
+
 def renamed_globals(module: str, renamed: Mapping[str, str]) -> Callable[[str], Any]:
     """Return a module's ``__getattr__`` that reads new names by old ones."""
 

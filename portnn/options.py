@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from portnn.deprecated import with_new_names
 from portnn.errors import ArgumentError
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ class CoerceScalarsMeta(ABCMeta):
     """
 
     def __call__(cls, *arguments: Any, **options: Any) -> Any:
+        options = with_new_names(cls, options)
         made = super().__call__(
             *map(as_python, arguments), **{name: as_python(value) for name, value in options.items()}
         )

@@ -2,14 +2,15 @@
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from portnn import registry
+from portnn.deprecated import RenamedMembers
 from portnn.errors import ArgumentError
 from portnn.options import CoerceScalarsMeta, as_python
 
@@ -18,7 +19,7 @@ Weight = np.ndarray | None
 
 
 @dataclass(frozen=True)
-class Metric(metaclass=CoerceScalarsMeta):
+class Metric(RenamedMembers, metaclass=CoerceScalarsMeta):
     """Base of metrics: one of your own is a frozen dataclass with ``score``, or ``Metric(function)``.
 
     Parameters
@@ -42,6 +43,7 @@ class Metric(metaclass=CoerceScalarsMeta):
     """Whether it is of values alone: class labels have no use for it."""
     greater_is_better = True  # type: bool | None
     """None: a function does not say it."""
+    _renamed: ClassVar[Mapping[str, str]] = {"values": "regression_only", "rises": "greater_is_better"}
 
     def __new__(cls, *arguments: Any, **options: Any) -> "Metric":
         return super().__new__(_FunctionMetric if cls is Metric else cls)

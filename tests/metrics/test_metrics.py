@@ -209,3 +209,15 @@ def test_a_weighted_average_counts_each_class_by_its_rows(score):
     by_class = {"precision": precision, "recall": recall, "f1": 2 * precision * recall / (precision + recall)}[score]
     expected = np.sum(by_class * [5, 2, 1]) / 8
     assert Metric.named(score, average="weighted")(np.eye(3)[found], truth) == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_a_metric_says_of_itself_by_the_old_names():
+    def largest(outputs, y, weight=None):
+        return np.abs(outputs - y).max()
+
+    with pytest.warns(DeprecationWarning, match=r"Metric\((values|rises)=...\) is now called") as said:
+        metric = Metric(largest, values=True, rises=False)
+    assert {warning.filename for warning in said} == {__file__}
+    assert (metric.regression_only, metric.greater_is_better) == (True, False)
+    with pytest.warns(DeprecationWarning, match="rises is now called greater_is_better"):
+        assert metric.rises is False
