@@ -105,7 +105,7 @@ def _used_up(argument: str, batches: object) -> ArgumentError:
 
 
 def prefetch(items: Iterable[Any]) -> Iterator[Any]:
-    """Yield items which a thread goes through meanwhile, AHEAD of them at most; what it raises is raised here."""
+    """Yield items that a thread produces meanwhile, at most PREFETCH ahead; an error of the thread is raised here."""
     from queue import SimpleQueue
 
     made: SimpleQueue[tuple[Any, ...] | BaseException | None] = SimpleQueue()

@@ -154,7 +154,7 @@ class DataSpec:
     # ---- one array at a time
 
     def inputs(self, backend: Backend, x: object, name: str = "x", stream: bool = False) -> Array:
-        """Return x, (rows, \\*features), of any dtype, on the backend or the host; to ``stream`` a map, as Mapped."""
+        """Return x, (rows, \\*features), of any dtype, on the backend or host; to ``stream`` a map, as MemmapRows."""
         if self.encoding is not None and is_frame(x):
             needed = [column.name for column in self.encoding.columns]
             x = self.encoding.encoded(frame_table(name, x, self.columns, needed))

@@ -189,7 +189,7 @@ def read_pickled_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def kept_in(description: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what a network knew of columns and classes (``Schema.names``), and the metadata, of a model file.
+    """Return what a network knew of columns and classes (``DataSpec.names``), and the metadata, of a model file.
 
     The command line once kept columns, encoding and classes among the metadata, and numbers of classes as texts.
     """

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from portnn.ops import names
 
 Operand = Any
-"""A Traced or known array, a Number, or a plain number."""
+"""A TracedArray or known array, a SymbolicScalar, or a Python number."""
 
 VIEWS = names("view")
 """Operations that show the same memory in another way."""

@@ -80,7 +80,7 @@ class NetworkBase:
         """That of the last step."""
         self._checked_signature: Any = None
         self._checked_batch_signature: Any = None
-        """Schema and kinds of inputs, and of a batch, that were checked: others like them are not checked again."""
+        """Data spec and signatures of inputs, and of a batch, that were checked: equal ones are not checked again."""
         if self._architecture.features is not None:
             self._schema, self._runtime = self._initialize(self._schema, self._architecture, self._backend)
 

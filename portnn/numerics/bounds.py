@@ -146,7 +146,7 @@ class BoundedArray:
 
 
 class BoundingNamespace:
-    """The array API functions that the core uses, on Bounded arrays of one floating dtype."""
+    """The array API functions that the core uses, on BoundedArrays of one floating dtype."""
 
     __name__ = "portnn.numerics.bounds"  # as a module has: array-api-compat asks for it
     float32, float64, int32 = np.dtype("float32"), np.dtype("float64"), np.dtype("int32")
