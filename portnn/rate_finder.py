@@ -124,8 +124,8 @@ def find_learning_rate(
     """Train a copy of the network for ``steps`` steps at rates from ``low`` to ``high``; return the losses.
 
     ``x``, ``y`` and ``batch_size`` are as for ``fit``, and so are batches and masks; the network is left as it is. The
-    test ends early where the loss has grown to DIVERGENCE_RATIO times its least. Raises what ``fit`` raises for data that
-    cannot be used.
+    test ends early where the loss has grown to DIVERGENCE_RATIO times its least. Raises what ``fit`` raises for data
+    that cannot be used.
 
     Parameters
     ----------

@@ -13,7 +13,18 @@ Place: TypeAlias = str | os.PathLike[str] | None
 
 
 def pyplot() -> Any:
-    """Return matplotlib.pyplot. Raises BackendUnavailableError, with an install hint, where it is missing."""
+    """Return matplotlib.pyplot. Raises BackendUnavailableError, with an install hint, where it is missing.
+
+    Returns
+    -------
+    module
+
+    Examples
+    --------
+    >>> from portnn import plot
+    >>> plot.pyplot().__name__
+    'matplotlib.pyplot'
+    """
     try:
         from matplotlib import pyplot
     except ImportError as error:

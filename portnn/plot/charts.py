@@ -18,7 +18,31 @@ def curves(
     xlabel: str = "epoch",
     log: bool = False,
 ) -> Axes:
-    """Draw one curve per series over epochs from 1."""
+    """Draw one curve per series over epochs from 1.
+
+    Parameters
+    ----------
+    series : mapping of str to sequence of float
+    ylabel, xlabel : str
+    log : bool
+        Whether the y axis is logarithmic.
+    path : str or os.PathLike, optional
+        Where the picture is saved; its figure is then closed.
+    ax : matplotlib.axes.Axes, optional
+        Where it is drawn; None: a figure of its own.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork, plot
+    >>> ax = plot.curves({"training": [1.0, 0.5, 0.4], "validation": [1.1, 0.7, 0.6]})
+    >>> len(ax.lines)
+    2
+    >>> plot.pyplot().close(ax.figure)
+    """
     with canvas(path, ax) as ax:
         for label, values in series.items():
             marker = "o" if len(values) < 30 else None
@@ -36,6 +60,27 @@ def drift(series: Mapping[tuple[str, str], Sequence[float]], path: Place = None,
     """Draw distances after each step from 1, by (backend, arithmetic), in decades; exact zeros in a row of their own.
 
     A backend has a colour, an arithmetic a style of line.
+
+    Parameters
+    ----------
+    series : mapping of (str, str) to sequence of float
+        Distances by (backend, arithmetic).
+    path : str or os.PathLike, optional
+        Where the picture is saved; its figure is then closed.
+    ax : matplotlib.axes.Axes, optional
+        Where it is drawn; None: a figure of its own.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork, plot
+    >>> ax = plot.drift({("torch", "fast"): [1e-8, 1e-7], ("torch", "reproducible"): [0.0, 0.0]})
+    >>> len(ax.lines) >= 2
+    True
+    >>> plot.pyplot().close(ax.figure)
     """
     backends, kinds = (list(dict.fromkeys(pair[i] for pair in series)) for i in range(2))
     some = np.log10([v for values in series.values() for v in values if 0.0 < v < np.inf] or [1e-16])
@@ -68,6 +113,29 @@ def confusion_matrix(
     """Draw a confusion matrix, (classes, classes), of counts or weights, coloured by the share of the row.
 
     A row per true class, a column per predicted class (``portnn.metrics.confusion_matrix``).
+
+    Parameters
+    ----------
+    matrix : array
+        (classes, classes).
+    classes : sequence, optional
+        Names of the classes.
+    path : str or os.PathLike, optional
+        Where the picture is saved; its figure is then closed.
+    ax : matplotlib.axes.Axes, optional
+        Where it is drawn; None: a figure of its own.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork, plot
+    >>> ax = plot.confusion_matrix([[9, 1], [0, 5]], classes=["no", "yes"])
+    >>> [label.get_text() for label in ax.get_xticklabels()]
+    ['no', 'yes']
+    >>> plot.pyplot().close(ax.figure)
     """
     counts = host_array(matrix, argument="matrix").astype(np.float64)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
@@ -102,6 +170,30 @@ def distributions(
     """Draw histograms, (counts, edges) by name, one below the other over one axis, each to its own height.
 
     ``notes``: what is said beside each.
+
+    Parameters
+    ----------
+    histograms : mapping of str to (counts, edges)
+    xlabel : str
+    notes : sequence of str
+        Text beside each histogram.
+    path : str or os.PathLike, optional
+        Where the picture is saved; its figure is then closed.
+    ax : matplotlib.axes.Axes, optional
+        Where it is drawn; None: a figure of its own.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork, plot
+    >>> import numpy as np
+    >>> ax = plot.distributions({"relu": np.histogram([0.0, 0.1, 0.5], bins=4)})
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['relu']
+    >>> plot.pyplot().close(ax.figure)
     """
     with canvas(path, ax, (7, 1.2 + 0.6 * len(histograms))) as ax:
         for row, (counts, edges) in enumerate(histograms.values()):

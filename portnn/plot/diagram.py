@@ -21,6 +21,26 @@ def network(net: Network, path: Place = None, *, most: int = 12, ax: Axes = None
 
     Colours are of the largest weight of each layer, rims of units of its largest bias. Columns of more than ``most``
     units show that many, from either end. Layers other than ``Dense`` are named below the column that they follow.
+
+    Parameters
+    ----------
+    net : NeuralNetwork
+    most : int
+        Units of a column that are drawn.
+    path : str or os.PathLike, optional
+        Where the picture is saved; its figure is then closed.
+    ax : matplotlib.axes.Axes, optional
+        Where it is drawn; None: a figure of its own.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork, plot
+    >>> ax = plot.network(NeuralNetwork(3, 4, 1, seed=0, backend="numpy"))
+    >>> plot.pyplot().close(ax.figure)
     """
     check_positive_int("most", most)
     weights, biases = _values(net)

@@ -20,6 +20,30 @@ def decision_boundary(net: Network, x: object, y: object = None, path: Place = N
 
     Regions are those of the classes, the paler the less sure; of values, their height. Raises ShapeError for networks
     of more inputs, or of several outputs that are no classes.
+
+    Parameters
+    ----------
+    net : NeuralNetwork
+        Of two inputs.
+    x : array
+        (rows, 2).
+    y : array, optional
+        Targets, for the colours of the rows.
+    path : str or os.PathLike, optional
+        Where the picture is saved; its figure is then closed.
+    ax : matplotlib.axes.Axes, optional
+        Where it is drawn; None: a figure of its own.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork, plot
+    >>> net = NeuralNetwork(2, 4, 1, output="sigmoid", loss="binary_cross_entropy", seed=0, backend="numpy")
+    >>> ax = plot.decision_boundary(net, [[0.0, 0.0], [1.0, 1.0]], [0, 1])
+    >>> plot.pyplot().close(ax.figure)
     """
     points = host_array(x, argument="x").astype(np.float64)
     if points.ndim != 2 or points.shape[1] != 2:

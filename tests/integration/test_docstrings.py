@@ -10,7 +10,7 @@ import pytest
 import portnn
 
 MODULES = ("portnn", "portnn.callbacks", "portnn.initializers", "portnn.losses", "portnn.metrics", "portnn.schedules")
-MODULES += ("portnn.testing",)
+MODULES += ("portnn.plot", "portnn.testing")
 
 
 def public(module):
@@ -42,6 +42,8 @@ CASES = {thing: name for thing, name in {**NAMES, **METHODS}.items() if thing.__
 def test_a_public_name_has_an_example_that_runs(thing, capsys):
     text = inspect.getdoc(thing) or ""
     assert "Examples\n--------\n" in text, "no example"
+    if thing.__module__.startswith("portnn.plot"):
+        pytest.importorskip("matplotlib")
     module = importlib.import_module(thing.__module__)
     runner = doctest.DocTestRunner(verbose=False)
     for test in doctest.DocTestFinder(recurse=False).find(thing, thing.__name__, module=module, globs={}):
