@@ -220,7 +220,7 @@ FAULTS = [
     Fault("counts scaled as if they were their logarithms", f"{DATA}/task.py", "and LOSSES[loss].inverse_link is None", "", "tests/network/test_inference.py"),
     Fault("predictions of counts that are logarithms", "portnn/cli/predict.py", "if link is not None and not outputs:", "if False:", "tests/network/test_inference.py"),
     Fault("targets rounded before they are measured", "portnn/model/runtime.py", "part.exact_y is not None", "False", "tests/network/test_inference.py"),
-    Fault("outputs rounded in the targets' unit", "portnn/model/runtime.py", "outputs.astype(np.float64)\n            outputs = Forward", "outputs.astype(np.float32)\n            outputs = Forward", "tests/network/test_inference.py"),
+    Fault("outputs rounded in the targets' unit", "portnn/model/runtime.py", "ForwardContext(training=False))).output\n", "ForwardContext(training=False))).output.astype(np.float32)\n", "tests/network/test_inference.py"),
     Fault("Ctrl-C that keeps the last epoch, not the best", "portnn/train/callbacks.py", "        self.on_train_end(network)\n", "        pass\n", "tests/train/test_callbacks.py"),
     Fault("Ctrl-C puts the best epoch into the checkpoint", "portnn/train/callbacks.py", "reversed(self.every) if backwards else self.every", "self.every", "tests/train/test_callbacks.py"),
     Fault("rows of before that are said to be new", "portnn/cli/train.py", "False if before is None else None", "False", "tests/cli/test_train.py"),
