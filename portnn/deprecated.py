@@ -17,6 +17,8 @@ class RenamedMembers:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for old in vars(cls).keys() & cls._renamed.keys():
+            if callable(getattr(cls, cls._renamed[old], None)) and not callable(vars(cls)[old]):
+                continue  # an option that bears the old name of a method
             # The frame of ABCMeta lies between this one and the class statement.
             warn_renamed(f"{cls.__name__}.{old}", cls._renamed[old], frames=1 + (type(cls) is not type))
             setattr(cls, cls._renamed[old], vars(cls)[old])
@@ -40,8 +42,8 @@ class _Alias:
 
 
 def with_new_names(cls: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a call of a class by their new names."""
-    renamed = getattr(cls, "_renamed", {})
+    """Return the options of a call of a class by the new names that its ``_renamed_options`` has."""
+    renamed = getattr(cls, "_renamed_options", {})
     for old in options.keys() & renamed.keys():
         warn_renamed(f"{cls.__name__}({old}=...)", renamed[old], frames=2)
     return {renamed.get(name, name): value for name, value in options.items()}

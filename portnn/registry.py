@@ -36,12 +36,12 @@ def name_of(kind: str, thing: Any) -> str:
 def options_of(thing: Any) -> dict[str, Any]:
     """Return the options of a dataclass that are not its defaults, by name."""
     options = {field.name: (getattr(thing, field.name), field.default) for field in fields(thing) if field.init}
-    return {name: value for name, (value, default) in options.items() if value != default}
+    return {name: value for name, (value, default) in options.items() if repr(value) != repr(default)}
 
 
 def _maker(thing: Any) -> Any:
     """Return what a file names: the class of an object with options, or the object that holds a function."""
-    return thing if hasattr(thing, "function") else type(thing)
+    return thing if callable(getattr(thing, "function", None)) else type(thing)
 
 
 def register(thing: T) -> T:

@@ -235,6 +235,27 @@ def test_metrics_with_options_of_ones_own():
     assert net.evaluate(X, X[:, :2], metrics=[three])["<lambda>"] == 3.0
 
 
+@portnn.register
+@dataclass(frozen=True)
+class Named(Passing):
+    function: str = "twice"
+    factor: float = 2.0
+
+
+def test_an_option_called_function(tmp_path):
+    network(4, Named("thrice", 3.0)).save(tmp_path / "m")
+    assert NeuralNetwork.load(tmp_path / "m").architecture.layers[2] == Named("thrice", 3.0)
+
+
+def test_an_option_that_is_an_array_and_a_metric_of_values_alone():
+    measured = network(4).evaluate(X, X[:, :2], metrics=[Within(width=np.array([0.0, 9.0]))])
+    assert measured["Within(width=[0. 9.])"] == 0.0
+    classes = NeuralNetwork(3, 2, output="softmax", loss="cross_entropy", seed=0)
+    values = metrics.Metric(lambda outputs, y: float(np.abs(outputs - y).mean()), regression_only=True)
+    with pytest.raises(ArgumentError, match="is for targets that are values; got class labels"):
+        classes.evaluate(X[:2], np.array([0, 1]), metrics=[values])
+
+
 def test_losses_in_files_are_as_they_were():
     """A name alone, or a name with the options that are not its defaults: files and checkpoints of before go on."""
     assert losses.describe(None) is None

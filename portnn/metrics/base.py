@@ -44,6 +44,7 @@ class Metric(RenamedMembers, metaclass=CoerceScalarsMeta):
     greater_is_better = True  # type: bool | None
     """None: a function does not say it."""
     _renamed: ClassVar[Mapping[str, str]] = {"values": "regression_only", "rises": "greater_is_better"}
+    _renamed_options = _renamed
 
     def __new__(cls, *arguments: Any, **options: Any) -> "Metric":
         return super().__new__(_FunctionMetric if cls is Metric else cls)

@@ -77,7 +77,8 @@ def resolve_metrics(metrics: Sequence[MetricLike], compared: Compared) -> dict[s
                 )
             metric = Metric(metric, greater_is_better=getattr(metric, "greater_is_better", None))
         name = metric.name
-        if type(metric) in METRICS.values() and (problem := compared.problem(metric)):
+        checked = metric.regression_only or type(metric) in METRICS.values()
+        if checked and (problem := compared.problem(metric)):
             raise ArgumentError(f"metrics: {name!r} {problem}")
         if name == "loss":
             raise ArgumentError("metrics: expected other names than 'loss', which the loss has; got a metric of it")

@@ -76,8 +76,6 @@ class NetworkBase:
         self._backend_is_fixed = wanted is not None
         self._backend = self._require_supported(wanted or get_backend("numpy"))
         self._runtime: Runtime | None = None
-        self._trained: DataPipeline | None = None
-        """That of the last step."""
         self._checked_signature: Any = None
         self._checked_batch_signature: Any = None
         """Data spec and signatures of inputs, and of a batch, that were checked: equal ones are not checked again."""
@@ -112,7 +110,7 @@ class NetworkBase:
         return DataPipeline(*self._initialize(schema, replace(architecture, features=features), home))
 
     def _commit(self, pipeline: DataPipeline) -> None:
-        self._trained, self._schema, self._runtime = pipeline, pipeline.schema, pipeline.runtime
+        self._schema, self._runtime = pipeline.schema, pipeline.runtime
         self._backend, self._backend_is_fixed = pipeline.runtime.backend, True
 
     def _require_runtime(self) -> Runtime:

@@ -177,8 +177,8 @@ class Training(NetworkBase):
         1
         """
         kinds = self._schema, array_signature(self._backend, x), array_signature(self._backend, y)
-        pipeline = self._trained
-        if pipeline is not None and kinds == self._checked_batch_signature and pipeline.runtime is self._runtime:
+        if self._runtime is not None and kinds == self._checked_batch_signature:
+            pipeline = DataPipeline(self._schema, self._runtime)
             return self._step(pipeline, pipeline.batch(x, self._schema.taken(self._backend, y)))
         pipeline = self._pipeline(x, y)
         with pipeline.runtime.backend.scope():

@@ -270,11 +270,12 @@ class CSVLogger(Callback):
 
 def _method(callback: Any, old: str) -> Any:
     """Return a callback's method by its new name, or its old one, with a warning; None where it has neither."""
-    duck = not isinstance(callback, RenamedMembers) and hasattr(callback, old)
-    if (duck or old in getattr(callback, "__dict__", {})) and not hasattr(callback, _RENAMED[old]):
-        warn_renamed(f"{type(callback).__name__}.{old}", _RENAMED[old])
-        return getattr(callback, old)
-    return getattr(callback, _RENAMED[old], None)
+    new = getattr(callback, _RENAMED[old], None)
+    if new is None and (not isinstance(callback, RenamedMembers) or old in vars(callback)):
+        new = getattr(callback, old, None)
+        if callable(new):  # an option may bear that name
+            warn_renamed(f"{type(callback).__name__}.{old}", _RENAMED[old])
+    return new if callable(new) else None
 
 
 class CallbackList:

@@ -77,6 +77,8 @@ def test_what_is_not_finite_is_refused_with_its_row(tmp_path):
     with pytest.raises(DataError, match=r"x: expected finite numbers .* in row 37, column 2"):
         one.fit(there, LABELS, batch_size=16)
     assert np.isfinite(one.predict(X)).all()
+    with pytest.raises(DataError, match=r"x: expected finite numbers"):
+        one.predict_classes(there)
     with pytest.raises(DataError, match=r"x: expected finite numbers .* in row 37, column 2"):
         net(Standardize()).fit(there, LABELS)
     with pytest.raises(DataError, match=r"x: expected finite numbers .* in row 37, column 2"):

@@ -221,3 +221,9 @@ def test_what_a_metric_says_of_itself_by_the_old_names():
     assert (metric.regression_only, metric.greater_is_better) == (True, False)
     with pytest.warns(DeprecationWarning, match="rises is now called greater_is_better"):
         assert metric.rises is False
+
+
+def test_options_at_the_call_are_those_of_the_class():
+    outputs, y = RNG.random((40, 6)), RNG.integers(0, 6, 40)
+    assert metrics.top_k(outputs, y, k=2) == metrics.TopK(k=2)(outputs, y) < metrics.top_k(outputs, y)
+    assert metrics.f1(outputs, y, average="weighted") == metrics.F1(average="weighted")(outputs, y)

@@ -1,8 +1,10 @@
 """What a network holds: it is whole or as before, what is shown is what trains, copies go on alone."""
 
 import copy
+import gc
 import pickle
 import signal
+import weakref
 
 import numpy as np
 import pytest
@@ -577,3 +579,14 @@ def test_a_batch_like_the_last_one_is_looked_at_again_where_it_must_be(backend, 
     with pytest.raises(ShapeError, match="x: expected"):
         one.predict(home.asarray(rng.standard_normal((6, 5))))
     assert one.fingerprint() == before
+
+
+def test_a_copy_keeps_nothing_of_the_original_alive():
+    one = NeuralNetwork(3, 4, 1, seed=0, backend="numpy")
+    for _ in range(3):
+        one.step([[0.0, 1.0, 2.0]], [[1.0]])
+    copies, original = [one.to(), one.to("array_api_strict")], weakref.ref(one._runtime)
+    del one
+    gc.collect()
+    assert original() is None
+    assert all(copy.step_count == 3 for copy in copies)

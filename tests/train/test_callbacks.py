@@ -2,6 +2,7 @@
 
 import csv
 import signal
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -95,6 +96,25 @@ def test_methods_by_their_old_names():
     with pytest.warns(DeprecationWarning, match=r"Duck\.(step|epoch) is now called on_"):
         net().fit(X, Y, callbacks=[duck()], batch_size=10)
     assert seen == ["step", "step", "epoch"]
+
+
+def test_options_may_bear_the_old_names_of_methods():
+    class Until(Callback):
+        def __init__(self, epoch, step):
+            self.epoch, self.step = epoch, step
+
+        def on_epoch_end(self, network, event):
+            return event.epoch == self.epoch
+
+    @dataclass
+    class Last(Callback):
+        end: int = 3
+
+        def on_epoch_end(self, network, event):
+            return event.epoch == self.end
+
+    assert len(net().fit(X, Y, epochs=9, callbacks=[Until(epoch=2, step=7)]).loss) == 2
+    assert len(net().fit(X, Y, epochs=9, callbacks=[Last(end=4)]).loss) == 4
 
 
 def test_steps_are_told_to_who_asks(backend):
