@@ -3,7 +3,10 @@
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from functools import wraps
+from typing import Any, ClassVar, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class RenamedMembers:
@@ -45,8 +48,33 @@ def with_new_names(cls: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a call of a class by the new names that its ``_renamed_options`` has."""
     renamed = getattr(cls, "_renamed_options", {})
     for old in options.keys() & renamed.keys():
+        if renamed[old] in options:
+            raise TypeError(f"{cls.__name__}() got two values for {renamed[old]}: one by its old name {old}")
         warn_renamed(f"{cls.__name__}({old}=...)", renamed[old], frames=2)
+    return {renamed.get(name, name): value for name, value in options.items()} if renamed else dict(options)
+
+
+def renamed_in_files(factory: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a part that a file describes, by their new names."""
+    renamed = getattr(factory, "_renamed_options", {})
     return {renamed.get(name, name): value for name, value in options.items()}
+
+
+def renamed_arguments(**renamed: str) -> Callable[[F], F]:
+    """Return a decorator of a function that takes keyword arguments by their old names too."""
+
+    def decorate(function: F) -> F:
+        @wraps(function)
+        def run(*arguments: Any, **options: Any) -> Any:
+            __tracebackhide__ = True
+            for old in options.keys() & renamed.keys():
+                warn_renamed(f"{function.__name__}({old}=...)", renamed[old])
+                options[renamed[old]] = options.pop(old)
+            return function(*arguments, **options)
+
+        return cast(F, run)
+
+    return decorate
 
 
 def renamed_globals(module: str, renamed: Mapping[str, str]) -> Callable[[str], Any]:

@@ -122,7 +122,7 @@ def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
     >>> diagnose(net, x, x[:, :1]).layers[1].dead[0]
     0
     """
-    runtime, dataset = net.prepared(x, y)
+    runtime, dataset = net.prepare(x, y)
     model, backend = runtime.model, runtime.backend
     layers = model.architecture.layers
     outputs: dict[int, np.ndarray] = {}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from portnn.backend import get_backend
+from portnn.deprecated import renamed_arguments
 from portnn.equivalence.bits import BitsReport, compare_bits
 from portnn.equivalence.compare import compare
 from portnn.equivalence.conformance import violations
@@ -197,31 +198,30 @@ def check_backend(name: str) -> None:
     assert not found, "\n".join([f"{backend!r}: {len(found)} faults", *found])
 
 
-def check_gradients(net: NeuralNetwork, x: object, y: object, *, entries: int = 20, seed: int = 0) -> None:
+@renamed_arguments(entries="elements")
+def check_gradients(net: NeuralNetwork, x: object, y: object, *, elements: int = 20, seed: int = 0) -> None:
     """Assert that the gradients are those of the loss, by central differences in float64 on NumPy.
 
-    Of each parameter, ``entries`` elements drawn at random are moved by +-h. In training mode: dropout keeps the masks
-    of the next step. An element passes if a difference agrees within its rounding and its truncation, both from the
-    sizes of the loss and of the layers' outputs: a factor of 1.01 is seen at any scale of the data. At a kink what lies
-    between the slopes of its sides passes. The message of the AssertionError names the parameter and the element.
-
-    Raises ArgumentError where the targets are so much larger than the outputs that the loss's rounding hides them.
+    The check draws ``elements`` elements of each parameter and moves each by +-h, in training mode with the dropout
+    masks of the next step. An element passes if a difference quotient agrees within its rounding and truncation errors,
+    which follow from the sizes of the loss and of the layers' outputs: a factor of 1.01 fails at any scale of the data.
+    At a kink any value between the slopes of both sides passes.
 
     Parameters
     ----------
     net : NeuralNetwork
     x, y : array
-    entries : int
-        Elements of each parameter that are checked.
+    elements : int
+        Number of elements of each parameter that are checked.
     seed : int
-        Of the draw of the elements.
+        Seed of the draw.
 
     Raises
     ------
     AssertionError
         With the parameter and the element whose gradient is wrong.
     ArgumentError
-        Where rounding hides the differences.
+        If the targets are so much larger than the outputs that the rounding of the loss hides the differences.
 
     Examples
     --------
@@ -232,8 +232,8 @@ def check_gradients(net: NeuralNetwork, x: object, y: object, *, entries: int = 
     >>> check_gradients(NeuralNetwork(3, 4, "tanh", 1, loss="mse", seed=0), x, x[:, :1])
     """
     __tracebackhide__ = True
-    entries = check_positive_int("entries", entries)
-    runtime, dataset = net.to("numpy", dtype="float64", arithmetic="fast").prepared(x, y)
+    elements = check_positive_int("elements", elements)
+    runtime, dataset = net.to("numpy", dtype="float64", arithmetic="fast").prepare(x, y)
     batch = next(batches(runtime, dataset, 1, dataset.rows))
-    wrong = next(wrong_gradients(runtime, batch, entries, np.random.default_rng(seed)), None)
+    wrong = next(wrong_gradients(runtime, batch, elements, np.random.default_rng(seed)), None)
     assert wrong is None, wrong

@@ -96,13 +96,19 @@ class Statistics(NamedTuple):
     """Of the columns of data, each row counted by its weight; each (\\*features), in float64."""
 
     mean: Array
-    """Of 24 bits: it is exact in float32."""
-    rest: Array
-    """What is left of the mean."""
+    """The mean's leading 24 bits, which float32 holds exactly."""
+    mean_low: Array
+    """The mean less ``mean``."""
     std: Array
     """Standard deviation; 1 where a column never varies."""
     binary: Array
-    """Whether each value is 0 or 1, bool."""
+    """Whether each value of the column is 0 or 1, bool."""
+
+    @property
+    def rest(self) -> Array:
+        """The old name of ``mean_low``."""
+        warn_renamed("Statistics.rest", "Statistics.mean_low")
+        return self.mean_low
 
 
 __getattr__ = renamed_globals(__name__, {"Mode": "ForwardContext"})

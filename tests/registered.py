@@ -123,7 +123,7 @@ CHAINS = {
 
 SCHEDULES = {
     "constant": (schedules.Constant(0.5), lambda t: 0.5),
-    "steps": (schedules.Steps(0.5, 10, 0.3), lambda t: 0.5 * 0.3 ** (t // 10)),
+    "step_decay": (schedules.StepDecay(0.5, 10, 0.3), lambda t: 0.5 * 0.3 ** (t // 10)),
     "exponential": (schedules.Exponential(0.5, 0.9), lambda t: 0.5 * 0.9**t),
     "cosine": (
         schedules.Cosine(0.5, 20, 0.1),
@@ -226,7 +226,7 @@ def covering(**options):
     rows = zip(*(islice(cycle(table), max(map(len, tables))) for table in tables), strict=True)
     for (title, (layer, features)), activation, (name, loss), (rule, (optimizer, _)), (rate, (schedule, _)) in rows:
         # At the rates of the table losses that are sums run away.
-        schedule = replace(schedule, rate=0.01, **({"final": 0.001} if rate == "cosine" else {}))
+        schedule = replace(schedule, learning_rate=0.01, **({"final": 0.001} if rate == "cosine" else {}))
         optimizer = replace(optimizer, learning_rate=schedule)
         made = {"loss": loss, "output": loss.pair or "identity", "optimizer": optimizer, **options}
         net = with_layer(layer, features, activation, **made)

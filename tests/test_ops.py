@@ -118,7 +118,7 @@ def test_a_layer_that_joins_is_recorded(backend, caplog):
     assert not caplog.records
     for name, value in net.to("numpy").parameters.items():
         np.testing.assert_allclose(value, np.asarray(plain.to("numpy").parameters[name]), rtol=1e-5, atol=1e-7)
-    check_gradients(NeuralNetwork(3, Dense(4), Twice(), Dense(3), seed=0), x, y, entries=4)
+    check_gradients(NeuralNetwork(3, Dense(4), Twice(), Dense(3), seed=0), x, y, elements=4)
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ def test_a_layer_that_bears_a_name_of_ours_is_not_taken_for_it(tmp_path):
     ],
 )
 def test_what_could_not_be_loaded_is_not_saved(tmp_path, layer, message, monkeypatch):
-    monkeypatch.setattr(registry, "_USERS", dict(registry._USERS))
+    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
     if isinstance(layer, Hidden):
         portnn.register(Hidden)
     (tmp_path / "m").write_bytes(b"older")
@@ -258,12 +258,12 @@ def test_an_option_that_is_an_array_and_a_metric_of_values_alone():
 
 def test_losses_in_files_are_as_they_were():
     """A name alone, or a name with the options that are not its defaults: files and checkpoints of before go on."""
-    assert losses.describe(None) is None
-    assert losses.describe("cross_entropy") == losses.describe(losses.CrossEntropy()) == "cross_entropy"
+    assert losses.get_config(None) is None
+    assert losses.get_config("cross_entropy") == losses.get_config(losses.CrossEntropy()) == "cross_entropy"
     for options in ({"smoothing": 0.1}, {"class_weight": (1.0, 2.0)}, {"smoothing": 0.1, "class_weight": (1.0, 2.0)}):
         written = {"loss": "cross_entropy", **{k: list(v) if k == "class_weight" else v for k, v in options.items()}}
-        assert losses.describe(Loss.named("cross_entropy", **options)) == written
-        assert losses.from_description(written) == losses.CrossEntropy(**options)
+        assert losses.get_config(Loss.named("cross_entropy", **options)) == written
+        assert losses.from_config(written) == losses.CrossEntropy(**options)
 
 
 def test_what_cannot_be_registered():

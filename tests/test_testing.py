@@ -142,10 +142,10 @@ def test_a_wrong_gradient_is_seen_at_any_scale(loss, activation, data, targets, 
         net = NeuralNetwork(5, Dense(4, bias=False), activation, Scale(fault), Dense(5, bias=False), loss=loss, seed=1)
         net.set_parameters({k: weights * np.asarray(v) for k, v in net.parameters.items() if k.startswith("W")})
         if right:
-            check_gradients(net, data * X, targets * Y, entries=6)
+            check_gradients(net, data * X, targets * Y, elements=6)
             continue
         with pytest.raises(AssertionError, match=r"gradient of (W1|s3)"):
-            check_gradients(net, data * X, targets * Y, entries=6)
+            check_gradients(net, data * X, targets * Y, elements=6)
 
 
 @pytest.mark.parametrize("norm", [(), (BatchNorm(),)])
@@ -156,7 +156,7 @@ def test_gradients_of_a_loss_of_nearly_nothing(norm):
     """
     for fault, right in ((1.0, True), (1.01, False)):
         net = NeuralNetwork(5, Dense(4), *norm, Scale(fault), Dense(5), seed=1)
-        runtime, dataset = net.to("numpy", dtype="float64").prepared(X, Y)
+        runtime, dataset = net.to("numpy", dtype="float64").prepare(X, Y)
         outputs, *_ = runtime.model._run(
             runtime.xp, runtime.state, dataset.x, ForwardContext(training=True, key=runtime.key)
         )
@@ -191,7 +191,7 @@ def test_a_gradient_that_is_no_number_is_named_drawn_or_not():
 
     net = NeuralNetwork(5, Dense(8), Holed(), Dense(5), seed=0)
     with pytest.raises(AssertionError, match=r"gradient of s1\[6\]: expected a finite number; got nan"):
-        check_gradients(net, X, Y, entries=1)
+        check_gradients(net, X, Y, elements=1)
 
 
 @pytest.mark.parametrize(("activation", "data"), [("identity", 1e-5), ("tanh", 1e5)])
@@ -207,8 +207,8 @@ def test_a_loss_that_hides_the_outputs_is_refused(activation, data):
 def test_nothing_is_compared_with_nothing():
     with pytest.raises(ArgumentError, match="backends: expected another beside numpy"):
         assert_backends_agree(NeuralNetwork(5, 5, seed=0), X, Y, backends=["numpy"])
-    with pytest.raises(ArgumentError, match="entries: expected a positive int"):
-        check_gradients(NeuralNetwork(5, 5, seed=0), X, Y, entries=0)
+    with pytest.raises(ArgumentError, match="elements: expected a positive int"):
+        check_gradients(NeuralNetwork(5, 5, seed=0), X, Y, elements=0)
 
 
 def test_a_failure_shows_the_users_line(tmp_path):

@@ -22,4 +22,4 @@ class InverseTime(portnn.Schedule):
     half: float = 100.0
 
     def __call__(self, step):
-        return self.rate / (1.0 + step / self.half)
+        return self.learning_rate / (1.0 + step / self.half)

@@ -172,7 +172,7 @@ class Encoding:
         return names + [c.features[-1] for c in self.columns if c.coded]
 
     @property
-    def entries(self) -> tuple[int, ...]:
+    def vocabulary_sizes(self) -> tuple[int, ...]:
         """How many values each code has."""
         return tuple(len(column.values) for column in self.columns if column.coded)
 
@@ -190,13 +190,13 @@ class Encoding:
             codes.append(part[:, part.shape[1] - column.coded :])
         return np.concatenate(parts + codes, axis=1)
 
-    def describe(self) -> list[dict[str, Any]]:
+    def get_config(self) -> list[dict[str, Any]]:
         """Return it as plain JSON values."""
         return [asdict(column) for column in self.columns]
 
     @classmethod
-    def from_description(cls, description: Sequence[Mapping[str, Any]]) -> "Encoding":
-        """Return what ``describe`` described."""
+    def from_config(cls, description: Sequence[Mapping[str, Any]]) -> "Encoding":
+        """Return what ``get_config`` described."""
         columns: list[dict[str, Any]] = [
             {name: tuple(value) if isinstance(value, list) else value for name, value in column.items()}
             for column in description

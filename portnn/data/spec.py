@@ -117,7 +117,7 @@ class DataSpec:
         """Return what is known of columns and classes, as plain JSON values."""
         known = {"columns": self.columns, "target_columns": self.target_columns, "classes": self.classes}
         bytes_too = {"scales_bytes": True} if self.scales_bytes else {}
-        return {**known, **bytes_too, "encoding": self.encoding and self.encoding.describe()}
+        return {**known, **bytes_too, "encoding": self.encoding and self.encoding.get_config()}
 
     def from_config(self, names: Mapping[str, Any]) -> "DataSpec":
         """Return the schema with what ``names`` returned."""
@@ -125,7 +125,7 @@ class DataSpec:
         rest: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in names.items() if key != "encoding"
         }
-        return replace(self, encoding=encoding and Encoding.from_description(encoding), **rest)
+        return replace(self, encoding=encoding and Encoding.from_config(encoding), **rest)
 
     def reading(self) -> list[str]:
         """Return how the network reads a table, and what it predicts, in lines; none where it knows no names."""

@@ -104,7 +104,7 @@ def compare_bits(
     """
     steps, batch_size = check_positive_int("steps", steps), check_positive_int("batch_size", batch_size)
     rivals = comparison_backends(backends)
-    reference, dataset = net.to("numpy").prepared(x, y)
+    reference, dataset = net.to("numpy").prepare(x, y)
     home = reference.backend
     runs = [reference.to(backend) for backend in rivals]
     used = [home, *(run.backend for run in runs)]

@@ -81,7 +81,7 @@ def compare(
 
     steps, batch_size = check_positive_int("steps", steps), check_positive_int("batch_size", batch_size)
     rivals = comparison_backends(backends)
-    reference, dataset = net.to("numpy", arithmetic="fast").prepared(x, y)
+    reference, dataset = net.to("numpy", arithmetic="fast").prepare(x, y)
     home = reference.backend
     judge = Oracle(reference, against, min(batch_size, dataset.rows))
     judged = [home, *rivals]

@@ -20,7 +20,7 @@ from itertools import pairwise
 import numpy as np
 
 from portnn.errors import ArgumentError
-from portnn.model.architecture import Entry
+from portnn.model.architecture import TensorInfo
 from portnn.model.runtime import Runtime
 from portnn.model.step import State
 from portnn.types import Array, Batch, ForwardContext
@@ -87,7 +87,7 @@ def wrong_gradients(runtime: Runtime, batch: Batch, entries: int, rng: np.random
     """
     found, sizes = _sizes(runtime, batch)
     flat = np.asarray(runtime.state.parameters)
-    for entry in runtime.model.parameters.entries:
+    for entry in runtime.model.parameters.tensors:
         gradient, largest = found[entry.start : entry.stop], _largest(found[entry.start : entry.stop])
         if not np.isfinite(largest):  # of any element, drawn or not
             i = int(np.argmin(np.isfinite(gradient)))
@@ -202,5 +202,5 @@ def _at_a_kink(got: float, differences: list[Difference]) -> bool:
     return False
 
 
-def _element(entry: Entry, place: int) -> str:
+def _element(entry: TensorInfo, place: int) -> str:
     return f"{entry.name}[{', '.join(str(int(i)) for i in np.unravel_index(place, entry.shape))}]"

@@ -45,7 +45,7 @@ def drift(
     net: NeuralNetwork, x: object, y: object, *, backends: Sequence[str] | None, steps: int, batch_size: int = 32
 ) -> Drift:
     """Take the same training steps on NumPy and on each backend, in the libraries' own arithmetic, judging none."""
-    reference, dataset = net.to("numpy", arithmetic="fast").prepared(x, y)
+    reference, dataset = net.to("numpy", arithmetic="fast").prepare(x, y)
     runs = [reference.to(backend) for backend in comparison_backends(backends)]
     found = Drift(reference.dtype)
     for batch in batches(reference, dataset, steps, batch_size):

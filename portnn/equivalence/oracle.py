@@ -97,9 +97,11 @@ def trace_step(
 def updated(runtime: Runtime, place: str, xp: Namespace, state: State) -> dict[Name, Array]:
     """Return the parameters, buffers and the optimizer's vectors of a state by name."""
     model = runtime.model
-    named = {(place, name): a for name, a in model.parameters.named(xp, state.parameters).items()}
-    named |= {(place, name): a for name, a in model.buffers.named(xp, state.buffers).items()}
-    return named | {(place, name): slot for name, slot in zip(runtime.chain.state_names, state.opt_state, strict=True)}
+    by_name = {(place, name): a for name, a in model.parameters.by_name(xp, state.parameters).items()}
+    by_name |= {(place, name): a for name, a in model.buffers.by_name(xp, state.buffers).items()}
+    return by_name | {
+        (place, name): slot for name, slot in zip(runtime.chain.state_names, state.opt_state, strict=True)
+    }
 
 
 class Oracle:

@@ -23,7 +23,7 @@ METRICS: dict[str, type[Metric]] = {
     "rmse": RMSE,
     "r2": R2,
 }
-registry.kind("metric", Metric, METRICS)
+registry.register_kind("metric", Metric, METRICS)
 
 MetricLike = str | Metric | Callable[..., float] | object
 

@@ -22,7 +22,7 @@ from portnn.types import Array, Namespace
 
 
 @dataclass(frozen=True)
-class Entry:
+class TensorInfo:
     """One parameter or buffer: its name ("W1"), its layer and its place in the flat vector."""
 
     name: str
@@ -43,24 +43,24 @@ class Entry:
 
 @dataclass(frozen=True)
 class Layout:
-    """What lies where in a flat vector."""
+    """The tensors of a flat vector, and the slice of each."""
 
-    entries: tuple[Entry, ...]
+    tensors: tuple[TensorInfo, ...]
     """In depth order."""
     layers: int
-    storage_order: tuple[Entry, ...]
+    storage_order: tuple[TensorInfo, ...]
     """In the order of the vector: parameters with weight decay first, as one parameter group of the optimizer."""
     n_decayed: int
     """Length of that group."""
 
     @classmethod
-    def of(cls, entries: Iterable[Entry], layers: int) -> "Layout":
-        """Give each entry its place."""
+    def of(cls, tensors: Iterable[TensorInfo], layers: int) -> "Layout":
+        """Return the layout of a vector that holds these tensors."""
         placed, stop, n_decayed = {}, 0, 0
-        for entry in sorted(entries, key=lambda e: not e.spec.decays):
-            start, stop = stop, stop + int(np.prod(entry.shape))
-            placed[entry.name] = replace(entry, start=start, stop=stop)
-            n_decayed = stop if entry.spec.decays else n_decayed
+        for tensor in sorted(tensors, key=lambda t: not t.spec.decays):
+            start, stop = stop, stop + int(np.prod(tensor.shape))
+            placed[tensor.name] = replace(tensor, start=start, stop=stop)
+            n_decayed = stop if tensor.spec.decays else n_decayed
         storage_order = tuple(placed.values())
         return cls(tuple(sorted(storage_order, key=lambda e: e.order)), layers, storage_order, n_decayed)
 
@@ -72,22 +72,22 @@ class Layout:
     def views(self, xp: Namespace, vector: Array) -> list[dict[str, Array]]:
         """Return the shaped views of the vector, one mapping per layer."""
         views: list[dict[str, Array]] = [{} for _ in range(self.layers)]
-        for layer, key, place, shape in self._places:
-            views[layer][key] = xp.reshape(vector[place], shape)
+        for layer, key, span, shape in self._spans:
+            views[layer][key] = xp.reshape(vector[span], shape)
         return views
 
     @cached_property
-    def _places(self) -> list[tuple[int, str, slice, Features]]:
-        """Layer, key, place and shape in the order of the vector: read at every step."""
+    def _spans(self) -> list[tuple[int, str, slice, Features]]:
+        """Layer, key, slice and shape of each tensor, in the order of the vector: read at every step."""
         return [(e.layer, e.key, slice(e.start, e.stop), e.shape) for e in self.storage_order]
 
-    def named(self, xp: Namespace, vector: Array) -> dict[str, Array]:
+    def by_name(self, xp: Namespace, vector: Array) -> dict[str, Array]:
         """Return the shaped views of the vector by name."""
-        return {e.name: xp.reshape(vector[e.start : e.stop], e.shape) for e in self.entries}
+        return {e.name: xp.reshape(vector[e.start : e.stop], e.shape) for e in self.tensors}
 
     def flatten(self, xp: Namespace, arrays: Sequence[Mapping[str, Array]]) -> Array:
         """Return one vector of each layer's arrays: the inverse of ``views``."""
-        return xp.concat([xp.reshape(arrays[layer][key], (-1,)) for layer, key, *_ in self._places])
+        return xp.concat([xp.reshape(arrays[layer][key], (-1,)) for layer, key, *_ in self._spans])
 
 
 class Sizes(NamedTuple):
@@ -152,14 +152,14 @@ class Architecture:
     @property
     def needs_vocabulary(self) -> bool:
         """Whether the first layer is ``Tabular`` and its numbers of categories are not known yet."""
-        return isinstance(self.layers[0], Tabular) and not self.layers[0].entries
+        return isinstance(self.layers[0], Tabular) and not self.layers[0].num_embeddings
 
-    def with_vocabulary(self, entries: tuple[int, ...]) -> "Architecture":
-        """Return the architecture whose first layer has vectors for codes of so many texts each."""
+    def with_vocabulary(self, num_embeddings: tuple[int, ...]) -> "Architecture":
+        """Return the architecture whose first layer, a ``Tabular`` without them, has these numbers of categories."""
         first = self.layers[0]
-        if not (isinstance(first, Tabular) and self.needs_vocabulary and entries):
+        if not (isinstance(first, Tabular) and self.needs_vocabulary and num_embeddings):
             return self
-        return replace(self, layers=(replace(first, entries=entries), *self.layers[1:]))
+        return replace(self, layers=(replace(first, num_embeddings=num_embeddings), *self.layers[1:]))
 
     def shapes(self) -> list[tuple[Layer, Shapes]]:
         """Return each layer with its Shapes. The width of the input must be known."""
@@ -185,34 +185,34 @@ class Architecture:
         """Rows that a batch to train on must have. The width of the input must be known."""
         return max(shapes.min_batch_size for _, shapes in self.shapes())
 
-    def layouts(self) -> tuple[Layout, Layout]:
-        """Return the layouts of what is trained and of what is not: buffers, and parameters of frozen layers.
+    def make_layouts(self) -> tuple[Layout, Layout]:
+        """Return two layouts: of the trained parameters; of the buffers and the parameters of frozen layers.
 
         Numbers count per name in depth order: W1, b1, W2, b2.
         """
-        trained: list[Entry] = []
-        kept: list[Entry] = []
+        trained: list[TensorInfo] = []
+        untrained: list[TensorInfo] = []
         counts: Counter[str] = Counter()
         for index, (layer, shapes) in enumerate(self.shapes()):
             for parameter, specs in ((True, shapes.parameters), (False, shapes.buffers)):
                 for key, spec in specs.items():
                     base = key.rpartition(".")[2]  # of a layer within a layer: "0.W"
                     counts[base] += 1
-                    moves = parameter and layer.trainable
-                    spec = Spec(*spec) if moves else Spec(*spec)._replace(decays=False)
-                    order = len(trained) + len(kept)
-                    entry = Entry(f"{base}{counts[base]}", key, index, spec, 0, 0, order, parameter)
-                    (trained if moves else kept).append(entry)
-        return Layout.of(trained, len(self.layers)), Layout.of(kept, len(self.layers))
+                    is_trained = parameter and layer.trainable
+                    spec = Spec(*spec) if is_trained else Spec(*spec)._replace(decays=False)
+                    order = len(trained) + len(untrained)
+                    tensor = TensorInfo(f"{base}{counts[base]}", key, index, spec, 0, 0, order, parameter)
+                    (trained if is_trained else untrained).append(tensor)
+        return Layout.of(trained, len(self.layers)), Layout.of(untrained, len(self.layers))
 
-    def initial(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def initial_vectors(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw the initial values of the vectors of parameters and buffers, in float64, on the host."""
         rng = random.generator(seed, random.WEIGHTS)
-        layouts = self.layouts()
+        layouts = self.make_layouts()
         vectors = np.zeros(layouts[0].size), np.zeros(layouts[1].size)
-        drawn = [(e, vector) for layout, vector in zip(layouts, vectors, strict=True) for e in layout.entries]
+        pairs = [(e, vector) for layout, vector in zip(layouts, vectors, strict=True) for e in layout.tensors]
         # In depth order, whether trained or not: a frozen layer starts as it would otherwise.
-        for e, vector in sorted(drawn, key=lambda pair: pair[0].order):
+        for e, vector in sorted(pairs, key=lambda pair: pair[0].order):
             draw = resolve(e.spec.initializer, self._activation_after(e.layer))
             vector[e.start : e.stop] = np.ravel(draw(rng, e.shape, *e.spec.fans))
         return vectors
@@ -239,18 +239,18 @@ class Architecture:
         ]
         return [*rows, (f"{self.output} (output)", rows[-1][1], "0"), ("total", "", f"{sum(counts):,}")]
 
-    def describe(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, Any]:
         """Return the architecture as plain values, for a file."""
-        layers = [registry.describe(layer) for layer in self.layers]
+        layers = [registry.get_config(layer) for layer in self.layers]
         return {"layers": layers, "output": self.output, "features": self.features}
 
     @classmethod
-    def from_description(cls, description: Mapping[str, Any]) -> "Architecture":
-        """Return the architecture that ``describe`` described."""
-        layers = [registry.rebuilt("layer", options) for options in description["layers"]]
-        activations.find("output", description["output"])
-        features = description["features"]
-        return cls(tuple(layers), description["output"], None if features is None else tuple(features))
+    def from_config(cls, config: Mapping[str, Any]) -> "Architecture":
+        """Return the architecture of a configuration that ``get_config`` returned."""
+        layers = [registry.from_config("layer", options) for options in config["layers"]]
+        activations.find("output", config["output"])
+        features = config["features"]
+        return cls(tuple(layers), config["output"], None if features is None else tuple(features))
 
 
 def _hidden(items: Sequence[Any], activation: str, bias: bool, initializer: str | Initializer) -> list[Layer]:

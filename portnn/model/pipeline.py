@@ -94,8 +94,8 @@ class DataPipeline(NamedTuple):
             )
         backend = self.runtime.backend
         labels = to_host(backend, data.y) if data.y.ndim == 1 else None
-        kept, held = random.split(data.rows, validation, seed, labels)
-        return data.take(backend, kept, ""), data.take(backend, held, "validation ")
+        train_rows, validation_rows = random.split(data.rows, validation, seed, labels)
+        return data.take(backend, train_rows, ""), data.take(backend, validation_rows, "validation ")
 
     # ---- as the core takes them
 

@@ -17,7 +17,7 @@ from portnn.io.tables import Names
 from portnn.metrics import Metric
 from portnn.metrics.selection import Compared
 from portnn.model.preprocess import Preprocessor
-from portnn.model.state import START, Counters, NetworkState, whole
+from portnn.model.state import START, Counters, NetworkState, locked
 from portnn.model.step import FunctionalModel, State
 from portnn.nn import random
 from portnn.nn.layer import as_preprocessing
@@ -45,9 +45,9 @@ class Runtime(NetworkState):
         adapted: bool = False,
         arithmetic: str = "fast",
     ) -> None:
-        """Take owned copies of the state's arrays, of any library, to the backend."""
+        """Copy the state's arrays, of any library, to the backend."""
         super().__init__(backend, model, optimizer, dtype, seed, state, counters, adapted, arithmetic)
-        self._kind = self.state.parameters.dtype
+        self._state_dtype = self.state.parameters.dtype
         self.donates_state = False
         """Whether a step may change the state in place, so that Ctrl-C must wait."""
         self._computes = ARITHMETICS[arithmetic](backend)
@@ -69,7 +69,7 @@ class Runtime(NetworkState):
         self.chain = chain
         offsets = tuple(entry.stop for entry in parameters.storage_order)
         self._updates = tuple(
-            partial(chain.update, computes.elementwise(param_groups, given, offsets)) for given in (donate, ())
+            partial(chain.update, computes.elementwise(param_groups, donated, offsets)) for donated in (donate, ())
         )
         size = parameters.size * (1 + len(chain.state_names)) + self.model.buffers.size
         self.donates_state = computes.donates_state(size * (8 if self.dtype == "float64" else 4))
@@ -84,7 +84,7 @@ class Runtime(NetworkState):
         return self._computes.xp
 
     @classmethod
-    def initial(
+    def initialize(
         cls,
         backend: Backend,
         model: FunctionalModel,
@@ -94,19 +94,19 @@ class Runtime(NetworkState):
         arithmetic: str = "fast",
     ) -> "Runtime":
         """Return a runtime with freshly drawn parameters."""
-        state = State(*model.architecture.initial(seed), _started(model, optimizer))
+        state = State(*model.architecture.initial_vectors(seed), _init_opt_state(model, optimizer))
         adapted = not any(as_preprocessing(layer).adapts_to for layer in model.architecture.layers)
         return cls(backend, model, optimizer, dtype, seed, state, adapted=adapted, arithmetic=arithmetic)
 
-    @whole
+    @locked
     def optimize_by(self, optimizer: Optimizer) -> None:
         """Take another optimizer; its vectors are kept where they fit, else started anew."""
-        before, self.optimizer = self.optimizer, optimizer
-        if replace(before, learning_rate=0) == replace(optimizer, learning_rate=0):
-            self.chain = optimizer.chain()  # the rate is a dial: what is compiled stays
+        previous, self.optimizer = self.optimizer, optimizer
+        if replace(previous, learning_rate=0) == replace(optimizer, learning_rate=0):
+            self.chain = optimizer.chain()  # compiled functions take the rate as an argument
             return
-        if type(optimizer) is not type(before) or optimizer.chain().state_names != self.chain.state_names:
-            opt_state = tuple(self._owned(vector) for vector in _started(self.model, optimizer))
+        if type(optimizer) is not type(previous) or optimizer.chain().state_names != self.chain.state_names:
+            opt_state = tuple(self._owned(vector) for vector in _init_opt_state(self.model, optimizer))
             self.state, self.counters = self.state._replace(opt_state=opt_state), self.counters._replace(update=0)
         self._bind()
 
@@ -120,7 +120,7 @@ class Runtime(NetworkState):
         """Return the first layer's part, for the buffers as they are."""
         return Preprocessor(self.backend, self.model.architecture.layers[0], self.layer_buffers(0), self.dtype)
 
-    @whole
+    @locked
     def assign(self, values: Mapping[str, object], argument: str = "parameters") -> None:
         """Set the named parameters and buffers; those not named stay. On an error nothing is changed."""
         super().assign(values, argument)
@@ -151,15 +151,15 @@ class Runtime(NetworkState):
         if batch[0].shape[0] < self._min_batch_size:
             self.check_rows(batch[0].shape[0], "x")
         with self.lock:
-            before, done = self.state, self.counters
+            previous, done = self.state, self.counters
             state, loss = self._steps[not donate](
-                self.xp, self._updates[not donate], before, batch, self._key, self.hyperparams
+                self.xp, self._updates[not donate], previous, batch, self._key, self.hyperparams
             )
-            if state.buffers is not before.buffers:
+            if state.buffers is not previous.buffers:
                 buffers = self.flush_denormals(state.buffers)
                 state = state if buffers is state.buffers else state._replace(buffers=buffers)
-            if state.parameters.dtype != self._kind:
-                raise dtype_promotion_error(state.parameters.dtype, self._kind)
+            if state.parameters.dtype != self._state_dtype:
+                raise dtype_promotion_error(state.parameters.dtype, self._state_dtype)
             done = Counters(done.step + 1, done.epoch, done.update + 1)
             # Nothing is called between the two: an interrupt comes before both or after both.
             self.state, self.counters = state, done
@@ -183,7 +183,7 @@ class Runtime(NetworkState):
         finite = xp.all(xp.isfinite(parameters))
         for vector in (buffers, *opt_state) if self.model.buffers.size else opt_state:
             finite = finite & xp.all(xp.isfinite(vector))
-        return xp.astype(finite, self._kind)
+        return xp.astype(finite, self._state_dtype)
 
     def updated(
         self,
@@ -198,13 +198,13 @@ class Runtime(NetworkState):
             xp, self.backend.copy(parameters), gradient, tuple(map(self.backend.copy, opt_state)), hyperparams
         )
 
-    @whole
+    @locked
     def gradients(self, batch: Batch) -> tuple[Array, dict[str, Array]]:
         """Return (loss, {parameter: gradient}), with the random bits of the step to come."""
         loss, vector = self._gradients(self.xp, self.state, batch, self._key)
-        return loss, self.model.parameters.named(self.xp, vector)
+        return loss, self.model.parameters.by_name(self.xp, vector)
 
-    @whole
+    @locked
     def forward(self, x: Array, rows: int | None = None) -> Array:
         """Return the outputs, in batches of at most ``rows`` rows; None: in one."""
         if rows is None or x.shape[0] <= rows:
@@ -241,11 +241,11 @@ class Runtime(NetworkState):
         if not metrics:
             return {"loss": loss}
         predictions, y = self._predictions(np.concatenate(outputs)), np.concatenate(targets)
-        given = [np.concatenate(weights)] if weights else []
-        return {"loss": loss, **{name: metric(predictions, y, *given) for name, metric in metrics.items()}}
+        sample_weight = [np.concatenate(weights)] if weights else []
+        return {"loss": loss, **{name: metric(predictions, y, *sample_weight) for name, metric in metrics.items()}}
 
     def compared(self, of_labels: bool) -> Compared:
-        """Return what metrics are to know of outputs and targets."""
+        """Return the properties of outputs and targets that decide which metrics apply."""
         architecture = self.model.architecture
         return Compared(of_labels, architecture.output, self.model.loss.pair, architecture.outputs)
 
@@ -264,10 +264,10 @@ class Runtime(NetworkState):
     def classes(self, outputs: Array) -> Array:
         """Return int32 labels, (rows,): the largest of several outputs, or whether a single one exceeds 1/2."""
         xp = self.backend.xp
-        found = outputs[:, 0] > 0.5 if outputs.shape[1] == 1 else xp.argmax(outputs, axis=1)
-        return xp.astype(found, xp.int32)
+        labels = outputs[:, 0] > 0.5 if outputs.shape[1] == 1 else xp.argmax(outputs, axis=1)
+        return xp.astype(labels, xp.int32)
 
 
-def _started(model: FunctionalModel, optimizer: Optimizer) -> tuple[np.ndarray, ...]:
+def _init_opt_state(model: FunctionalModel, optimizer: Optimizer) -> tuple[np.ndarray, ...]:
     """Return the optimizer's vectors before its first step."""
     return tuple(np.zeros(model.parameters.size) for _ in optimizer.chain().state_names)

@@ -11,7 +11,7 @@ from portnn import hashing, registry
 from portnn.backend import Backend, host_array
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.io.files import little_endian
-from portnn.model.architecture import Entry, Layout
+from portnn.model.architecture import Layout, TensorInfo
 from portnn.model.step import FunctionalModel, State
 from portnn.optim.optimizer import Optimizer
 from portnn.options import lookup
@@ -44,8 +44,8 @@ T = TypeVar("T")
 S = TypeVar("S", bound="NetworkState")
 
 
-def whole(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Let a method see, or change, the state of a whole step: threads wait for each other."""
+def locked(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """Run a method under the network's lock: the method sees and changes the state between steps alone."""
 
     @wraps(method)
     def run(self: S, /, *arguments: P.args, **options: P.kwargs) -> T:
@@ -88,7 +88,7 @@ class NetworkState:
         names = "backend", "model", "optimizer", "dtype", "seed", "state", "counters", "adapted", "arithmetic"
         return {name: getattr(self, name) for name in names}
 
-    @whole
+    @locked
     def copy(self, /, **changes: Any) -> Self:
         """Return a copy with other parts."""
         return type(self)(**{**self._parts(), **changes})
@@ -101,7 +101,7 @@ class NetworkState:
         """Return this state if it is there, else a copy there."""
         return self if self.backend is backend else self.to(backend)
 
-    @whole
+    @locked
     def __reduce__(self) -> tuple[Any, ...]:
         host = self.backend.to_numpy
         state = State(host(self.state.parameters), host(self.state.buffers), tuple(map(host, self.state.opt_state)))
@@ -111,7 +111,7 @@ class NetworkState:
         with self.backend.scope():
             return self.backend.copy(self.backend.asarray(array, self.dtype))
 
-    @whole
+    @locked
     def snapshot(self) -> Snapshot:
         """Return a copy of all that training changes."""
         copied = State(
@@ -121,38 +121,44 @@ class NetworkState:
         )
         return Snapshot(copied, self.counters)
 
-    @whole
+    @locked
     def restore(self, snapshot: Snapshot) -> None:
         """Replace the state by a snapshot, which must not be used again."""
         self.state, self.counters = snapshot
 
-    @whole
+    @locked
     def parameters(self) -> dict[str, Array]:
         """Return copies of the parameters by name, in depth order; those of frozen layers too."""
-        named = self._named()
-        return {entry.name: self.backend.copy(named[entry.name]) for entry in self._entries() if entry.parameter}
+        tensors = self._tensor_views()
+        return {
+            tensor.name: self.backend.copy(tensors[tensor.name]) for tensor in self._tensor_infos() if tensor.parameter
+        }
 
-    @whole
+    @locked
     def buffers(self) -> dict[str, Array]:
         """Return copies of the buffers by name."""
-        named = self._named()
-        return {entry.name: self.backend.copy(named[entry.name]) for entry in self._entries() if not entry.parameter}
+        tensors = self._tensor_views()
+        return {
+            tensor.name: self.backend.copy(tensors[tensor.name])
+            for tensor in self._tensor_infos()
+            if not tensor.parameter
+        }
 
-    def _named(self) -> dict[str, Array]:
+    def _tensor_views(self) -> dict[str, Array]:
         model, xp, state = self.model, self.backend.xp, self.state
-        return model.parameters.named(xp, state.parameters) | model.buffers.named(xp, state.buffers)
+        return model.parameters.by_name(xp, state.parameters) | model.buffers.by_name(xp, state.buffers)
 
-    def _entries(self) -> list[Entry]:
-        return sorted([*self.model.parameters.entries, *self.model.buffers.entries], key=lambda entry: entry.order)
+    def _tensor_infos(self) -> list[TensorInfo]:
+        return sorted([*self.model.parameters.tensors, *self.model.buffers.tensors], key=lambda tensor: tensor.order)
 
     def set_parameters(self, values: Mapping[str, object]) -> None:
         """Set the named parameters; those not named stay. On an error nothing is changed."""
-        known = {entry.name: entry for entry in self._entries() if entry.parameter}
+        parameters = {tensor.name: tensor for tensor in self._tensor_infos() if tensor.parameter}
         for name in values:
-            lookup("parameters", name, known)
+            lookup("parameters", name, parameters)
         self.assign(values)
 
-    @whole
+    @locked
     def assign(self, values: Mapping[str, object], argument: str = "parameters") -> None:
         """Set the named parameters and buffers; those not named stay. On an error nothing is changed."""
         model, state = self.model, self.state
@@ -162,48 +168,48 @@ class NetworkState:
         )
 
     def _filled(self, argument: str, layout: Layout, vector: Array, values: Mapping[str, object]) -> Array:
-        flat = np.array(self.backend.to_numpy(vector))
-        for entry in layout.entries:
-            name = entry.name
+        filled = np.array(self.backend.to_numpy(vector))
+        for tensor in layout.tensors:
+            name = tensor.name
             if name not in values:
                 continue
             value = values[name]
             array = host_array(value, argument=f"{argument}[{name!r}]")
             if array.dtype.kind not in "biuf":
                 raise DTypeError(f"{argument}[{name!r}]: expected real numbers; got dtype {array.dtype}")
-            if array.shape != entry.shape:
-                raise ShapeError(f"{argument}[{name!r}]: expected shape {entry.shape}; got {array.shape}")
+            if array.shape != tensor.shape:
+                raise ShapeError(f"{argument}[{name!r}]: expected shape {tensor.shape}; got {array.shape}")
             with np.errstate(over="ignore"):  # what is too large becomes infinity, refused below
-                flat[entry.start : entry.stop] = array.ravel()
-        if not np.all(np.isfinite(flat)):
+                filled[tensor.start : tensor.stop] = array.ravel()
+        if not np.all(np.isfinite(filled)):
             raise DataError(f"{argument}: expected finite numbers within {self.dtype}'s range; got NaN or infinity")
-        return self.backend.copy(self.backend.asarray(flat, self.dtype))
+        return self.backend.copy(self.backend.asarray(filled, self.dtype))
 
-    @whole
-    def take_average(self) -> None:
-        """Put the optimizer's average of the parameters in their place."""
+    @locked
+    def use_average(self) -> None:
+        """Replace the parameters by the optimizer's average of them."""
         if not self.counters.update:
             raise ArgumentError("averaged: there is no average yet; no step was taken")
         vector = dict(zip(self.chain.state_names, self.state.opt_state, strict=True))["average"]
         self.state = self.state._replace(parameters=self.backend.copy(vector))
 
-    @whole
+    @locked
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the whole state on the host, by name: parameters, buffers, optimizer.0 ..."""
         model, state = self.model, self.state
 
-        def host(vector: Array) -> np.ndarray:  # its own: the next step may write over the state
+        def host(vector: Array) -> np.ndarray:  # a copy: the next step may write over the state
             return np.array(self.backend.to_numpy(vector))
 
-        named = model.parameters.named(np, host(state.parameters)) | model.buffers.named(np, host(state.buffers))
+        tensors = model.parameters.by_name(np, host(state.parameters)) | model.buffers.by_name(np, host(state.buffers))
         for slot, vector in zip(self.chain.state_names, state.opt_state, strict=True):
-            named |= {f"{slot}.{name}": value for name, value in model.parameters.named(np, host(vector)).items()}
-        return named
+            tensors |= {f"{slot}.{name}": value for name, value in model.parameters.by_name(np, host(vector)).items()}
+        return tensors
 
-    def describe(self) -> dict[str, Any]:
-        """Return what is beside the arrays as plain values, for a file."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the optimizer, dtype, seed, counters and the like as plain values, for a file."""
         return {
-            "optimizer": registry.describe(self.optimizer),
+            "optimizer": registry.get_config(self.optimizer),
             "dtype": self.dtype,
             "arithmetic": self.arithmetic,
             "seed": self.seed,
@@ -211,35 +217,35 @@ class NetworkState:
             "adapted": self.adapted,
         }
 
-    @whole
-    def set_all(self, arrays: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> None:
-        """Take the state from what ``arrays`` and ``describe`` returned; all must be there, and no other array."""
+    @locked
+    def load_state(self, arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> None:
+        """Replace the state by one that ``arrays`` and ``get_config`` returned: every array, and no other one."""
         expected = self.arrays()
         if set(arrays) != set(expected):
             raise ShapeError(f"arrays: expected {sorted(expected)}; got {sorted(arrays)}")
         self.assign(arrays, "arrays")
         layout = self.model.parameters
         opt_state = [
-            self._filled("arrays", layout, vector, {e.name: arrays[f"{slot}.{e.name}"] for e in layout.entries})
+            self._filled("arrays", layout, vector, {e.name: arrays[f"{slot}.{e.name}"] for e in layout.tensors})
             for slot, vector in zip(self.chain.state_names, self.state.opt_state, strict=True)
         ]
         self.state = self.state._replace(opt_state=tuple(opt_state))
-        self.counters, self.adapted = Counters(**description["counters"]), bool(description["adapted"])
+        self.counters, self.adapted = Counters(**config["counters"]), bool(config["adapted"])
 
-    @whole
+    @locked
     def fingerprint(self) -> str:
         """Return SHA-256, in hex, over names, shapes, dtype and little-endian bytes of parameters and buffers."""
         model, state = self.model, self.state
         digest = hashing.sha256(self.dtype.encode())
         for layout, vector in ((model.parameters, state.parameters), (model.buffers, state.buffers)):
-            digest.update(repr([(e.name, e.shape) for e in layout.entries]).encode())
+            digest.update(repr([(e.name, e.shape) for e in layout.tensors]).encode())
             host = self.backend.to_numpy(vector)
-            for e in layout.entries:
+            for e in layout.tensors:
                 digest.update(little_endian(host[e.start : e.stop]))
         return digest.hexdigest()
 
     def layer_buffers(self, index: int) -> dict[str, np.ndarray]:
         """Return a layer's buffers on the host, in float64, by the keys that the layer gives them."""
         buffers = self.backend.to_numpy(self.state.buffers).astype(np.float64)
-        entries = [entry for entry in self.model.buffers.entries if entry.layer == index]
-        return {entry.key: buffers[entry.start : entry.stop].reshape(entry.shape) for entry in entries}
+        tensors = [tensor for tensor in self.model.buffers.tensors if tensor.layer == index]
+        return {tensor.key: buffers[tensor.start : tensor.stop].reshape(tensor.shape) for tensor in tensors}

@@ -15,9 +15,10 @@ from portnn.nn.random import Key
 from portnn.types import Array, Backward, Batch, Forward, ForwardContext, Namespace, Weights
 
 TensorHook = Callable[[int | str, str, Any], Any]
-"""``hook(layer, what, array)`` receives each intermediate result of a step, by its layer's number or "loss"; the step
-continues with what the hook returns. Arrays by name (gradients, new buffers) come as a mapping; ``what`` is the prefix
-of their names."""
+"""``hook(layer, quantity, array)`` receives each intermediate result of a step; ``layer`` is an index or "loss".
+
+The step continues with the array that the hook returns. Gradients of parameters and new buffers come as a mapping by
+name; ``quantity`` is the prefix of their names."""
 
 Update = Callable[..., tuple[Array, tuple[Array, ...]]]
 """``update(xp, parameters, gradient, opt_state, hyperparams) -> (parameters, opt_state)``."""
@@ -34,7 +35,7 @@ class State(NamedTuple):
     """The optimizer's vectors, each (parameters,)."""
 
 
-def no_hook(layer: int | str, what: str, array: Any) -> Any:
+def no_hook(layer: int | str, quantity: str, array: Any) -> Any:
     """Return the array as it is."""
     return array
 
@@ -52,26 +53,26 @@ class FunctionalModel:
         self, xp: Namespace, state: State, x: Array, context: ForwardContext, hook: TensorHook = no_hook
     ) -> tuple[Array, list[Backward], Array]:
         """Return what enters the output activation, the backward closures that training needs, and the new buffers."""
-        views, kept = self.parameters.views(xp, state.parameters), self.buffers.views(xp, state.buffers)
+        views, buffers = self.parameters.views(xp, state.parameters), self.buffers.views(xp, state.buffers)
         closures: list[Backward] = []
         first, changed = self.first_trainable, False
         for i, layer in enumerate(self.architecture.layers):
-            weights: Weights = views[i] | kept[i]
-            how = ForwardContext(
+            weights: Weights = views[i] | buffers[i]
+            layer_context = ForwardContext(
                 context.training, i > first, i, context.key, context.row, context.rows, context.all_reduce
             )
-            result = Forward.of(layer.forward(xp, weights, x, how))
+            result = Forward.of(layer.forward(xp, weights, x, layer_context))
             x = hook(i, "output", result.output)
             closures.append(result.backward)
             if result.buffers:
                 changed = True
-                kept[i] |= hook(i, "", result.buffers)
-        return x, closures, self.buffers.flatten(xp, kept) if changed else state.buffers
+                buffers[i] |= hook(i, "", result.buffers)
+        return x, closures, self.buffers.flatten(xp, buffers) if changed else state.buffers
 
     @property
     def first_trainable(self) -> int:
         """Index of the first layer with parameters: the backward pass ends there."""
-        return self.parameters.entries[0].layer
+        return self.parameters.tensors[0].layer
 
     def forward(self, xp: Namespace, state: State, x: Array) -> Array:
         """Return the network's output, (batch, outputs), in inference mode."""
@@ -86,7 +87,7 @@ class FunctionalModel:
         x, y, weight = batch
         outputs: list[Array] = []
 
-        def keep(place: int | str, what: str, array: Any) -> Any:
+        def keep(layer: int | str, quantity: str, array: Any) -> Any:
             outputs.append(array)
             return array
 
@@ -111,9 +112,9 @@ class FunctionalModel:
         dx = hook("loss", "gradient", dx)
         gradients: list[Mapping[str, Array]] = [{}] * len(closures)
         for i in reversed(range(self.first_trainable, len(closures))):
-            dx, given = closures[i](dx)
+            dx, by_key = closures[i](dx)
             dx = dx if dx is None else hook(i, "dx", dx)
-            gradients[i] = hook(i, "d", given)
+            gradients[i] = hook(i, "d", by_key)
         return loss, self.parameters.flatten(xp, gradients), buffers
 
     def gradient(self, xp: Namespace, state: State, batch: Batch, key: Key) -> tuple[Array, Array]:

@@ -88,8 +88,8 @@ class NetworkBase:
 
     def _initialize(self, schema: DataSpec, architecture: Architecture, home: Backend) -> tuple[DataSpec, Runtime]:
         """Draw the initial state of an architecture whose widths are known."""
-        model = FunctionalModel(architecture, schema.loss, *architecture.layouts())
-        runtime = Runtime.initial(home, model, self._optimizer, schema.dtype, self._seed, self._arithmetic)
+        model = FunctionalModel(architecture, schema.loss, *architecture.make_layouts())
+        runtime = Runtime.initialize(home, model, self._optimizer, schema.dtype, self._seed, self._arithmetic)
         return replace(schema, features=architecture.features, outputs=architecture.outputs), runtime
 
     def _pipeline(self, x: object, y: object, share: object = None, complete: bool = False) -> DataPipeline:
@@ -105,7 +105,7 @@ class NetworkBase:
         if self._runtime is not None:
             return DataPipeline(schema, self._runtime.on(home))
         architecture = self._architecture if self._has_widths else self._parse((1, 100, schema.width(home, y)))
-        architecture = architecture.with_vocabulary(schema.encoding.entries if schema.encoding else ())
+        architecture = architecture.with_vocabulary(schema.encoding.vocabulary_sizes if schema.encoding else ())
         features = tuple(schema.inputs(home, x).shape[1:])
         return DataPipeline(*self._initialize(schema, replace(architecture, features=features), home))
 
@@ -311,7 +311,7 @@ class NetworkBase:
             raise ArgumentError("averaged: expected an optimizer with average=, such as Adam(average=0.999)")
         other = self.to()
         with other._backend.scope():
-            other._require_runtime().take_average()
+            other._require_runtime().use_average()
         return other
 
     def fingerprint(self) -> str:

@@ -94,7 +94,7 @@ class NeuralNetwork(Training, Inference, Saving):
     def _memory(self) -> str:
         sizes, width = self.architecture.sizes(), 8 if self.dtype == "float64" else 4
         parameters = sum(size.parameters for size in sizes)
-        trained = self.architecture.layouts()[0].size
+        trained = self.architecture.make_layouts()[0].size
         parts = {
             "parameters": parameters,
             "buffers": sum(size.buffers for size in sizes),

@@ -46,18 +46,18 @@ class Saving(NetworkBase):
         >>> again.fingerprint() == net.fingerprint()
         True
         """
-        files.write_model(path, *self.contents())
+        files.write_model(path, *self.serialize())
 
-    def contents(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what ``save`` writes: the state's arrays by name, and all else as plain JSON values."""
+    def serialize(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return (arrays, config) as ``save`` writes them: the state by name; all else as plain JSON values."""
         runtime, schema = self._require_runtime(), self._schema
         with runtime.lock:  # arrays and counters of one step
             description = {
-                "architecture": self.architecture.describe(),
-                "loss": losses.describe(self._loss),
+                "architecture": self.architecture.get_config(),
+                "loss": losses.get_config(self._loss),
                 "names": schema.names(),
                 "metadata": self.metadata,
-                **runtime.describe(),
+                **runtime.get_config(),
             }
             return runtime.arrays(), description
 
@@ -91,12 +91,12 @@ class Saving(NetworkBase):
         if description.get("arithmetic") == "reproducible":
             ARITHMETICS["reproducible"](home)
         with files.contradictions(path):
-            architecture = Architecture.from_description(description["architecture"])
+            architecture = Architecture.from_config(description["architecture"])
             network = cls(
                 *architecture.layers,
                 output=architecture.output,
-                loss=losses.from_description(description["loss"]),
-                optimizer=registry.rebuilt("optimizer", description["optimizer"]),
+                loss=losses.from_config(description["loss"]),
+                optimizer=registry.from_config("optimizer", description["optimizer"]),
                 dtype=description["dtype"],
                 arithmetic=description.get("arithmetic", "fast"),
                 seed=description["seed"],
@@ -107,5 +107,5 @@ class Saving(NetworkBase):
             schema = network._schema.from_config(names)
             network._schema, network._runtime = network._initialize(schema, architecture, network._backend)
             with network._backend.scope():
-                network._runtime.set_all(arrays, description)
+                network._runtime.load_state(arrays, description)
         return network

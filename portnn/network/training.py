@@ -137,7 +137,7 @@ class Training(NetworkBase):
             hooks.end()
             return run.history
 
-    def prepared(self, x: object, y: object) -> tuple[Runtime, Dataset]:
+    def prepare(self, x: object, y: object) -> tuple[Runtime, Dataset]:
         """Return the state and the checked data, in memory, that a fit would start from; nothing is changed."""
         pipeline = self._pipeline(x, y)
         with pipeline.runtime.backend.scope():

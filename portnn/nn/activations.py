@@ -137,10 +137,10 @@ def find(argument: str, name: str) -> Activation:
     if isinstance(name, str) and name in ACTIVATIONS:  # asked in every step
         return ACTIVATIONS[name]
     if isinstance(name, str) and ":" in name:
-        return registry.found(argument, name, ACTIVATIONS)
+        return registry.from_serialized_name(argument, name, ACTIVATIONS)
     return lookup(argument, name, ACTIVATIONS)
 
 
 def name_of(activation: "str | Activation") -> str:
     """Return the name of an activation, or of a registered function. Raises SerializationError for any other."""
-    return registry.name_in_files("activation", activation, ACTIVATIONS) if callable(activation) else activation
+    return registry.serialized_name("activation", activation, ACTIVATIONS) if callable(activation) else activation

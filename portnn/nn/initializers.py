@@ -203,7 +203,7 @@ INITIALIZERS: dict[str, type[Initializer]] = {
     "lecun": LeCun,
     "orthogonal": Orthogonal,
 }
-registry.kind("initializer", Initializer, INITIALIZERS)
+registry.register_kind("initializer", Initializer, INITIALIZERS)
 
 
 def check(initializer: str | Initializer) -> None:

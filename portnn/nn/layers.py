@@ -234,4 +234,4 @@ LAYERS: dict[str, type[Layer]] = {
         Tabular,
     )
 }
-registry.kind("layer", Layer, LAYERS)
+registry.register_kind("layer", Layer, LAYERS)

@@ -247,13 +247,13 @@ LOSSES: dict[str, type[Loss]] = {
     "binary_cross_entropy": BinaryCrossEntropy,
     "cross_entropy": CrossEntropy,
 }
-registry.kind("loss", Loss, LOSSES)
+registry.register_kind("loss", Loss, LOSSES)
 
 
 def find(loss: "str | Loss | None") -> Loss:
     """Return the loss of that name (None: mse), one that is registered, or the object."""
     if isinstance(loss, str) and ":" in loss:
-        known = registry.found("loss", loss, LOSSES)
+        known = registry.from_serialized_name("loss", loss, LOSSES)
         return known() if isinstance(known, type) else known
     return loss if isinstance(loss, Loss) else lookup("loss", "mse" if loss is None else loss, LOSSES)()
 
@@ -263,7 +263,7 @@ def name_of(loss: str | Loss | None) -> str | None:
     return registry.name_of("loss", loss) if isinstance(loss, Loss) else loss
 
 
-def describe(loss: str | Loss | None) -> str | dict[str, Any] | None:
+def get_config(loss: str | Loss | None) -> str | dict[str, Any] | None:
     """Return a loss as plain values, for a file: its name, with those options that are not its defaults.
 
     Raises SerializationError for one that is not registered.
@@ -272,13 +272,13 @@ def describe(loss: str | Loss | None) -> str | dict[str, Any] | None:
         return None
     found = find(loss)
     differing = registry.options_of(found)
-    described = {key: value for key, value in registry.describe(found).items() if key == "loss" or key in differing}
+    described = {key: value for key, value in registry.get_config(found).items() if key == "loss" or key in differing}
     return described if len(described) > 1 else str(described["loss"])
 
 
-def from_description(described: "str | Mapping[str, Any] | None") -> "str | Loss | None":
-    """Return what ``describe`` described."""
-    return registry.rebuilt("loss", described) if isinstance(described, Mapping) else described
+def from_config(described: "str | Mapping[str, Any] | None") -> "str | Loss | None":
+    """Return what ``get_config`` described."""
+    return registry.from_config("loss", described) if isinstance(described, Mapping) else described
 
 
 def for_output(named: str | Loss | None, output: str) -> Loss:

@@ -44,7 +44,7 @@ class Standardize(PreprocessingLayer):
         return Forward(x, lambda dy: (dy, {}))
 
     def from_statistics(self, statistics: Statistics) -> dict[str, Array]:
-        return {"mean": statistics.mean, "rest": statistics.rest, "inverse_std": 1.0 / statistics.std}
+        return {"mean": statistics.mean, "rest": statistics.mean_low, "inverse_std": 1.0 / statistics.std}
 
 
 @dataclass(frozen=True)
@@ -110,4 +110,4 @@ class Unstandardize(PreprocessingLayer):
         return Forward(x * scale + weights["mean"], lambda dy: (dy * scale, {}))
 
     def from_statistics(self, statistics: Statistics) -> dict[str, Array]:
-        return {"mean": statistics.mean + statistics.rest, "std": statistics.std}
+        return {"mean": statistics.mean + statistics.mean_low, "std": statistics.std}

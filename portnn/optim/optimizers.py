@@ -259,7 +259,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adamw": AdamW,
     "lion": Lion,
 }
-registry.kind("optimizer", Optimizer, OPTIMIZERS)
+registry.register_kind("optimizer", Optimizer, OPTIMIZERS)
 
 
 def make(optimizer: str | Optimizer, learning_rate: float | Schedule | None) -> Optimizer:

@@ -5,11 +5,12 @@ machine's library may differ in its last bit elsewhere. To add one, write a froz
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from portnn import registry
+from portnn.deprecated import RenamedMembers
 from portnn.options import CoerceScalarsMeta, check_positive_int, check_range
 
 Rate: TypeAlias = Callable[[int], float]
@@ -46,26 +47,29 @@ def _series(x: float, first: int) -> float:
 
 
 @dataclass(frozen=True)
-class Schedule(metaclass=CoerceScalarsMeta):
+class Schedule(RenamedMembers, metaclass=CoerceScalarsMeta):
     """Base of all schedules: ``schedule(step)``, step counted from 0, is the learning rate of that step.
 
     Parameters
     ----------
-    rate : float
+    learning_rate : float
+        The rate that the schedule starts from, or rises to.
 
     Examples
     --------
     >>> from portnn.schedules import Cosine, WarmUp
-    >>> schedule = WarmUp(0.1, steps=10, then=Cosine(0.1, steps=90))
+    >>> schedule = WarmUp(0.1, steps=10, after=Cosine(0.1, steps=90))
     >>> schedule(0), schedule(10), schedule(200)
     (0.01, 0.1, 0.0)
     """
 
-    rate: float
+    learning_rate: float
     """The rate that the schedule starts from, or rises to."""
+    _renamed: ClassVar[Mapping[str, str]] = {"rate": "learning_rate"}
+    _renamed_options: ClassVar[Mapping[str, str]] = _renamed
 
     def __post_init__(self) -> None:
-        check_range("rate", self.rate)
+        check_range("learning_rate", self.learning_rate)
 
     def __call__(self, step: int) -> float:
         raise NotImplementedError
@@ -83,17 +87,17 @@ class Constant(Schedule):
     """
 
     def __call__(self, step: int) -> float:
-        return self.rate
+        return self.learning_rate
 
 
 @dataclass(frozen=True)
-class Steps(Schedule):
-    """rate factor^(step // every): down in steps.
+class StepDecay(Schedule):
+    """learning_rate factor^(step // every): multiplied by ``factor`` after each ``every`` steps.
 
     Examples
     --------
-    >>> from portnn.schedules import Steps
-    >>> Steps(0.5, every=10, factor=0.5)(25)
+    >>> from portnn.schedules import StepDecay
+    >>> StepDecay(0.5, every=10, factor=0.5)(25)
     0.125
     """
 
@@ -106,12 +110,12 @@ class Steps(Schedule):
         check_range("factor", self.factor)
 
     def __call__(self, step: int) -> float:
-        return self.rate * power(self.factor, step // self.every)
+        return self.learning_rate * power(self.factor, step // self.every)
 
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """rate decay^step.
+    """learning_rate decay^step.
 
     Examples
     --------
@@ -127,12 +131,12 @@ class Exponential(Schedule):
         check_range("decay", self.decay)
 
     def __call__(self, step: int) -> float:
-        return self.rate * power(self.decay, step)
+        return self.learning_rate * power(self.decay, step)
 
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """From rate to final along half a cosine over ``steps`` steps, then final (Loshchilov and Hutter 2017, eq. 5).
+    """Half a cosine from learning_rate to final over ``steps`` steps, then final (Loshchilov and Hutter 2017, eq. 5).
 
     Examples
     --------
@@ -151,12 +155,14 @@ class Cosine(Schedule):
 
     def __call__(self, step: int) -> float:
         part = min(step, self.steps) / self.steps
-        return self.final + (self.rate - self.final) * 0.5 * (1.0 + cosine(part))
+        return self.final + (self.learning_rate - self.final) * 0.5 * (1.0 + cosine(part))
 
 
 @dataclass(frozen=True)
 class WarmUp(Schedule):
-    """From rate / steps straight up to rate over ``steps`` steps, then ``then`` from its own step 0, or rate.
+    """From learning_rate / steps linearly up to learning_rate in ``steps`` steps; then ``after``, from its step 0.
+
+    Without ``after`` the rate stays.
 
     Examples
     --------
@@ -166,7 +172,9 @@ class WarmUp(Schedule):
     """
 
     steps: int
-    then: Schedule | None = None
+    after: Schedule | None = None
+    _renamed: ClassVar[Mapping[str, str]] = {"then": "after"}
+    _renamed_options: ClassVar[Mapping[str, str]] = {**Schedule._renamed, **_renamed}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -174,44 +182,49 @@ class WarmUp(Schedule):
 
     def __call__(self, step: int) -> float:
         if step < self.steps:
-            return self.rate * (step + 1) / self.steps
-        return self.rate if self.then is None else self.then(step - self.steps)
+            return self.learning_rate * (step + 1) / self.steps
+        return self.learning_rate if self.after is None else self.after(step - self.steps)
 
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Up along half a cosine from rate / 25 to rate, then down to rate / 250,000 (Smith and Topin 2018; as PyTorch).
+    """Half a cosine from learning_rate / 25 up to it, then one down to 1 / 250,000 of it (Smith and Topin 2018).
+
+    The rates are those of PyTorch's OneCycleLR.
 
     Examples
     --------
     >>> from portnn.schedules import OneCycle
-    >>> OneCycle(0.5, steps=10, warm=0.3)(2)
+    >>> OneCycle(0.5, steps=10, pct_start=0.3)(2)
     0.5
     """
 
     steps: int
-    warm: float = 0.3
-    """Share of the steps that go up."""
+    pct_start: float = 0.3
+    """Share of the steps in which the rate rises."""
+    _renamed: ClassVar[Mapping[str, str]] = {"warm": "pct_start"}
+    _renamed_options: ClassVar[Mapping[str, str]] = {**Schedule._renamed, **_renamed}
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive_int("steps", self.steps)
-        check_range("warm", self.warm, 0.0, 1.0)
+        check_range("pct_start", self.pct_start, 0.0, 1.0)
 
     def __call__(self, step: int) -> float:
-        low, lowest, peak = self.rate / 25.0, self.rate / 25.0 / 1e4, self.warm * self.steps - 1.0
+        high, low, lowest = self.learning_rate, self.learning_rate / 25.0, self.learning_rate / 25.0 / 1e4
+        peak = self.pct_start * self.steps - 1.0
         step = min(step, self.steps - 1)
         if step < peak:
-            return low + (self.rate - low) * 0.5 * (1.0 - cosine(step / peak))
-        return lowest + (self.rate - lowest) * 0.5 * (1.0 + cosine((step - peak) / (self.steps - 1 - peak)))
+            return low + (high - low) * 0.5 * (1.0 - cosine(step / peak))
+        return lowest + (high - lowest) * 0.5 * (1.0 + cosine((step - peak) / (self.steps - 1 - peak)))
 
 
 SCHEDULES: dict[str, type[Schedule]] = {
     "constant": Constant,
-    "steps": Steps,
+    "step_decay": StepDecay,
     "exponential": Exponential,
     "cosine": Cosine,
     "warm_up": WarmUp,
     "one_cycle": OneCycle,
 }
-registry.kind("schedule", Schedule, SCHEDULES)
+registry.register_kind("schedule", Schedule, SCHEDULES, renamed={"steps": "step_decay"})

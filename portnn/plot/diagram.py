@@ -63,8 +63,8 @@ def network(net: Network, path: Place = None, *, most: int = 12, ax: Axes = None
 def _values(net: Network) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
     """Return the weights, (in, units), and biases of the Dense layers of the chain."""
     values = net.parameters
-    entries = [entry for layout in net.architecture.layouts() for entry in layout.entries]
-    named = {(e.layer, e.key): host_array(values[e.name], argument=e.name) for e in entries if e.parameter}
+    tensors = [entry for layout in net.architecture.make_layouts() for entry in layout.tensors]
+    named = {(e.layer, e.key): host_array(values[e.name], argument=e.name) for e in tensors if e.parameter}
     dense = [i for i, layer in enumerate(net.architecture.layers) if isinstance(layer, Dense)]
     return [named[i, "W"] for i in dense], [named.get((i, "b")) for i in dense]
 

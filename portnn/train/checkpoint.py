@@ -112,7 +112,7 @@ class Checkpoint(Callback):
         run = self.run
         if run.nonfinite_reason():
             return
-        arrays, description = self._network.contents()
+        arrays, description = self._network.serialize()
         kept = {"losses": run.losses, "sizes": run.sizes, "loss": run.history.loss, "seconds": run.history.seconds}
         kept |= {f"metrics.{name}": values for name, values in run.history.metrics.items()}
         for i, callback in enumerate(self._others):
@@ -131,13 +131,13 @@ class Checkpoint(Callback):
         with contradictions(self.path):
             place = description[_KEY]
             state = {name: array for name, array in arrays.items() if not name.startswith(FIT_PREFIX)}
-            optimizer = registry.rebuilt("optimizer", description["optimizer"])
+            optimizer = registry.from_config("optimizer", description["optimizer"])
             wrote, finished, here = dict(place["asked"]), place["finished"], _digest(state, description["counters"])
         self._check(wrote, finished, here)
         with contradictions(self.path):
             run, runtime = self.run, self.run.runtime
             runtime.optimize_by(optimizer)
-            runtime.set_all(state, description)
+            runtime.load_state(state, description)
             kept = {name.removeprefix(FIT_PREFIX): array for name, array in arrays.items() if name not in state}
             run.done, run.ended = place["done"], place["ended"]
             run.losses, run.sizes = kept["losses"].tolist(), kept["sizes"].astype(int).tolist()
@@ -157,6 +157,7 @@ class Checkpoint(Callback):
                 )
             asked |= {name: wrote.get(name) for name in ("start", "optimizer")}
             self._fit_config = asked
+        wrote |= {name: registry.with_current_names(wrote.get(name)) for name in ("architecture", "loss", "optimizer")}
         for name, value in asked.items():
             if wrote.get(name) != value:
                 digests = name in _DIGESTS
@@ -172,7 +173,7 @@ _DIGESTS = {"start": "initial weights", "data": "data", "validation": "validatio
 
 def _fit_config(network: Network, run: FitState, callbacks: Sequence[CallbackLike]) -> dict[str, Any]:
     """Return what a fit was asked for, as plain JSON values."""
-    arrays, description = network.contents()
+    arrays, description = network.serialize()
     named = "architecture", "loss", "dtype", "arithmetic", "seed", "optimizer"
     asked = {
         **{name: description[name] for name in named},

@@ -179,7 +179,7 @@ def test_against_scikit_learn():
 def test_an_encoding_goes_through_json():
     table = Table("t", {"a": np.array(["x", "y", "x"]), "b": np.array([1.5, np.nan, 2.0])}, header=True)
     encoding, left = Encoding.learnt(table, ["a", "b"], np.arange(3))
-    again = Encoding.from_description(json.loads(json.dumps(encoding.describe())))
+    again = Encoding.from_config(json.loads(json.dumps(encoding.get_config())))
     assert (again, left) == (encoding, [])
     np.testing.assert_array_equal(again.encoded(table), encoding.encoded(table))
     assert encoding.features == ["a=x", "a=y", "b", "b missing"]

@@ -229,4 +229,4 @@ def test_architectures_drawn_at_random(drawn):
     report = compare(net, x, y, backends=[OTHER], steps=1, batch_size=len(x))
     assert report.holds, str(report)
     if repr(layers).count("Norm") < 2:  # a norm of a norm makes of little differences slopes of thousands
-        check_gradients(net, x, y, entries=2)
+        check_gradients(net, x, y, elements=2)

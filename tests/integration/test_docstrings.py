@@ -29,7 +29,7 @@ METHODS = {
     for name in dir(portnn.NeuralNetwork)
     if not name.startswith("_") and inspect.isfunction(getattr(portnn.NeuralNetwork, name))
 }
-INTERNAL = {"prepared", "contents"}
+INTERNAL = {"prepare", "serialize"}
 """Methods for the library's own modules."""
 RESULTS = {"BackendInfo", "BitsReport", "Diagnosis", "Forward", "History", "RangeTest", "Report"}
 """What functions return: their fields are documented one by one."""

@@ -335,7 +335,7 @@ def test_what_compares_nothing_does_not_pass():
 # ---- schedules and checkpoints
 
 
-@pytest.mark.parametrize("schedule", [schedules.Cosine(0.1, 8), schedules.Steps(0.1, 4, 0.0)])
+@pytest.mark.parametrize("schedule", [schedules.Cosine(0.1, 8), schedules.StepDecay(0.1, 4, 0.0)])
 def test_a_schedule_that_has_ended_is_said(schedule, caplog):
     net = values(optimizer=SGD(schedule))
     net.fit(X, Y, epochs=2, batch_size=5)
@@ -459,7 +459,7 @@ LOOKS = {
     "gradients": lambda net: float(net.gradients(X, Y)[0]),
     "copy": lambda net: net.to().fingerprint(),
     "pickle": lambda net: pickle.loads(pickle.dumps(net)).fingerprint(),
-    "contents": lambda net: [{name: a.tobytes() for name, a in net.contents()[0].items()}, net.contents()[1]],
+    "contents": lambda net: [{name: a.tobytes() for name, a in net.serialize()[0].items()}, net.serialize()[1]],
 }
 
 
@@ -492,27 +492,27 @@ def test_threads_see_whole_steps(name):
 def test_a_file_is_of_one_step():
     """Arrays and counters, while another thread steps between the two; and no later step changes what was taken."""
     net, told = values(), []
-    describe = net._runtime.describe
+    get_config = net._runtime.get_config
 
     def slowly():
-        described = describe()
+        config = get_config()
         thread = Thread(target=lambda: net.step(X, Y))
         thread.start()
         thread.join(0.1)  # it waits
         told.append(thread)
-        return described
+        return config
 
-    net._runtime.describe = slowly
+    net._runtime.get_config = slowly
     expected = values()
-    arrays, description = net.contents()
+    arrays, description = net.serialize()
     told[0].join()
     assert description["counters"]["step"] == 0
     assert net.step_count == 1
-    for name, array in expected.contents()[0].items():
+    for name, array in expected.serialize()[0].items():
         np.testing.assert_array_equal(arrays[name], array)
     for _ in range(6):  # steps in place, by now
         expected.step(X, Y)
-    arrays, _ = expected.contents()
+    arrays, _ = expected.serialize()
     kept = {name: array.copy() for name, array in arrays.items()}
     for _ in range(3):
         expected.step(X, Y)

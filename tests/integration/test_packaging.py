@@ -228,7 +228,6 @@ TESTED_ELSEWHERE = {
     "portnn/data/spec.py": "integration/test_bad_input",
     "portnn/data/task.py": "integration/test_tables",
     "portnn/defaults.py": "cli/test_train",
-    "portnn/deprecated.py": "train/test_callbacks",
     "portnn/equivalence/derivatives.py": "test_testing",
     "portnn/equivalence/networks.py": "equivalence/test_compare",
     "portnn/equivalence/report.py": "equivalence/test_compare",

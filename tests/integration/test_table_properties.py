@@ -113,11 +113,11 @@ def test_numbers_in_any_layout_are_the_same_data(columns, data, folder):
     reference.fit(x, y)
     wide = np.zeros((2 * ROWS, 2 * x.shape[1]))
     wide[::2, ::2] = x
-    layouts = [np.asfortranarray(x), wide[::2, ::2], x[::-1][::-1], x.tolist(), x.astype(">f8")]
-    layouts += [x.astype(np.longdouble)]
-    layouts += [x.astype(np.float32)] if (x.astype(np.float32) == x).all() else []
-    layouts += [form for _, form in forms(columns, folder, data)]
-    for layout in layouts:
+    make_layouts = [np.asfortranarray(x), wide[::2, ::2], x[::-1][::-1], x.tolist(), x.astype(">f8")]
+    make_layouts += [x.astype(np.longdouble)]
+    make_layouts += [x.astype(np.float32)] if (x.astype(np.float32) == x).all() else []
+    make_layouts += [form for _, form in forms(columns, folder, data)]
+    for layout in make_layouts:
         named = not isinstance(layout, np.ndarray | list)
         layout = _ordered(layout, tuple(columns)) if named else layout
         other = network()

@@ -549,11 +549,11 @@ def test_where_a_network_is_once_it_stays(first):
 
 def test_prepared_changes_nothing():
     one, fresh = (NeuralNetwork(Standardize(), 4, 2, seed=0) for _ in range(2))
-    one.prepared(X, Y)
+    one.prepare(X, Y)
     assert one.summary() == fresh.summary()
     built = net(Standardize(), 4)
     before = built.fingerprint()
-    built.prepared(X, Y)
+    built.prepare(X, Y)
     assert built.fingerprint() == before
 
 

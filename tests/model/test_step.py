@@ -53,7 +53,7 @@ class Parts:
 def test_a_batch_in_parts(count):
     """The same masks, the whole's loss and gradients within their rounding, one set of running statistics."""
     net = classifier(Dense(16), BatchNorm(), "relu", Dropout(0.4), GaussianNoise(0.1), dtype="float64")
-    runtime, data = net.prepared(X, LABELS)
+    runtime, data = net.prepare(X, LABELS)
     model, xp = runtime.model, runtime.xp
     edges = [round(len(X) * i / count) for i in range(count + 1)]
     parts, results, masks = Parts(count), [None] * count, {}

@@ -376,7 +376,7 @@ def test_summary_and_repr():
 def test_summary_says_the_memory_of_what_is_there(dtype):
     layers = 30, Standardize(), Dense(200, trainable=False), "relu", Residual((200, "tanh")), 10
     net = NeuralNetwork(*layers, seed=0, dtype=dtype, optimizer="adam")
-    arrays, _ = net.contents()
+    arrays, _ = net.serialize()
     held = {"parameters": 0, "buffers": 0, "optimizer": 0}
     for name, array in arrays.items():
         kind = "optimizer" if "." in name else "parameters" if name in net.parameters else "buffers"

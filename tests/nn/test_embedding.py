@@ -58,13 +58,13 @@ def test_codes_come_last():
     table = Table("t", columns, True)
     encoding, _ = Encoding.learnt(table, list(columns), np.arange(table.rows), embed=True)
     assert encoding.features == ["size", "home", "work"]
-    assert encoding.entries == (len(CITIES), len(CITIES))
+    assert encoding.vocabulary_sizes == (len(CITIES), len(CITIES))
     x = encoding.encoded(table)
     assert x[:, 0].tolist() == columns["size"].tolist()
     for i, name in ((1, "home"), (2, "work")):
         values = next(c for c in encoding.columns if c.name == name).values
         assert [values[int(code) - 1] for code in x[:, i]] == columns[name].tolist()
-    assert Encoding.from_description(json.loads(json.dumps(encoding.describe()))) == encoding
+    assert Encoding.from_config(json.loads(json.dumps(encoding.get_config()))) == encoding
 
 
 def test_columns_of_0_and_1_pass_as_they_are(backend):
@@ -125,9 +125,9 @@ def test_each_code_has_its_vector(backend):
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ArgumentError, match="units: expected one for each of 2 entries; got 1"):
+    with pytest.raises(ArgumentError, match="embedding_dims: expected one for each of 2 columns; got 1"):
         Tabular((3, 4), (2,))
-    with pytest.raises(ArgumentError, match="entries: expected a positive int; got 0"):
+    with pytest.raises(ArgumentError, match="num_embeddings: expected a positive int; got 0"):
         Tabular((0,))
     with pytest.raises(ShapeError, match=r"Tabular: expected \(batch, numbers \+ 2 codes\)"):
         NeuralNetwork(1, Tabular((3, 4)), 2)
@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_refused():
         for call in (net.predict, lambda x: net.fit(x, np.zeros((2, 2))), lambda x: net.step(x, np.zeros((2, 2)))):
             with pytest.raises(DataError, match=message):
                 call(wrong)
-    assert Tabular((60, 5, 10**6)).units == (16, 4, 50)
+    assert Tabular((60, 5, 10**6)).embedding_dims == (16, 4, 50)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_gradients(name):
     """In a network, in training mode, against central differences in float64."""
     net, x, y = NETWORKS[name]
     if not name.startswith("optimizer"):
-        check_gradients(net.to(), x, y, entries=8)
+        check_gradients(net.to(), x, y, elements=8)
         assert all(np.abs(g).max() > 1e-5 for key, g in net.to().gradients(x, y)[1].items() if key[0] in "WE")
 
 
@@ -106,7 +106,7 @@ def test_a_layer_of_its_own(name, training):
 
 def check_rules(net, x, y):
     """Take a step and a prediction on an array that has nothing but what the core may use: NumPy's bits."""
-    runtime, _ = net.prepared(x, y)
+    runtime, _ = net.prepare(x, y)
     net = net.to()
     net._runtime = runtime
     x = np.asarray(host_array(runtime.inputs(x)))
@@ -301,18 +301,19 @@ def test_schedules_before_at_and_after_their_ends(name):
     schedule, _ = registered.SCHEDULES[name]
     end = {"cosine": 20, "one_cycle": 29}.get(name)
     rates = [schedule(step) for step in range(120)]
-    assert all(0.0 <= rate <= schedule.rate for rate in rates)
+    assert all(0.0 <= rate <= schedule.learning_rate for rate in rates)
     if end is not None:
-        last = schedule.final if name == "cosine" else schedule.rate / 25 / 1e4
+        last = schedule.final if name == "cosine" else schedule.learning_rate / 25 / 1e4
         assert rates[end - 2] > rates[end - 1] > rates[end] == pytest.approx(last, rel=1e-9)
         assert set(rates[end:]) == {rates[end]}
     if name == "one_cycle":
         assert max(range(120), key=rates.__getitem__) == 8  # 0.3 of 30 steps, from 0
-        assert rates[0] == pytest.approx(schedule.rate / 25)
+        assert rates[0] == pytest.approx(schedule.learning_rate / 25)
     if name == "warm_up":
-        assert rates[3] == rates[4] == schedule.rate > rates[2] > rates[1] > rates[0] == schedule.rate / 4
-        assert rates[5] == schedule.then(1)
-    if name == "steps":
+        assert rates[3] == rates[4] == schedule.learning_rate > rates[2] > rates[1] > rates[0]
+        assert rates[0] == schedule.learning_rate / 4
+        assert rates[5] == schedule.after(1)
+    if name == "step_decay":
         assert rates[9] > rates[10] == rates[19] > rates[20]
 
 

@@ -134,7 +134,7 @@ def test_a_schedule_in_a_network_counts_steps_and_goes_on(backend, tmp_path):
     """The rate of each step, after loading too; another rate may be set meanwhile, and compiles nothing anew."""
     rng = np.random.default_rng(0)
     x, y = rng.random((8, 3)), rng.random((8, 1))
-    schedule = schedules.Steps(0.5, 2, 0.1)
+    schedule = schedules.StepDecay(0.5, 2, 0.1)
     net = NeuralNetwork(3, 1, optimizer=SGD(schedule), seed=0, backend=backend)
     for step in range(5):
         assert net.learning_rate == pytest.approx(0.5 * 0.1 ** (step // 2))
@@ -230,7 +230,7 @@ def test_backends_and_blocks(backend, case):
         lambda: Adam(average=1.0),
         lambda: Adam(weight_decay=-0.1),
         lambda: schedules.Cosine(0.1, 0),
-        lambda: schedules.OneCycle(0.1, 10, warm=1.0),
+        lambda: schedules.OneCycle(0.1, 10, pct_start=1.0),
     ],
 )
 def test_bad_settings(bad):
