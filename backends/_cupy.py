@@ -14,12 +14,12 @@ from portnn.errors import ArgumentError
 from portnn.types import Array
 
 CONCAT = 8
-"""Arrays that CuPy joins in one kernel; for more it uploads their pointers at every call."""
+"""Number of arrays that CuPy concatenates in one kernel; for more it uploads their pointers at every call."""
 
 
 class _Namespace(BoundNamespace):
     def concat(self, arrays: Sequence[Array], *, axis: int = 0) -> Array:
-        """Join arrays without a transfer, by eights."""
+        """Concatenate arrays without a transfer, eight at a time."""
         while len(arrays) > CONCAT:
             arrays = [self._library.concat(arrays[i : i + CONCAT], axis=axis) for i in range(0, len(arrays), CONCAT)]
         return self._library.concat(arrays, axis=axis)
@@ -60,10 +60,10 @@ class CuPyBackend(Backend):
         if count == 0:
             return False, "no CUDA device: the driver shows no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES"
         try:
-            # What is missing shows here: a compiler at the first kernel, cuBLAS at the first product of matrices.
+            # A missing library shows here: a compiler at the first kernel, cuBLAS at the first matrix product.
             square = cupy.ones((2, 2), dtype=cupy.float32)
             float((square @ square + square)[0, 0])
-        except MemoryError as error:  # CuPy's own, of the GPU's memory
+        except MemoryError as error:  # CuPy's own exception, for the GPU's memory
             return False, f"the GPU has no memory left ({error}); free some of it: nvidia-smi shows who holds it"
         except Exception as error:  # ImportError, CUDARuntimeError, CompileException ...
             return False, f"the CUDA toolkit is incomplete ({error}); pip install '{_wheel()}[ctk]'"
@@ -100,7 +100,7 @@ class CuPyBackend(Backend):
             return self._cupy.asarray(obj if self.owns(obj) else host_array(obj, dtype), dtype=dtype)
 
     def to_numpy(self, array: Array) -> np.ndarray:
-        with array.device:  # on whose current stream it was made
+        with array.device:  # whose current stream made it
             return np.asarray(self._cupy.asnumpy(array))
 
     def read(self, scalars: Sequence[Array]) -> list[float]:
@@ -118,7 +118,7 @@ class CuPyBackend(Backend):
 
 @cache
 def _precision() -> ScopedSetting:
-    """Return the setting that takes bits from float32 products: CUPY_TF32=1 takes 13 from each."""
+    """Return the setting that shortens float32 products: CUPY_TF32=1 rounds the factors to 10 bits."""
     from cupy._core import _routines_linalg as products
 
     read, write = (partial(f, np.float32) for f in (products.get_compute_type, products.set_compute_type))
@@ -126,19 +126,19 @@ def _precision() -> ScopedSetting:
 
 
 def _driver(runtime: Any, error: Exception) -> str:
-    """Return what is wrong with the driver, where CUDA cannot even count its devices."""
-    driver, wanted = (
+    """Return what is wrong with the driver if CUDA cannot count its devices."""
+    driver, required = (
         f"{v // 1000}.{v % 1000 // 10}" for v in (runtime.driverGetVersion(), runtime.runtimeGetVersion())
     )
     if driver == "0.0":
         return "no CUDA device: CuPy finds no NVIDIA driver; check nvidia-smi"
     if "InsufficientDriver" in str(error):
-        return f"the NVIDIA driver is too old: it has CUDA {driver}, {_wheel()} needs {wanted}; update one of them"
+        return f"the NVIDIA driver is too old: it has CUDA {driver}, {_wheel()} needs {required}; update one of them"
     return f"no CUDA device ({error}); check nvidia-smi and CUDA_VISIBLE_DEVICES"
 
 
 def _wheel() -> str:
-    """Return the name of the CuPy that is installed."""
+    """Return the name of the installed CuPy wheel."""
     for name in ("cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x"):
         try:
             version(name)

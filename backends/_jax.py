@@ -1,4 +1,4 @@
-"""JAX: CPU or its accelerator; what the core computes is compiled for each set of shapes."""
+"""JAX: CPU or its accelerator; functions are compiled for each set of shapes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -75,7 +75,7 @@ class JAXBackend(Backend):
         with self.scope():
             if self.owns(obj):
                 return self.xp.asarray(obj, dtype=dtype)
-            # xp.asarray compiles for each shape. device_put takes NumPy's memory for its own, and reads it later.
+            # xp.asarray compiles for each shape. device_put aliases NumPy's memory and reads it later.
             return self._jax.device_put(np.array(host_array(obj, dtype)), self._device)
 
     def copy(self, array: Array) -> Array:
@@ -98,12 +98,12 @@ class JAXBackend(Backend):
         self._jax.block_until_ready(self.xp.zeros(1) + 1.0)
 
     def donates_state(self, size: int) -> bool:
-        return True  # XLA takes new memory, page by page, for what it may not write over
+        return True  # XLA allocates new memory for everything that it may not overwrite
 
     def elementwise(
         self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), offsets: Sequence[int] = ()
     ) -> Elementwise:
-        """Run the kernels on each parameter's part of the vectors: XLA copies what is cut out of a vector."""
+        """Run the kernels on each parameter's part of the vectors: XLA copies slices of a vector."""
         parts = [(stop, next(kernel for end, kernel in param_groups if stop <= end)) for stop in offsets]
         return partial(apply_param_groups, parts or param_groups)
 
@@ -113,7 +113,7 @@ class JAXBackend(Backend):
     def compile(
         self, function: Callable[..., Any], static: int = 1, donation: Donation | None = None
     ) -> Callable[..., Any]:
-        """Compile for each set of shapes. A state that is given back stays in pieces: none is cut and joined again."""
+        """Compile for each set of shapes. A donated state stays split: it is neither cut nor concatenated."""
         tree, offsets = self._jax.tree_util, donation.offsets if donation else ()
         donated = () if donation is None or donation.atomic else (static,)
         split = partial(SplitVector.of, offsets=offsets)
@@ -133,7 +133,7 @@ class JAXBackend(Backend):
 
         def run(*arguments: Any) -> Any:
             fixed, state, rest = arguments[:static], arguments[static], arguments[static + 1 :]
-            if donation is not None:  # cut on the host: XLA would compile each cut
+            if donation is not None:  # split on the host: XLA would compile each slice
                 cut = lambda array: SplitVector(map(self.asarray, split(self.to_numpy(array)).pieces))  # noqa: E731
                 state = self.call_in_scope(partial(pieces, cut=cut), 0, state)
             return self.call_in_scope(compiled, static, *fixed, state, *rest)
@@ -143,7 +143,7 @@ class JAXBackend(Backend):
 
 @cache
 def _register() -> None:
-    """Tell JAX what a vector in pieces consists of."""
+    """Register SplitVector as a pytree."""
     from jax import tree_util
 
     tree_util.register_pytree_node(SplitVector, lambda vector: (vector.pieces, None), lambda _, new: SplitVector(new))

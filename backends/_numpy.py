@@ -58,7 +58,8 @@ class NumPyBackend(Backend):
         return host_array(obj, dtype)
 
     def copy(self, array: Array) -> Array:
-        copy = DIALECT.aligned(array.shape, array.dtype)  # a product of one row takes a seventh longer elsewhere
+        # In unaligned memory a product of one row takes a seventh longer.
+        copy = DIALECT.aligned(array.shape, array.dtype)
         copy[...] = array
         return copy
 

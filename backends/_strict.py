@@ -61,10 +61,10 @@ class StrictBackend(Backend):
         return info.dtypes(device=self._device, kind="real floating")  # type: ignore[no-any-return]
 
     def asarray(self, obj: object, dtype: str | None = None) -> Array:
-        wanted = None if dtype is None else getattr(self._strict, dtype)
+        target_dtype = None if dtype is None else getattr(self._strict, dtype)
         if self.owns(obj):
             obj = obj.to_device(self._device)  # type: ignore[attr-defined]
-            return obj if wanted is None else self._strict.astype(obj, wanted, copy=False)
+            return obj if target_dtype is None else self._strict.astype(obj, target_dtype, copy=False)
         # Cast on the host: a device without float64 cannot take it even for a moment.
         return self.xp.asarray(host_array(obj, dtype))
 

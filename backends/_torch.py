@@ -36,7 +36,7 @@ class TorchBackend(Backend):
         except (RuntimeError, AssertionError) as error:
             raise ArgumentError(f"device: torch has {', '.join(self.devices())}; got {device!r}") from error
         self.device = str(self._device)
-        self._records = self._device.type == "cpu"  # what is recorded was not yet run on a GPU
+        self._records = self._device.type == "cpu"  # the recorded program was not yet run on a GPU
         self._torch = torch
         self.xp = BoundNamespace(namespace, self._device)
         self._cuda = self._device.type == "cuda"
@@ -73,7 +73,7 @@ class TorchBackend(Backend):
         return str(array.device)
 
     def asarray(self, obj: object, dtype: str | None = None) -> Array:
-        wanted = None if dtype is None else getattr(self._torch, dtype)
+        target_dtype = None if dtype is None else getattr(self._torch, dtype)
         elsewhere = self._cuda and not self.owns(obj)
         if elsewhere and getattr(obj, "__dlpack_device__", lambda: (1, 0))()[0] == 2:  # kDLCUDA
             obj = self._torch.from_dlpack(obj)
@@ -83,9 +83,9 @@ class TorchBackend(Backend):
             # negative or, as those of a packed record's field, no multiple of the item.
             native = host.dtype.newbyteorder("=")
             steps = all(stride >= 0 and stride % host.itemsize == 0 for stride in host.strides)
-            shares = host.flags.writeable and host.dtype.isnative and steps
-            obj = self._torch.from_numpy(host if shares else np.array(host, dtype=native, order="C"))
-        return obj.detach().to(device=self._device, dtype=wanted)  # type: ignore[attr-defined]
+            can_share = host.flags.writeable and host.dtype.isnative and steps
+            obj = self._torch.from_numpy(host if can_share else np.array(host, dtype=native, order="C"))
+        return obj.detach().to(device=self._device, dtype=target_dtype)  # type: ignore[attr-defined]
 
     def to_numpy(self, array: Array) -> np.ndarray:
         host = array.detach().cpu()
@@ -106,7 +106,7 @@ class TorchBackend(Backend):
 
     @contextmanager
     def _unaltered(self) -> Iterator[None]:
-        """Leave modes that take bits from float32 products, or whose tensors no other mode may write into."""
+        """Leave modes that shorten float32 products, or whose tensors no other mode may write into."""
         torch, precision = self._torch, _precision(self._cuda).hold()
         with precision, torch.inference_mode(False), torch.no_grad(), torch.autocast(self._device.type, enabled=False):
             yield
@@ -114,7 +114,7 @@ class TorchBackend(Backend):
     def elementwise(
         self, param_groups: Sequence[ParamGroup], donate: tuple[int, ...] = (), offsets: Sequence[int] = ()
     ) -> Elementwise:
-        """Run the kernels on a CPU's large vectors in blocks: new memory for each operation comes page by page."""
+        """Run the kernels on a CPU's large vectors in blocks: each operation's result is new memory."""
         if not self._records:
             return super().elementwise(param_groups)
         return apply_blocked(param_groups, donate, BLOCK, self._torch.empty_like)
@@ -137,12 +137,14 @@ class TorchBackend(Backend):
 
 @cache
 def _precision(cuda: bool) -> ScopedSetting:
-    """Return the setting that takes bits from float32 products, of all devices of a kind."""
+    """Return the setting that shortens float32 products, for all devices of a kind."""
     from torch import backends
 
     above, products = (backends.cudnn, backends.cuda.matmul) if cuda else (backends.mkldnn, backends.mkldnn.matmul)
 
-    def own() -> str:  # what it inherits, which may change meanwhile, is not to become its own
+    def inherited_device() -> str:  # an inherited value stays inherited: the parent's may change
         return "none" if products.fp32_precision == above.fp32_precision else str(products.fp32_precision)
 
-    return ScopedSetting(lambda: products.fp32_precision, partial(setattr, products, "fp32_precision"), "ieee", own)
+    return ScopedSetting(
+        lambda: products.fp32_precision, partial(setattr, products, "fp32_precision"), "ieee", inherited_device
+    )

@@ -1,6 +1,6 @@
-"""What ``portnn train`` does where nobody says otherwise, for whoever wants the same in Python.
+"""The default training of ``portnn train``, for use in Python.
 
-benchmarks/tables.py shows how good these are on real tables.
+benchmarks/tables.py shows how good these defaults are on real tables.
 """
 
 from typing import Any
@@ -11,9 +11,9 @@ from portnn.train.callbacks import EarlyStopping
 
 VALIDATION, MIN_VALIDATION_ROWS, PATIENCE = 0.1, 100, 10
 MIN_EPOCHS, MIN_STEPS, MAX_EPOCHS_WITH_VALIDATION = 30, 1000, 60
-"""A few epochs of a small table are too few steps."""
+"""Least number of steps: a few epochs of a small table are too few."""
 WEIGHT_DECAY, DECAY_ROWS = 1.0, 500
-"""Weights of a prior count as so many rows do: beyond them it decays with their number."""
+"""Rows that the prior of the weights counts as; beyond them its influence decays with the number of rows."""
 
 
 def fit_options(
@@ -24,11 +24,11 @@ def fit_options(
     validation: float | None = None,
     patience: int = PATIENCE,
 ) -> dict[str, Any]:
-    """Return arguments for ``NeuralNetwork.fit`` that suit a table of so many rows to train on.
+    """Return arguments for ``NeuralNetwork.fit`` that suit a table of this many training rows.
 
-    ``validation=None``: a tenth of the rows where that is 100 rows, else none; with one, the training ends after
-    ``patience`` epochs without a smaller loss, with the best epoch's parameters. ``epochs=None``: at least 30 epochs
-    and 1,000 steps, with a validation at least 60 epochs. ``net.fit(x, y, **fit_options(len(x)))``.
+    ``validation=None``: a tenth of the rows if that is at least 100 rows, else none. With a validation, the training
+    ends after ``patience`` epochs without a smaller loss and keeps the best epoch's parameters. ``epochs=None``: at
+    least 30 epochs and 1,000 steps, with a validation at least 60 epochs. ``net.fit(x, y, **fit_options(len(x)))``.
 
     Parameters
     ----------
@@ -59,10 +59,10 @@ def fit_options(
 
 
 def default_optimizer(rows: int) -> AdamW:
-    """Return the optimizer that suits a table of so many rows to train on: AdamW, the fewer rows the more decay.
+    """Return the optimizer that suits a table of this many training rows: AdamW, with more decay for fewer rows.
 
-    On a few hundred rows a network of 100 hidden units learns them by heart; ``weight_decay`` is 1 up to 500 rows, and
-    500 / rows beyond.
+    On a few hundred rows a network of 100 hidden units overfits; ``weight_decay`` is 1 up to 500 rows, and 500 / rows
+    beyond.
 
     Parameters
     ----------

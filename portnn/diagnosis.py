@@ -1,4 +1,4 @@
-"""Where a network does not learn: its activations and gradients on a batch, layer by layer and unit by unit."""
+"""Diagnosis of a network: activations and gradients on a batch, by layer and unit."""
 
 import os
 from dataclasses import dataclass, replace
@@ -15,12 +15,12 @@ from portnn.options import lookup
 from portnn.types import ForwardContext
 
 SATURATED = 0.01
-"""An activation whose derivative is below this over the rows: a sigmoid further out than 4.6, a tanh than 3."""
+"""Root-mean-square derivative below which a unit is saturated: a sigmoid beyond 4.6, a tanh beyond 3."""
 EXPLODING = 100.0
-"""How many times the input's values an output, or the loss's gradient a gradient, may be."""
+"""Ratio of an output to the input's values, or of a gradient to the loss's gradient, above which it explodes."""
 
 BY_ELEMENT = frozenset(ACTIVATIONS) - {"identity", "softmax", "log_softmax"}
-"""Activations each of whose outputs depends on one input."""
+"""Element-wise activations."""
 
 Histogram = tuple[np.ndarray, np.ndarray]
 """(counts, edges)."""
@@ -28,27 +28,27 @@ Histogram = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class LayerActivity:
-    """What one layer did with a batch. Units are counted from 0."""
+    """A layer's activity on a batch. Units are counted from 0."""
 
     name: str
-    """Place in the network, from 1, and kind: "2 relu"."""
+    """Number in the network, from 1, and type: "2 relu"."""
     units: int
     output: float
     """Root mean square of the output."""
     gradient: float
-    """Of the loss's gradient with respect to the output; NaN before the first layer that is trained."""
+    """Root mean square of the loss's gradient with respect to the output; NaN before the first trained layer."""
     dead: tuple[int, ...]
-    """Units of an activation through which no gradient came, of any row."""
+    """Units of an activation that pass no gradient in any row."""
     saturated: tuple[int, ...]
-    """Units through which less than SATURATED of the gradient came (root mean square over the rows), but some."""
+    """Units that pass less than SATURATED of the gradient (root mean square over the rows), but some."""
     exploding: tuple[int, ...]
-    """Units whose output or gradient is more than EXPLODING times what entered the network, or is not finite."""
+    """Units whose output or gradient exceeds EXPLODING times the network's input, or is not finite."""
     outputs: Histogram
     gradients: Histogram
-    """Of log10 of the gradient's magnitude, where it is not 0."""
+    """Histogram of log10 of the gradient's magnitude, without zeros."""
 
     def findings(self) -> list[str]:
-        """Return a line for each trouble, its units named."""
+        """Return a line for each problem, with its units."""
         said = {
             "dead: no row's gradient comes through": self.dead,
             f"saturated: less than {SATURATED:g} of the gradient comes through": self.saturated,
@@ -60,7 +60,7 @@ class LayerActivity:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a network's layers did with a batch; ``print`` shows it.
+    """The activity of a network's layers on a batch; ``print`` shows it.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class Diagnosis:
 
     @property
     def findings(self) -> list[str]:
-        """What is not well, a line each; empty: nothing was found."""
+        """The problems, one line each."""
         return [line for layer in self.layers for line in layer.findings()]
 
     def __str__(self) -> str:
@@ -97,11 +97,12 @@ class Diagnosis:
 
 
 def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
-    """Return what the network's layers do with a batch, as the next step would take it; nothing is changed.
+    """Return the activity of the network's layers on a batch, as the next step would compute it.
 
-    ``x`` and ``y`` are as for ``fit``, of a few hundred rows: a unit counts as dead if none of them reaches it; an
-    output activation that the loss does not contain is examined as a layer. Layers within a ``Residual`` are not
-    examined, which the findings say. Raises what ``fit`` raises for data that cannot be used.
+    The network is unchanged.
+    ``x`` and ``y`` are as for ``fit``, a few hundred rows: a unit counts as dead if no row activates it. An output
+    activation outside the loss is examined as a layer. Layers within a ``Residual`` are not examined, which the
+    findings say. Raises what ``fit`` raises for invalid data.
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
     def hook(place: int | str, what: str, array: Any) -> Any:
         if what == "output" and isinstance(place, int):
             outputs[place] = _by_unit(backend.to_numpy(array))
-        elif what in ("dx", "gradient"):  # of a layer's input: of the output before it
+        elif what in ("dx", "gradient"):  # the gradient of a layer's input is that of the previous output
             gradients[place - 1 if isinstance(place, int) else len(layers) - 1] = _by_unit(backend.to_numpy(array))
         return array
 
@@ -139,7 +140,7 @@ def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
         (batch,) = dataset.batches(backend.xp, dataset.rows, None, model.loss.mean)
         model.gradients(runtime.xp, runtime.state, batch, ForwardContext(training=True, key=runtime.key), hook)
         entered = np.abs(backend.to_numpy(batch[0]).astype(np.float64))
-    # What Unstandardize gives is in the target's units, and larger for no fault of the network's.
+    # Unstandardize's outputs are in the target's unit, and may rightly be large.
     chosen = [i for i, layer in enumerate(layers) if as_preprocessing(layer).adapts_to != "y"]
     scale = 1.0 if batch[0].dtype != runtime.state.parameters.dtype else max(1.0, float(_rms(entered.reshape(-1))))
     steep = float(_rms(gradients[chosen[-1]]).max())
@@ -152,7 +153,7 @@ def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
 
 
 def _of_output(place: int, name: str, z: np.ndarray, scale: float) -> LayerActivity:
-    """Describe the output activation by what it makes of its input, (n, units), and of gradients of one."""
+    """Return the activity of the output activation from its input, (n, units), and gradients of 1."""
     with np.errstate(all="ignore"):
         a, backward = find("output", name)(np, z)
         ones = np.ones_like(a)
@@ -169,7 +170,7 @@ def _activity(
     scale: float,
     steep: float,
 ) -> LayerActivity:
-    """Describe a layer by its output and the gradients of its output and (``before``) its input, all (n, units)."""
+    """Return a layer's activity from its output and the gradients of output and input, all (n, units)."""
     size = _rms(output)
     exploding = ~(size <= EXPLODING * scale)
     dead = saturated = np.zeros(len(size), bool)
@@ -195,7 +196,7 @@ def _activity(
 
 
 def _by_unit(array: np.ndarray) -> np.ndarray:
-    """Return (n, units) in float64: what lies before the last axis counts as rows."""
+    """Return (n, units) in float64; all axes but the last count as rows."""
     return array.reshape(-1, array.shape[-1]).astype(np.float64)
 
 

@@ -17,18 +17,18 @@ from portnn.train.callbacks import Callback
 from portnn.train.history import Event
 
 SMOOTHING = 0.9
-"""Of the moving average of the losses of batches, corrected for its start."""
+"""Decay of the moving average of the batch losses, corrected for its start."""
 DIVERGENCE_RATIO = 4.0
-"""The test ends where the averaged loss is so many times the least so far."""
+"""Ratio of the averaged loss to its minimum at which the test ends."""
 
 
 MIN_T_STATISTIC = 4.0
-"""How many times its standard error a slope must be, to be one."""
+"""Multiple of its standard error that a slope must have to count."""
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What a range test saw.
+    """The result of a range test.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class RangeTest:
     rates: np.ndarray
     """Learning rates of the steps, growing by the same factor, (steps,)."""
     losses: np.ndarray
-    """Loss of the batch that followed each step, (steps,)."""
+    """Loss of the batch after each step, (steps,)."""
 
     @property
     def smoothed(self) -> np.ndarray:
@@ -48,10 +48,10 @@ class RangeTest:
 
     @property
     def suggestion(self) -> float:
-        """The rate around which the loss falls fastest, by decades of the rate, before its average is least.
+        """The rate around which the loss falls fastest per decade, before its average is least.
 
-        Of the lines through a fifth of the losses in a row, the steepest. Raises ArgumentError where none falls by more
-        than the scatter of the losses explains.
+        The steepest least-squares line through a fifth of the losses decides. Raises ArgumentError if no slope exceeds
+        the scatter of the losses.
         """
         logs, losses = np.log10(self.rates), self.losses[: int(self.smoothed.argmin()) + 1]
         width = max(len(self.rates) // 5, 4)
@@ -88,12 +88,12 @@ def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 class _Sweep(Callback):
-    """Sets the rate of each step, and ends where the loss has gone."""
+    """Sets the rate of each step, and ends the training when the loss diverges."""
 
     def __init__(self, rates: np.ndarray) -> None:
         self._rates, self._least, self._sum, self._weight = rates, math.inf, 0.0, 0.0
         self.losses: list[float] = []
-        """Of each step's batch, before the step."""
+        """Loss of each step's batch, before the step."""
 
     def on_train_batch_end(self, network: NeuralNetwork, event: Event) -> bool:
         (loss,) = self.run.runtime.backend.read([event.loss])
@@ -123,9 +123,8 @@ def find_learning_rate(
 ) -> RangeTest:
     """Train a copy of the network for ``steps`` steps at rates from ``low`` to ``high``; return the losses.
 
-    ``x``, ``y`` and ``batch_size`` are as for ``fit``, and so are batches and masks; the network is left as it is. The
-    test ends early where the loss has grown to DIVERGENCE_RATIO times its least. Raises what ``fit`` raises for data
-    that cannot be used.
+    ``x``, ``y`` and ``batch_size`` are as for ``fit``, and so are batches and masks; the network is unchanged. The test
+    ends early when the loss reaches DIVERGENCE_RATIO times its minimum. Raises what ``fit`` raises for invalid data.
 
     Parameters
     ----------

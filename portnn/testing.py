@@ -38,10 +38,10 @@ def assert_backends_agree(
     steps: int = 1,
     batch_size: int = 32,
 ) -> Report:
-    """Assert that every piece of the training steps is within its bound of its true value, on NumPy and each backend.
+    """Assert that every tensor of the training steps is within its bound of its true value, on NumPy and each backend.
 
-    ``backends=None`` takes all that are available: name those that your users rely on, so that a missing one is an
-    error. With none beside NumPy it raises BackendUnavailableError. See ``portnn.compare``; the report is returned.
+    ``backends=None`` takes all available ones: name those that your users rely on, so that a missing one is an error.
+    Without a backend beside NumPy, BackendUnavailableError is raised. See ``portnn.compare``; the report is returned.
 
     Parameters
     ----------
@@ -134,12 +134,12 @@ def assert_same_bits(
 def assert_same_on_backends(
     function: Function, *arrays: object, backends: Sequence[str] | None = None, ulps: float = 16.0
 ) -> None:
-    """Assert that ``function(*arrays)`` gives the same on each backend, NumPy too, as far as rounding allows.
+    """Assert that ``function(*arrays)`` has the same results on each backend, NumPy included, within rounding errors.
 
-    The function is written against the array API standard, on arrays of whatever library it is handed; it returns an
-    array or a tuple of them. Where the core has bounds for its operations (portnn/numerics/bounds.py) each result
-    must be within its bound of the true value, elsewhere within ``ulps`` units in the last place of NumPy's; whole
-    numbers and truth values must be equal. ``backends`` as in ``assert_backends_agree``.
+    The function is written against the array API standard, for arrays of any library; it returns an array or a tuple of
+    arrays. If portnn has bounds for its operations (portnn/numerics/bounds.py), each result must be within its bound of
+    the true value, else within ``ulps`` units in the last place of NumPy's; integers and bools must be equal.
+    ``backends`` is as in ``assert_backends_agree``.
 
     Parameters
     ----------
@@ -170,11 +170,11 @@ def assert_same_on_backends(
 
 
 def check_backend(name: str) -> None:
-    """Assert that an adapter, by its name as for ``NeuralNetwork(backend=...)``, gives the core what it relies on.
+    """Assert that an adapter, by its name as for ``NeuralNetwork(backend=...)``, conforms to the backend protocol.
 
-    Devices, round trips, copies, dtypes, int32 that wraps, every function within its bound, random bits, scalars, and
-    training steps. The message of the AssertionError has a line for each violation, with a hint. Raises
-    BackendUnavailableError where it cannot run here.
+    The check covers devices, round trips, copies, dtypes, int32 overflow, every function within its bound, random bits,
+    scalars and training steps. The AssertionError has a line for each violation, with a hint. Raises
+    BackendUnavailableError if the backend cannot run here.
 
     Parameters
     ----------

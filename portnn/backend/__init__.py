@@ -1,4 +1,4 @@
-"""Backends: the protocol of an adapter, and how one is chosen."""
+"""Backends: the adapter protocol, the registry of adapters, and the choice of a backend."""
 
 from portnn.backend.host import host_array
 from portnn.backend.kernels import Elementwise, ParamGroup, apply_blocked, apply_param_groups

@@ -1,4 +1,4 @@
-"""Whatever users hand in, as NumPy arrays on the host."""
+"""Converts users' data to NumPy arrays on the host."""
 
 from collections.abc import Collection, Iterable
 
@@ -9,10 +9,10 @@ from portnn.errors import DataError, DTypeError
 
 
 def host_array(obj: object, dtype: str | None = None, argument: str = "data") -> np.ndarray:
-    """Return anything array-like as a NumPy array: other libraries' arrays, lists, data frames.
+    """Return an array of any library, a list or a data frame as a NumPy array.
 
-    What is too large for ``dtype`` becomes infinity without a warning, which some libraries lack. Raises DTypeError for
-    what is no array, DataError for a ragged or a masked one; both name the ``argument``.
+    Values too large for ``dtype`` become infinity; NumPy's warning is suppressed, as some libraries give none. Raises
+    DTypeError for other objects, DataError for a ragged list or a masked array; the message names the ``argument``.
     """
     array = _host_array(obj, argument)
     if dtype is None or array.dtype == dtype:
@@ -26,28 +26,28 @@ def _host_array(obj: object, argument: str) -> np.ndarray:
         return obj
     if is_backend_array(obj):
         return backend_of(obj).to_numpy(obj)
-    if not _array_like(obj):  # NumPy would make an array of one object of it
+    if not _array_like(obj):  # NumPy would make it an array of one object
         hint = ""
         if hasattr(obj, "toarray"):
             hint = ": call toarray()"
         elif isinstance(obj, Iterable) and not isinstance(obj, Collection):  # generators, loaders
             hint = ": give batches of (x, y) to fit alone, without y"
-        found = type(obj).__name__ + hint
-        raise DTypeError(f"{argument}: expected real numbers in an array, a list or a data frame; got {found}")
+        description = type(obj).__name__ + hint
+        raise DTypeError(f"{argument}: expected real numbers in an array, a list or a data frame; got {description}")
     parts = [obj] if isinstance(obj, np.ma.MaskedArray) else _masked_parts(obj)
     if masked := sum(int(np.sum(np.ma.getmaskarray(part))) for part in parts):
         size = sum(part.size for part in parts)
         raise DataError(f"{argument}: expected a value in every place; got {masked} of {size} masked: fill them first")
     try:
         return np.asarray(obj)
-    except ValueError as error:  # NumPy's way of saying that a list is ragged
+    except ValueError as error:  # NumPy's error for a ragged list
         raise DataError(f"{argument}: expected rows of one length; got a ragged sequence ({error})") from error
     except TypeError as error:
         raise DTypeError(f"{argument}: expected an array; got {type(obj).__name__} ({error})") from error
 
 
 def _masked_parts(obj: object) -> "list[np.ma.MaskedArray]":
-    """Return the masked arrays in lists of lists: NumPy would read what lies under their masks."""
+    """Return the masked arrays in nested lists: NumPy would read the values under their masks."""
     if not isinstance(obj, list | tuple):
         return []
     parts = [part for part in obj if isinstance(part, np.ma.MaskedArray)]

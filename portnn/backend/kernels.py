@@ -17,7 +17,7 @@ Elementwise: TypeAlias = Callable[[Namespace, Sequence[Array], Any], tuple[Array
 def apply_param_groups(
     param_groups: Sequence[ParamGroup], xp: Namespace, vectors: Sequence[Array], numbers: Any
 ) -> tuple[Array, ...]:
-    """Return the vectors that the kernel of each parameter group computes from its part, in any namespace."""
+    """Return the vectors that each parameter group's kernel computes from its segment, in any namespace."""
     if len(param_groups) == 1:
         return param_groups[0][1](xp, vectors, numbers)
     parts, start = [], 0
@@ -30,10 +30,10 @@ def apply_param_groups(
 def apply_blocked(
     param_groups: Sequence[ParamGroup], donate: tuple[int, ...], size: int, empty_like: Callable[..., Array]
 ) -> Elementwise:
-    """Return a function that runs the kernels in blocks of ``size`` elements, whose temporaries stay in a cache.
+    """Return a function that runs the kernels in blocks of ``size`` elements, so that temporaries stay in a cache.
 
-    The results go into the donated vectors, or into new ones that the library's ``empty_like`` makes. Traced, they are
-    one line of a program.
+    The results are written to the donated vectors, or to new ones from the library's ``empty_like``. The tracer records
+    the whole function as one operation.
     """
     blocks, start = [], 0
     for stop, kernel in param_groups:

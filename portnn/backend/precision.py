@@ -1,4 +1,4 @@
-"""Settings of a library for the whole process, and results of another dtype than the network's."""
+"""Scoped changes of a library's global settings, and the error of a step with another result dtype."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,14 +9,18 @@ from portnn.errors import DTypeError
 
 
 class ScopedSetting:
-    """A setting of the whole process: at a value of ours while any thread is inside, and then the user's own again."""
+    """A global setting of a library: portnn's value while any thread is inside the context, then the user's again."""
 
     def __init__(
-        self, read: Callable[[], Any], write: Callable[[Any], object], value: Any, own: Callable[[], Any] | None = None
+        self,
+        read: Callable[[], Any],
+        write: Callable[[Any], object],
+        value: Any,
+        read_own: Callable[[], Any] | None = None,
     ) -> None:
-        """Take what reads and writes it, and our value; ``own``: what to write back, where that is not what is read."""
-        self._read, self._write, self._value, self._own = read, write, value, own or read
-        self._lock, self._inside, self._before = threading.Lock(), 0, None
+        """``value`` is portnn's; ``read_own`` reads the value to restore, if that is not what ``read`` returns."""
+        self._read, self._write, self._value, self._read_own = read, write, value, read_own or read
+        self._lock, self._inside, self._previous = threading.Lock(), 0, None
 
     def is_one_of(self, *values: Any) -> bool:
         """Return whether the user's own setting is one of these; False while portnn has replaced it."""
@@ -25,10 +29,10 @@ class ScopedSetting:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold it until the last of those leaves who hold it."""
+        """Set portnn's value until the last thread has left the context."""
         with self._lock:
             if not self._inside:
-                self._before = self._own()
+                self._previous = self._read_own()
                 self._write(self._value)
             self._inside += 1
         try:
@@ -37,11 +41,11 @@ class ScopedSetting:
             with self._lock:
                 self._inside -= 1
                 if not self._inside:
-                    self._write(self._before)
+                    self._write(self._previous)
 
 
 def dtype_promotion_error(got: object, expected: object) -> DTypeError:
-    """Return the error of a step whose results are of another dtype than the network's."""
+    """Return the error of a step whose results have another dtype than the network."""
     return DTypeError(
         f"step: expected {expected} throughout; got {got}: a layer, a loss or an optimizer computes with a NumPy "
         f"scalar (write float(...)) or casts its result"

@@ -1,6 +1,6 @@
-"""The protocol: what an array library owes the core.
+"""The adapter protocol: what the library needs from an array library.
 
-An adapter is a subclass of Backend, one per array library. It holds nothing per operation: the layers call the array
+An adapter is a subclass of Backend, one per array library. It has no method per operation: the layers call the array
 API on ``xp``.
 """
 
@@ -24,9 +24,9 @@ class Donation(NamedTuple):
     """How the first result of a function takes the place of its state."""
 
     atomic: bool
-    """Only when nothing can fail any more: a call that fails has changed nothing."""
+    """Whether the old state is replaced only after the call has succeeded; a failing call then changes nothing."""
     offsets: tuple[int, ...]
-    """Where each parameter ends in the state's vectors, for a library that had rather keep them in pieces."""
+    """End offset of each parameter in the state's vectors, for a library that keeps the vectors split."""
 
     @property
     def whole(self) -> bool:
@@ -45,9 +45,10 @@ class BoundNamespace:
     """A library's array API namespace whose new arrays land on one device."""
 
     def __init__(self, library: Namespace, device: object, barrier: Callable[[Array], Array] | None = None) -> None:
-        """Take the library and a device; ``barrier``: a function across which the compiler does not fuse.
+        """``barrier``: a function across which the compiler does not fuse.
 
-        Of ``z * mask`` a compiler makes a choice, which hides NaN where the mask is 0: masks are made behind it.
+        A compiler turns ``z * mask`` into a selection, which hides NaN where the mask is 0: masks are computed behind
+        it.
         """
         self._library = library
         self._device = device
@@ -58,7 +59,7 @@ class BoundNamespace:
         value = getattr(self._library, name)
         if name in _CREATION:
             value = partial(value, device=self._device)
-        setattr(self, name, value)  # looked up once
+        setattr(self, name, value)  # cached: __getattr__ runs once per name
         return value
 
 
@@ -70,17 +71,17 @@ def _astype(
 
 
 class Backend(RenamedMembers):
-    """One array library on one device. Adapters override what their library does otherwise."""
+    """One array library on one device. An adapter overrides the methods in which its library differs."""
 
     name: ClassVar[str]
     install_hint: ClassVar[str]
-    """What to type where the library is missing."""
+    """Command that installs the library, for messages."""
 
     slow: ClassVar[bool] = False
-    """Whether comparisons and fixtures of all backends leave it out, and take it when it is named."""
+    """Whether comparisons and fixtures of all backends skip this one, unless it is named."""
 
     preserves_op_order: ClassVar[bool] = False
-    """Whether ``compile`` computes each operation by itself, as the library does: nothing is fused or contracted."""
+    """Whether a compiled function computes operation by operation, as the library does: nothing is fused."""
 
     xp: Namespace
     device: str
@@ -94,13 +95,13 @@ class Backend(RenamedMembers):
     }
 
     def __init__(self, device: str | None = None) -> None:
-        """Take the device of that name, or the library's default for None. Raises ArgumentError."""
+        """``device``: a name, or None for the library's default. Raises ArgumentError."""
         raise NotImplementedError
 
     @classmethod
     @cache
     def on(cls, device: str) -> "Backend":
-        """Return the one instance of a device, however it was named."""
+        """Return the cached instance of a device, whichever of its names is given."""
         backend = cls(device)
         return backend if backend.device == device else cls.on(backend.device)
 
@@ -116,7 +117,7 @@ class Backend(RenamedMembers):
 
     @classmethod
     def devices(cls) -> list[str]:
-        """Return the names of the devices that can be asked for."""
+        """Return the names of the available devices."""
         raise NotImplementedError
 
     @classmethod
@@ -130,40 +131,40 @@ class Backend(RenamedMembers):
         raise NotImplementedError
 
     def asarray(self, obj: object, dtype: str | None = None) -> Array:
-        """Return ``obj``, anything array-like of any library, as an array on this device.
+        """Return ``obj``, an array of any library or a list, as an array on this device.
 
-        It may share memory with ``obj``: nothing that comes from here is ever written.
+        The result may share memory with ``obj``: portnn never writes into it.
         """
         raise NotImplementedError
 
     def copy(self, array: Array) -> Array:
-        """Return a copy of one of the library's arrays, in memory that suits the library."""
+        """Return a copy of one of the library's arrays, in memory that the library allocates."""
         return self.xp.asarray(array, copy=True)
 
     def to_numpy(self, array: Array) -> np.ndarray:
-        """Return one of the library's arrays as a NumPy array, waiting for it if need be."""
+        """Return one of the library's arrays as a NumPy array; waits until it is computed."""
         raise NotImplementedError
 
     def read(self, scalars: Sequence[Array]) -> list[float]:
-        """Return the values of 0-d arrays, of the library's, in as few transfers as it can."""
+        """Return the values of the library's 0-d arrays, in as few transfers as possible."""
         return [float(self.to_numpy(scalar)) for scalar in scalars]
 
     def dtypes(self) -> Collection[str]:
-        """Return the names of the floating dtypes that the device has."""
+        """Return the names of the floating dtypes that the device supports."""
         with self.scope():
             return self.xp.__array_namespace_info__().dtypes(kind="real floating")  # type: ignore[no-any-return]
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Return the context in which the library computes as the core expects."""
+        """Return the context manager in which the library computes with portnn's settings."""
         return nullcontext()
 
     def synchronize(self) -> None:
-        """Wait until everything that was asked of the device is done."""
+        """Wait until the device has finished all its work."""
 
     def donates_state(self, size: int) -> bool:
-        """Return whether steps should consume a state of so many bytes, one by one too: then Ctrl-C waits for its end.
+        """Return whether a step updates a state of ``size`` bytes in place.
 
-        Otherwise the state is whole until another takes its place.
+        If so, Ctrl-C waits for the end of the step. Otherwise the old state stays valid until a new one replaces it.
         """
         return False
 
@@ -179,9 +180,9 @@ class Backend(RenamedMembers):
         return partial(apply_param_groups, param_groups)
 
     def jit_exact(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that adds, subtracts and multiplies exactly, as one call if the library has one.
+        """Return a function of exact additions, subtractions and multiplications, compiled if the library can.
 
-        Its results must have the bits of the operations one by one.
+        The results have the bits of the separate operations.
         """
         return function
 
@@ -207,7 +208,10 @@ class Backend(RenamedMembers):
         return partial(self.call_in_scope, function, static)
 
     def call_in_scope(self, function: Callable[..., Any], static: int, *arguments: Any) -> Any:
-        """Call a function in the ``scope``; functions among the arguments after the first ``static`` give numbers."""
+        """Call a function in the ``scope``.
+
+        Callables among the arguments after the first ``static`` are called; the function gets their values.
+        """
         with self.scope():
             return function(*arguments[:static], *(a() if callable(a) else a for a in arguments[static:]))
 
@@ -219,7 +223,7 @@ class Backend(RenamedMembers):
 
 
 def _restored(adapter: type[Backend], device: str) -> Backend:
-    """Return the backend that was pickled. Raises BackendUnavailableError where it cannot run."""
+    """Return the backend of a pickle. Raises BackendUnavailableError if it cannot run here."""
     available, reason = adapter.is_available()
     if not available:
         raise BackendUnavailableError(f"backend {adapter.name!r}: {reason}")

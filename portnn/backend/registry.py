@@ -1,7 +1,7 @@
-"""Which adapters there are, and how a backend is chosen.
+"""The registry of adapters, and the choice of a backend.
 
-Ours stand in a table below; a third party registers its own in the entry-point group ``portnn.backends``, under a name
-of its own.
+portnn's own adapters are in the table below; a third party registers one in the entry-point group ``portnn.backends``,
+under another name.
 """
 
 import logging
@@ -19,7 +19,7 @@ from portnn.options import as_python
 _log = logging.getLogger("portnn")
 
 GROUP = "portnn.backends"
-_OURS = {
+_BUILTIN = {
     "numpy": "portnn.backends._numpy:NumPyBackend",
     "cupy": "portnn.backends._cupy:CuPyBackend",
     "torch": "portnn.backends._torch:TorchBackend",
@@ -30,16 +30,16 @@ _OURS = {
 
 @cache
 def _registered() -> dict[str, Any]:
-    """Return the entry point of each adapter: ours, and those of third parties under names of their own."""
+    """Return the entry point of each adapter: portnn's, and those of third parties under other names."""
     from importlib.metadata import EntryPoint, entry_points
 
-    ours = {name: EntryPoint(name, value, GROUP) for name, value in _OURS.items()}
-    return ours | {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in ours}
+    builtin = {name: EntryPoint(name, value, GROUP) for name, value in _BUILTIN.items()}
+    return builtin | {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in builtin}
 
 
 @cache
 def _loaded(name: str) -> type[Backend] | str:
-    """Return the adapter of a registered name, or why there is none: one that is broken harms nobody else."""
+    """Return the adapter of a registered name, or the reason why it cannot be loaded: a broken one affects no other."""
     try:
         adapter = _registered()[name].load()
     except Exception as error:
@@ -52,7 +52,7 @@ def _loaded(name: str) -> type[Backend] | str:
 
 
 def _availability(name: str) -> tuple[bool, str]:
-    """Return whether a backend can run here, or why not, whatever its adapter does."""
+    """Return (available, reason), also for an adapter that raises."""
     if name not in _registered():
         raise ArgumentError(f"backend: expected one of {', '.join(sorted(_registered()))} or auto; got {name!r}")
     adapter = _loaded(name)
@@ -74,13 +74,13 @@ def _usable(name: str) -> type[Backend]:
 
 
 def instance(name: str, device: str | None) -> Backend:
-    """Return the backend; without a device on the library's current one, which may change."""
+    """Return the backend on a device; None: the library's current device, which may change."""
     adapter = _usable(name)
     return adapter.on(adapter(None).device if device is None else device)
 
 
 def _owner(array: object) -> type[Backend] | None:
-    # An array of a library that was never imported cannot exist: adapters answer from sys.modules.
+    # No array exists of a library that was never imported: adapters look into sys.modules.
     if isinstance(array, np.ndarray | list | tuple | int | float):
         return None
     adapters = (_loaded(name) for name in _registered())
@@ -88,7 +88,7 @@ def _owner(array: object) -> type[Backend] | None:
 
 
 def is_backend_array(array: object) -> bool:
-    """Return whether an array is of a library with an adapter, other than NumPy."""
+    """Return whether an array belongs to a library with an adapter, NumPy excepted."""
     owner = _owner(array)
     return owner is not None and owner.name != "numpy"
 
@@ -96,25 +96,25 @@ def is_backend_array(array: object) -> bool:
 def _owns(adapter: type[Backend], array: object) -> bool:
     try:
         return adapter.owns(array)
-    except Exception:  # a third party's; its arrays are its own affair
+    except Exception:  # a third party's adapter that fails does not claim the array
         return False
 
 
 def backend_of(array: object) -> Backend:
-    """Return the backend and device that hold ``array``; NumPy for lists, data frames and the like."""
+    """Return the backend and device of ``array``; NumPy for lists, data frames and the like."""
     owner = _owner(array)
     return instance("numpy", None) if owner is None else instance(owner.name, owner.device_of(array))
 
 
 def requested_backend(name: str | None, device: str | None = None) -> Backend | None:
-    """Return the backend that ``name``, or else the variable PORTNN_BACKEND, asks for; None if neither does.
+    """Return the backend of ``name``, or else of the variable PORTNN_BACKEND; None without either.
 
-    A name is ``"cupy"``, ``"cupy:1"``, ``"torch:cuda:0"`` or ``"auto"``: CuPy where a CUDA device answers,
-    else NumPy. Raises BackendUnavailableError with the install hint; a backend named by the user is never replaced.
+    A name is ``"cupy"``, ``"cupy:1"``, ``"torch:cuda:0"`` or ``"auto"``: CuPy if a CUDA device is available, else
+    NumPy. Raises BackendUnavailableError with the install hint: a backend that the user names is never replaced.
     """
     name = name or os.environ.get("PORTNN_BACKEND") or None
     device = as_python(device)
-    device = str(device) if type(device) is int else device  # "cupy" numbers its devices
+    device = str(device) if type(device) is int else device  # "cupy" devices are numbers
     if name is None:
         if device is not None:
             raise ArgumentError(f"device: needs a backend beside it; got device={device!r} alone")
@@ -162,7 +162,7 @@ def get_backend(name: str | None = None, device: str | None = None) -> Backend:
 
 
 def require_dtype(backend: Backend, dtype: str) -> Backend:
-    """Return the backend, if its device computes in that dtype. Raises DTypeError."""
+    """Return the backend if its device supports the dtype. Raises DTypeError."""
     if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
         raise DTypeError(f"dtype: expected 'float32' or 'float64'; got {dtype!r}")
     if dtype not in backend.dtypes():

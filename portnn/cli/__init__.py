@@ -32,7 +32,7 @@ class _Group(click.Group):
 
 
 class _Messages(logging.Handler):
-    """Prints what the library logs beside the command's own messages."""
+    """Prints the library's log beside the command's own messages."""
 
     def emit(self, record: logging.LogRecord) -> None:
         say(self.format(record))

@@ -78,8 +78,8 @@ def check(
 ) -> None:
     """Check that each backend is within derived bounds of the true values: on MODEL and DATA, or on built-in networks.
 
-    With --bits: NumPy's bits. Without DATA, data are drawn. Exit code 1 where a bound is broken, or a bit differs.
-    What JAX compiles is kept in the user's cache folder, or where JAX_COMPILATION_CACHE_DIR says.
+    With --bits: that it has NumPy's bits. Without DATA, random data are used. Exit code 1 if a bound is exceeded or a
+    bit differs. JAX's compiled code is kept in the user's cache folder, or in JAX_COMPILATION_CACHE_DIR.
     """
     if bits and against == "exact":
         raise ArgumentError("against: --bits compares bits with NumPy's; expected one of the two")
@@ -89,19 +89,19 @@ def check(
     for path in outputs:
         if path.suffix not in endings:
             raise ArgumentError(f"output: expected a name ending in {', '.join(endings)}; got {path}")
-    drawn = [f"output {path}" for path in outputs if path.suffix in PICTURES]
-    check_outputs({f"output {path}": path for path in outputs}, [model, data], drawn)
+    pictures = [f"output {path}" for path in outputs if path.suffix in PICTURES]
+    check_outputs({f"output {path}": path for path in outputs}, [model, data], pictures)
     chosen = None if names is None else [name.strip() for name in names.split(",")]
     reports: dict[str, Report | BitsReport] = {}
     beside: list[Drift] = []
-    kinds = DTYPES[1:] if bits else DTYPES if dtype in (None, "both") else (dtype,)
+    dtypes = DTYPES[1:] if bits else DTYPES if dtype in (None, "both") else (dtype,)
     keep_compiled()
-    for title, network, x, y in _networks(model, data, target, header, encoding, kinds):
-        click.echo(title)  # before the work: what runs can be seen as it goes
+    for title, network, x, y in _networks(model, data, target, header, encoding, dtypes):
+        click.echo(title)  # printed before the work, so that its progress can be followed
         if bits:
             reproducible = network.to(arithmetic="reproducible")
             reports[title] = compare_bits(reproducible, x, y, backends=chosen, steps=steps)
-            beside += [drift(network, x, y, backends=chosen, steps=steps)] if drawn else []
+            beside += [drift(network, x, y, backends=chosen, steps=steps)] if pictures else []
         else:
             reports[title] = compare(network, x, y, backends=chosen, steps=steps, against=against, progress=None)
         report = reports[title]
@@ -118,16 +118,16 @@ def check(
 
 
 def keep_compiled() -> None:
-    """Let JAX find in the user's cache folder what it compiled in an earlier check, unless the user says where.
+    """Let JAX reuse, from the user's cache folder, what an earlier check compiled, unless the user names a folder.
 
-    A folder for each kind of processor: a home folder may be seen by several, and what is compiled for one may be
+    Each kind of processor has its own folder: several may share a home folder, and code compiled for one may contain
     instructions that another lacks.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     features = import_module("numpy._core._multiarray_umath").__cpu_features__
-    has = " ".join(sorted(name for name, there in features.items() if there))
+    has = " ".join(sorted(name for name, present in features.items() if present))
     kind = f"{platform.machine()}-{hashing.sha256(has.encode()).hexdigest()[:12]}"
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(home / "portnn" / "jax" / kind)
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -148,10 +148,10 @@ def _networks(
     target: str | None,
     header: bool | None,
     encoding: str | None,
-    kinds: Sequence[str],
+    dtypes: Sequence[str],
 ) -> Iterator[tuple[str, NeuralNetwork, Any, Any]]:
     if model is None:
-        for kind in kinds:
+        for kind in dtypes:
             for title, network in built_in(kind):
                 yield f"{title}, {kind}", network, *sample(network)
     elif data is None:

@@ -1,4 +1,4 @@
-"""What several commands share: options, messages, a model with its data, and what is refused before any work."""
+"""Shared by several commands: options, messages, reading a model with its data, and checks before any work."""
 
 import json
 import math
@@ -28,7 +28,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class _Data(click.Path):
-    """A data file; ``-`` is standard input, laid down in a file for as long as the command runs: readers read twice."""
+    """A data file; ``-`` is standard input, copied to a temporary file: readers read twice."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value != "-" or ctx is None:
@@ -53,12 +53,12 @@ json_flag = click.option("--json", "as_json", is_flag=True, help="Print the resu
 
 
 def examples(*lines: str) -> str:
-    """Return examples as they stand below a command's options."""
+    """Return the examples of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def show(results: Mapping[str, Any], lines: Iterable[str], as_json: bool) -> None:
-    """Print results: as lines, or as one JSON object, in which what is no finite number is null."""
+    """Print results as lines, or as one JSON object in which a number that is not finite is null."""
     if not as_json:
         for line in lines:
             click.echo(line)
@@ -68,20 +68,20 @@ def show(results: Mapping[str, Any], lines: Iterable[str], as_json: bool) -> Non
 
 
 def on_model(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command MODEL and DATA, --backend, --header and --encoding."""
+    """Add MODEL, DATA, --backend, --header and --encoding to a command."""
     for decorate in (encoding, header, backend, click.argument("data", type=DATA), click.argument("model", type=FILE)):
         function = decorate(function)
     return function
 
 
 def say(message: str) -> None:
-    """Print a message that is no result."""
+    """Print a message to stderr."""
     click.echo(message, err=True)
 
 
 @contextmanager
 def terminated_as_interrupted() -> Iterator[list[int]]:
-    """Let SIGTERM do what Ctrl-C does; yield a list that is empty until it comes."""
+    """Treat SIGTERM as Ctrl-C; yield a list that SIGTERM fills."""
     came: list[int] = []
 
     def interrupt(number: int, frame: object) -> None:
@@ -101,21 +101,21 @@ def terminated_as_interrupted() -> Iterator[list[int]]:
 def check_outputs(
     outputs: dict[str, Path | None], inputs: Iterable[Path | str | None], pictures: Iterable[str]
 ) -> None:
-    """Refuse before the work what could not be written after it, and what would destroy a file that is read.
+    """Refuse outputs that could not be written after the work, or that would overwrite a file that is read.
 
-    ``outputs``: paths by option; those of the options in ``pictures`` are drawn.
+    ``outputs``: paths by option; ``pictures``: the options whose file is a picture.
     """
     read = {os.path.realpath(path) for path in inputs if path is not None and Path(path).exists()}
     written: dict[str, str] = {}
     for option, path in outputs.items():
         if path is None:
             continue
-        real = os.path.realpath(path)
-        if real in read:
+        resolved = os.path.realpath(path)
+        if resolved in read:
             raise ArgumentError(f"{option}: expected another file than those that are read; got {path}")
-        if real in written:
-            raise ArgumentError(f"{option}: expected another file than {written[real]}'s; got {path} for both")
-        written[real] = option
+        if resolved in written:
+            raise ArgumentError(f"{option}: expected another file than {written[resolved]}'s; got {path} for both")
+        written[resolved] = option
         if not os.access(path.parent, os.W_OK):
             raise ArgumentError(f"{path}: expected a folder that exists and can be written; got {path.parent}")
         if option in pictures:
@@ -125,7 +125,7 @@ def check_outputs(
 
 
 def loss_picture(save: Path | None, plot: Path | None) -> Path | None:
-    """Return where the loss is drawn: as asked, or beside the model where nothing lies there yet."""
+    """Return the path of the loss picture: the option's, or one beside the model if no file has that name."""
     if plot is not None or save is None:
         return plot
     from importlib.util import find_spec
@@ -142,12 +142,12 @@ def loss_picture(save: Path | None, plot: Path | None) -> Path | None:
 
 
 def target_name(network: NeuralNetwork) -> str | None:
-    """Return the name of the column that a model was trained to predict; None where it has none, or several."""
+    """Return the name of a model's target column; None without one, and for several."""
     return network.target_columns[0] if network.target_columns and len(network.target_columns) == 1 else None
 
 
 def model_target(network: NeuralNetwork, target: str | None) -> str:
-    """Return the target that is asked for, or else the one that the model was trained on."""
+    """Return the option's target, or else the model's."""
     target = target or target_name(network)
     if target is None:
         raise ArgumentError("target: the model does not name one; expected --target")
@@ -155,14 +155,14 @@ def model_target(network: NeuralNetwork, target: str | None) -> str:
 
 
 def of_classes(network: NeuralNetwork) -> bool:
-    """Return whether a model tells classes apart."""
+    """Return whether a model is a classifier."""
     return network.classes is not None or find(network.loss).labels
 
 
 def model_and_data(
     model: Path, backend: str | None, data: Path, header: bool | None, encoding: str | None, target: str | None
 ) -> tuple[NeuralNetwork, Table, Table | np.ndarray]:
-    """Return a model, and a table's features and target as it takes them."""
+    """Return a model, and the features and target of a table that it takes."""
     network = NeuralNetwork.load(model, backend=backend)
     table, cells, name = with_target(readers.read_table(data, header, encoding), model_target(network, target))
     y = targets(cells, name and (target_name(network) or name), of_classes(network))

@@ -18,10 +18,10 @@ from portnn.errors import ArgumentError
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
     """Print the script that makes SHELL complete portnn's command line."""
-    kind = get_completion_class(shell)
-    if kind is None:
+    completion_class = get_completion_class(shell)
+    if completion_class is None:
         raise ArgumentError(f"shell: expected bash, zsh or fish; got {shell!r}")
     try:
-        click.echo(kind(context.find_root().command, {}, "portnn", "_PORTNN_COMPLETE").source())
+        click.echo(completion_class(context.find_root().command, {}, "portnn", "_PORTNN_COMPLETE").source())
     except RuntimeError as error:  # click asks bash for its version
         raise ArgumentError(f"shell: {error}") from error

@@ -1,4 +1,4 @@
-"""portnn evaluate: how well a model does on a file."""
+"""portnn evaluate: a model's scores on a file."""
 
 from pathlib import Path
 
@@ -39,15 +39,15 @@ def evaluate(
     picture: Path | None,
     as_json: bool,
 ) -> None:
-    """Print MODEL's accuracy (or r2) and loss on DATA, what guessing would score, and each class where they are few."""
+    """Print MODEL's accuracy (or r2) and loss on DATA, a baseline, and scores of each class if there are few."""
     check_outputs({"plot": picture}, [model, data, target], ["plot"])
     network, x, y = model_and_data(model, backend, data, header, encoding, target)
     metric = "accuracy" if of_classes(network) else "r2"
     if picture is not None and metric != "accuracy":
         raise ArgumentError("plot: expected a model of classes to draw its confusion matrix; got one of values")
-    found = scores(network, metric, x, y)
-    lines = [f"backend      {network.backend}", *score_lines(found, metric)]
-    show({"backend": network.backend, **found}, lines, as_json)
+    results = scores(network, metric, x, y)
+    lines = [f"backend      {network.backend}", *score_lines(results, metric)]
+    show({"backend": network.backend, **results}, lines, as_json)
     if picture is not None:
-        plot.confusion_matrix(found["confusion_matrix"], picture, classes=found["classes"])
+        plot.confusion_matrix(results["confusion_matrix"], picture, classes=results["classes"])
         say(f"wrote {picture}")

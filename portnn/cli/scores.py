@@ -1,4 +1,4 @@
-"""How well a network does, as the command line says it: the score, what guessing would score, and each class."""
+"""A network's scores for the command line: metric, baseline, and each class."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -13,27 +13,28 @@ from portnn.metrics import METRICS, confusion_matrix, per_class
 from portnn.network import NeuralNetwork
 
 FEW, UNEQUAL, MANY = 5, 3.0, 20
-"""Classes are shown one by one where they are FEW, or the largest has UNEQUAL times the rows of the smallest; MANY
-are not."""
+"""Scores by class are shown for up to FEW classes, or if the largest class has UNEQUAL times the rows of the smallest;
+never for MANY classes.
+"""
 
 SCORES, WORST = 37, 5
-"""Characters that the scores of a class take beside its name; confusions that are shown without a table of all."""
+"""Width of the scores of a class beside its name; number of confusions that are listed if the table does not fit."""
 
 Results = dict[str, Any]
 """Plain JSON values by name, as ``--json`` prints them."""
 
 
 def majority_baseline(classes: Sequence[Label] | None, y: Table | np.ndarray) -> dict[str, Any]:
-    """Return what a model without features would say, learnt from targets to train on, as a plain JSON value.
+    """Return the prediction of a model without features, from training targets, as a plain JSON value.
 
-    {"guess": the most frequent class, as its place among the classes, or the mean}.
+    {"guess": the index of the most frequent class, or the mean}.
     """
     values, codes = _values(classes, y)
     return {"guess": int(np.bincount(values).argmax()) if codes else float(np.mean(values))}
 
 
 def _values(classes: Sequence[Label] | None, y: Table | np.ndarray) -> tuple[np.ndarray, bool]:
-    """Return targets as places among the classes, or as numbers, (rows,), and which of the two."""
+    """Return targets as class indices or numbers, (rows,), and whether they are classes."""
     labels = labels_of(y)
     if labels is not None:
         return (labels.astype(np.int64) if classes is None else codes_of(labels, classes, "y")), True
@@ -41,65 +42,65 @@ def _values(classes: Sequence[Label] | None, y: Table | np.ndarray) -> tuple[np.
 
 
 def scores(network: NeuralNetwork, metric: str, x: Table, y: Table | np.ndarray) -> Results:
-    """Return how well the network does on features and targets, labels or numbers.
+    """Return the network's scores on features and targets, labels or numbers.
 
-    {metric, "rows", "baseline", "guess", "loss"}, and where classes have names {"classes", "precision", "recall", "f1",
-    "confusion_matrix"}, lists in their order; a row of the matrix is a class. A model that was saved without what
-    guessing says is compared with guesses from these very targets.
+    {metric, "rows", "baseline", "guess", "loss"}, and for named classes {"classes", "precision", "recall", "f1",
+    "confusion_matrix"}, lists in the order of the classes; a row of the matrix is a class. For a model that was saved
+    without its guess, the baseline guesses from these targets.
     """
     values, codes = _values(network.classes, y)
     measured = network.evaluate(x, y, metrics=[metric])
-    known = network.metadata.get("guess", majority_baseline(network.classes, y)["guess"])
-    found: Results = {metric: measured[metric], "rows": len(values)}
+    guess = network.metadata.get("guess", majority_baseline(network.classes, y)["guess"])
+    results: Results = {metric: measured[metric], "rows": len(values)}
     classes = list(map(as_text, network.classes or ()))
     if codes:
-        found |= {"baseline": float(np.mean(values == known)), "guess": classes[known] if classes else known}
+        results |= {"baseline": float(np.mean(values == guess)), "guess": classes[guess] if classes else guess}
     else:
-        always = np.full((len(values), 1), known)
-        found |= {"baseline": METRICS[metric]()(always, values[:, None]), "guess": known}
-    found["loss"] = measured["loss"]
+        always = np.full((len(values), 1), guess)
+        results |= {"baseline": METRICS[metric]()(always, values[:, None]), "guess": guess}
+    results["loss"] = measured["loss"]
     if codes:
         outputs = np.asarray(network.predict(x))
-        each = per_class(outputs, values)
+        by_class = per_class(outputs, values)
         classes = classes or list(map(str, range(max(outputs.shape[1], 2))))
-        found |= {"classes": classes, **{score: each[score].tolist() for score in ("precision", "recall", "f1")}}
-        found["confusion_matrix"] = confusion_matrix(outputs, values).tolist()
-    return found
+        results |= {"classes": classes, **{score: by_class[score].tolist() for score in ("precision", "recall", "f1")}}
+        results["confusion_matrix"] = confusion_matrix(outputs, values).tolist()
+    return results
 
 
-def score_lines(found: Results, metric: str, kind: str = "") -> Iterator[str]:
-    """Yield what ``scores`` found as lines; ``kind`` of rows ends the first."""
-    classes, always = found.get("classes", []), f"{found['guess']} always" if metric == "accuracy" else "the mean"
-    yield f"{metric:<12} {found[metric]:.4f} on {found['rows']} rows{kind}"
-    yield f"baseline     {found['baseline']:.4f} by guessing {always}"
-    yield f"loss         {found['loss']:.6g}"
-    counts = np.sum(found["confusion_matrix"], axis=1) if classes else np.zeros(1)
+def score_lines(results: Results, metric: str, kind: str = "") -> Iterator[str]:
+    """Yield the results of ``scores`` as lines; ``suffix`` ends the first one."""
+    classes, always = results.get("classes", []), f"{results['guess']} always" if metric == "accuracy" else "the mean"
+    yield f"{metric:<12} {results[metric]:.4f} on {results['rows']} rows{kind}"
+    yield f"baseline     {results['baseline']:.4f} by guessing {always}"
+    yield f"loss         {results['loss']:.6g}"
+    counts = np.sum(results["confusion_matrix"], axis=1) if classes else np.zeros(1)
     if classes and len(classes) <= MANY and (len(classes) <= FEW or counts.max() > UNEQUAL * counts.min()):
-        yield from _class_lines(found, counts)
+        yield from _class_lines(results, counts)
 
 
-def _class_lines(found: Results, counts: np.ndarray) -> Iterator[str]:
-    """Yield a table: a row for each class with its scores, and for which classes its rows were taken.
+def _class_lines(results: Results, counts: np.ndarray) -> Iterator[str]:
+    """Yield a table with the scores of each class and the counts of its rows by predicted class.
 
-    Where the terminal is too narrow for these, the WORST of them follow by themselves.
+    If the terminal is too narrow for the counts, the WORST confusions follow as lines.
     """
     width = shutil.get_terminal_size().columns
-    classes, matrix = [_cut(name, max(12, width - SCORES)) for name in found["classes"]], found["confusion_matrix"]
-    wide = max(12, *map(len, classes))
+    classes, matrix = [_cut(name, max(12, width - SCORES)) for name in results["classes"]], results["confusion_matrix"]
+    name_width = max(12, *map(len, classes))
     columns = [max(7, len(name)) for name in classes]
-    whole = wide + SCORES + len("  taken for") + sum(column + 2 for column in columns) <= width
-    taken = "  taken for" + "".join(f"  {name:>{column}}" for name, column in zip(classes, columns, strict=True))
-    yield f"{'class':<{wide}} precision   recall       f1     rows{taken * whole}"
+    fits = name_width + SCORES + len("  taken for") + sum(column + 2 for column in columns) <= width
+    header = "  taken for" + "".join(f"  {name:>{column}}" for name, column in zip(classes, columns, strict=True))
+    yield f"{'class':<{name_width}} precision   recall       f1     rows{header * fits}"
     for i, name in enumerate(classes):
-        figures = "  ".join(f"{found[score][i]:7.4f}" for score in ("precision", "recall", "f1"))
+        figures = "  ".join(f"{results[score][i]:7.4f}" for score in ("precision", "recall", "f1"))
         row = " " * 11 + "".join(f"  {n:>{column}}" for n, column in zip(matrix[i], columns, strict=True))
-        yield f"{name:<{wide}}   {figures}  {counts[i]:7d}{row * whole}"
-    if not whole:
+        yield f"{name:<{name_width}}   {figures}  {counts[i]:7d}{row * fits}"
+    if not fits:
         pairs = [(matrix[i][j], i, j) for i in range(len(classes)) for j in range(len(classes)) if i != j]
         for n, i, j in sorted(pairs, key=lambda pair: -pair[0])[:WORST]:
             if n:
-                said = f"mistaken     {n} of {counts[i]} rows of {found['classes'][i]} for {found['classes'][j]}"
-                yield _cut(said, width)
+                line = f"mistaken     {n} of {counts[i]} rows of {results['classes'][i]} for {results['classes'][j]}"
+                yield _cut(line, width)
 
 
 def _cut(text: str, width: int) -> str:

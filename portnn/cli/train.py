@@ -182,11 +182,11 @@ def train(
     check_outputs({"save": save, "plot": plot, "checkpoint": checkpoint}, [data, target, test, test_target], ["plot"])
     picture = loss_picture(save, plot)
     home = f"{where.name}:{where.device}"
-    before = None if continued is None else NeuralNetwork.load(continued, backend=home)
-    column = target if before is None else model_target(before, target)
+    previous = None if continued is None else NeuralNetwork.load(continued, backend=home)
+    column = target if previous is None else model_target(previous, target)
     assert column is not None
-    task_kind = task if before is None else "classification" if of_classes(before) else "regression"
-    learnt, rows = read_task(
+    task_kind = task if previous is None else "classification" if of_classes(previous) else "regression"
+    inferred, rows = read_task(
         data,
         column,
         kind=task_kind,
@@ -195,17 +195,17 @@ def train(
         header=header,
         encoding=encoding,
         holdout=HOLDOUT if holdout is None else holdout,
-        seed=seed if before is None else before.seed,
-        columns=tuple(columns or ()) or None if before is None else before.columns,
+        seed=seed if previous is None else previous.seed,
+        columns=tuple(columns or ()) or None if previous is None else previous.columns,
         drop=drop or (),
-        known=before is not None,
+        known=previous is not None,
     )
-    say(f"{learnt.kind}: {learnt.why if before is None else 'as the model'}")
-    seen = test is not None and os.path.realpath(test) == os.path.realpath(data)
-    if seen:
+    say(f"{inferred.kind}: {inferred.reason if previous is None else 'as the model'}")
+    test_is_data = test is not None and os.path.realpath(test) == os.path.realpath(data)
+    if test_is_data:
         say(f"test: {test} is the training file; the figures are of rows that were trained on")
-    if before is None:
-        layers, loss, output = learnt.network(hidden, loss, standardize)
+    if previous is None:
+        layers, loss, output = inferred.network(hidden, loss, standardize)
         network = NeuralNetwork(
             *layers,
             loss=loss,
@@ -220,13 +220,13 @@ def train(
             seed=seed,
         )
     else:
-        network = before
+        network = previous
         if optimizer is not None:
             network.optimizer = optimizer
         if learning_rate is not None:
             network.learning_rate = learning_rate
     labels = labels_of(rows.y)
-    classes = network.classes or (None if labels is None or before else classes_of(labels, "y"))
+    classes = network.classes or (None if labels is None or previous else classes_of(labels, "y"))
     network.metadata |= majority_baseline(classes, rows.y)
     options = fit_options(rows.x.rows, batch_size=batch_size, epochs=epochs, validation=validation, patience=patience)
     if share := options.get("validation"):
@@ -242,8 +242,8 @@ def train(
         kept = "the network" if best is None else f"epoch {best}, of the least loss of the validation,"
         say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); {kept} is kept")
     fit = {"seconds": time.perf_counter() - started, "epochs": len(network.history.loss), "finished": done}
-    trained_on = True if seen else False if before is None else None
-    results, lines = _tested(network, "accuracy" if learnt.classes else "r2", rows, trained_on, fit)
+    trained_on = True if test_is_data else False if previous is None else None
+    results, lines = _tested(network, "accuracy" if inferred.classes else "r2", rows, trained_on, fit)
     show(results, lines, as_json)
     if save is not None:
         network.save(save)
@@ -263,11 +263,11 @@ def _refuse_contradictions(
     checkpoint: Path | None,
     resume: bool,
 ) -> None:
-    """Refuse options that say two things, or that lack another."""
+    """Refuse options that contradict each other, or that lack another option."""
     fresh = {"hidden", "activation", "loss", "initializer", "task", "columns", "drop", "standardize", "dtype", "seed"}
-    given = {name for name in {*fresh, "reproducible"} if _is_given(name)}
-    if continued is not None and given:
-        raise ArgumentError(f"{min(given)}: --continue takes it from {continued}; expected one of the two")
+    chosen = {name for name in {*fresh, "reproducible"} if _is_given(name)}
+    if continued is not None and chosen:
+        raise ArgumentError(f"{min(chosen)}: --continue takes it from {continued}; expected one of the two")
     if continued is None and target is None:
         raise ArgumentError("target: expected --target with the column to predict, or --continue with a model")
     if test is not None and holdout is not None:
@@ -281,13 +281,13 @@ def _refuse_contradictions(
 def _tested(
     network: NeuralNetwork, metric: str, rows: Data, trained_on: bool | None, fit: Results
 ) -> tuple[Results, list[str]]:
-    """Return how well a network does on the rows to test on, beside figures of the ``fit``: as values, and in lines.
+    """Return the network's scores on the test rows with figures of the ``fit``, as values and as lines.
 
-    ``trained_on``: whether it was trained on these rows; None: it may have been.
+    ``trained_on``: whether it was trained on these rows; None: possibly.
     """
-    kind = {True: " trained on", False: " not trained on", None: ", which the model may have been trained on before"}
+    clause = {True: " trained on", False: " not trained on", None: ", which the model may have been trained on before"}
     results = {"backend": network.backend, **scores(network, metric, rows.x_test, rows.y_test)}
-    lines = [f"backend      {network.backend}", *score_lines(results, metric, kind[trained_on])]
+    lines = [f"backend      {network.backend}", *score_lines(results, metric, clause[trained_on])]
     lines.append(f"time         {fit['seconds']:.2f} s for {fit['epochs']} epochs")
     results |= {"trained_on_test": trained_on, **fit}
     if best := best_epoch(network.history):
@@ -298,11 +298,11 @@ def _tested(
 
 
 def _is_given(name: str) -> bool:
-    """Return whether the command line gives a parameter."""
+    """Return whether the user gave an option."""
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def best_epoch(history: History) -> int | None:
-    """Return the epoch, from 1, with the least loss of the validation; None without one."""
+    """Return the epoch, from 1, with the least validation loss; None without a validation."""
     losses = history.metrics.get("validation_loss")
     return 1 + losses.index(min(losses)) if losses else None

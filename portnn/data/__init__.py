@@ -1,1 +1,1 @@
-"""From what users hand in to arrays that the core can take, and files."""
+"""Data intake: checks and converts a user's data to the arrays that a network trains on."""

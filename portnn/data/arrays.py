@@ -1,4 +1,4 @@
-"""Anything that holds numbers to an array of a library, or of NumPy; what cannot be used is refused by name."""
+"""Convert lists, data frames and other libraries' arrays; refuse by name what is not numbers."""
 
 import copy
 from math import prod
@@ -13,36 +13,35 @@ from portnn.io.tables import Names
 from portnn.types import Array
 
 BLOCK = 1 << 20
-"""Elements that are checked together: PyTorch copies them for the check."""
+"""Elements per finiteness check: PyTorch copies the block that it checks."""
 _KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float", "c": "complex"}
-"""Of NumPy's dtypes; other libraries' have names alone, and so has NumPy's bfloat16."""
+"""Names of NumPy's dtype kinds. Other libraries' dtypes, and NumPy's bfloat16, have a name alone."""
 
 
-def real(backend: Backend, argument: str, value: Any, columns: Names = None) -> Array:
-    """Return ``value`` as the library's array or NumPy's; refuse what is not real numbers.
+def as_real_array(backend: Backend, argument: str, value: Any, columns: Names = None) -> Array:
+    """Return ``value`` as an array of the backend's library or of NumPy. Raises DTypeError if it is not real numbers.
 
-    ``columns``: the order in which a data frame's columns are taken.
+    ``columns``: the order of a data frame's columns.
     """
-    if is_backend_array(value):  # which a NumPy array, that may be masked, is not
-        here = backend.owns(value) and backend.device_of(value) == backend.device
-        # Of another library or device: without the host in between, where both are on one kind of device.
-        array = value if here else backend.asarray(value)
+    if is_backend_array(value):  # false for NumPy's arrays, which may be masked
+        is_on_device = backend.owns(value) and backend.device_of(value) == backend.device
+        # Another library's array comes by DLPack, without a copy on the host, if both are on one kind of device.
+        array = value if is_on_device else backend.asarray(value)
     elif is_frame(value):
         array = frame_array(argument, value, columns)
     elif hasattr(value, "to_numpy"):  # one column of a data frame
         array = series_array(argument, value)
     else:
         array = host_array(value, argument=argument)
-    if kind(array) not in ("bool", "int", "float"):
+    if dtype_kind(array) not in ("bool", "int", "float"):
         raise DTypeError(f"{argument}: expected real numbers; got dtype {array.dtype}")
     return array
 
 
 def array_signature(backend: Backend, array: Any) -> tuple[Any, ...] | None:
-    """Return what the checks of an array depend on, its values apart.
+    """Return type, shape, dtype and device of an array: equal signatures pass the same checks of shape and dtype.
 
-    None for all but NumPy's own arrays and those of the backend: values that must be converted are checked at each
-    call.
+    None for arrays that need a conversion (lists, frames, other libraries' arrays): these are checked at each call.
     """
     if type(array) is np.ndarray and array.dtype.kind in _KINDS:
         return np.ndarray, array.shape, array.dtype
@@ -51,7 +50,7 @@ def array_signature(backend: Backend, array: Any) -> tuple[Any, ...] | None:
     return type(array), tuple(array.shape), array.dtype, array.device
 
 
-def kind(array: Array) -> str:
+def dtype_kind(array: Array) -> str:
     """Return "bool", "int", "float" or "complex" for an array of any library; else its dtype's name."""
     family = _KINDS.get(getattr(array.dtype, "kind", ""))
     if family is not None:
@@ -63,8 +62,8 @@ def kind(array: Array) -> str:
     return name
 
 
-def copied(value: Any) -> Any:
-    """Return an array, or a list, in memory of its own; what cannot be written to, and frames, as they are."""
+def owned_copy(value: Any) -> Any:
+    """Return a copy of an array or a list. Frames and other objects are returned as they are."""
     if isinstance(value, np.ndarray):
         return value.copy()
     if is_backend_array(value):
@@ -75,22 +74,22 @@ def copied(value: Any) -> Any:
 
 
 def to_host(backend: Backend, array: Array) -> np.ndarray:
-    """Return an array of the backend or of NumPy as NumPy's."""
+    """Return an array of the backend or of NumPy as a NumPy array."""
     return backend.to_numpy(array) if backend.owns(array) else host_array(array)
 
 
 def check_finite(
     backend: Backend, argument: str, array: Array, dtype: str, columns: Names = None, first: int = 0
 ) -> None:
-    """Raise DataError, with the place, for NaN or infinity in an array on the backend, of which row 0 is ``first``."""
+    """Raise DataError for NaN or infinity, with row and column. ``first``: the number of the array's row 0."""
     xp, rows, finite = backend.xp, array.shape[0], cast(Any, True)
     step = max(1, BLOCK // max(1, prod(array.shape[1:])))
     for start in range(0, rows, step):
         finite = xp.all(xp.isfinite(array[start : min(start + step, rows), ...])) & finite
-    if finite:  # which waits for a device once
+    if finite:  # the only wait for the device
         return
     host = backend.to_numpy(array)
     row, *column = (int(i) for i in np.argwhere(~np.isfinite(host))[0])
-    place = f"row {first + row}" + (f", column {columns[column[0]]!r}" if columns and column else "")
-    place += f", column {', '.join(map(str, column))}" if column and not columns else ""
-    raise DataError(f"{argument}: expected finite numbers within {dtype}'s range; got NaN or infinity in {place}")
+    location = f"row {first + row}" + (f", column {columns[column[0]]!r}" if columns and column else "")
+    location += f", column {', '.join(map(str, column))}" if column and not columns else ""
+    raise DataError(f"{argument}: expected finite numbers within {dtype}'s range; got NaN or infinity in {location}")

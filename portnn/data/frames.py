@@ -1,4 +1,4 @@
-"""Data frames of pandas, polars, pyarrow and what else narwhals reads: named columns to one array, or to a table."""
+"""Convert data frames of pandas, polars, pyarrow and others that narwhals reads to an array or a ``Table``."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from portnn.io.tables import Names, Table
 
 
 def is_frame(obj: object) -> bool:
-    """Return whether ``obj`` is a table, or a data frame that holds its columns (a lazy one has still to collect)."""
+    """Return whether ``obj`` is a ``Table`` or an eager data frame; a lazy frame must be collected first."""
     kind = type(obj)
     frame = hasattr(kind, "columns") and not hasattr(kind, "collect") and not isinstance(obj, np.ndarray)
     return frame or isinstance(obj, Table)
@@ -24,7 +24,7 @@ def is_column(obj: object) -> bool:
 
 
 def names_of(obj: object) -> Names:
-    """Return the names of a frame's columns, or of a single column that has one; as texts, whatever they are."""
+    """Return the names of a frame's columns, or of a named single column, as texts."""
     if is_frame(obj):
         return tuple(map(_name, _labels(obj)))
     name = getattr(obj, "name", None) if hasattr(obj, "to_numpy") else None
@@ -40,7 +40,7 @@ def _labels(frame: Any) -> list[Any]:
 
 
 def _is_unnamed(frame: Any, labels: Sequence[Any]) -> bool:
-    """Return whether the names are but places: those that pandas, or a reader, gives where there are none."""
+    """Return whether the names are positions (0, 1, ...), which pandas or a reader gives to columns without names."""
     if isinstance(frame, Table):
         return not frame.header
     return all(type(label) is int and label == i for i, label in enumerate(labels))
@@ -49,9 +49,9 @@ def _is_unnamed(frame: Any, labels: Sequence[Any]) -> bool:
 def arranged(argument: str, frame: Any, expected: Names, needed: Iterable[str] | None = None) -> dict[str, Any]:
     """Return {name: label in the frame} of the columns that are needed, in the order of ``expected``.
 
-    ``needed``: by default all that are expected; the others may be missing. Without expected ones, or where the frame
-    has no names of its own but as many columns, they are taken as they stand. Raises DataError for columns that are
-    missing, not known, or there twice.
+    ``needed``: by default all of ``expected``; the others may be missing. Without ``expected``, or if the frame has no
+    names of its own but as many columns, the frame's order counts. Raises DataError for missing, unknown and duplicate
+    columns.
     """
     labels = _labels(frame)
     names = [_name(label) for label in labels]
@@ -61,22 +61,22 @@ def arranged(argument: str, frame: Any, expected: Names, needed: Iterable[str] |
     label_of = dict(zip(names, labels, strict=True))
     if expected is None:
         return label_of
-    wanted = list(expected if needed is None else needed)
-    missing = [name for name in wanted if name not in label_of]
+    required = list(expected if needed is None else needed)
+    missing = [name for name in required if name not in label_of]
     unknown = [name for name in names if name not in expected]
     if (missing or unknown) and _is_unnamed(frame, labels) and len(labels) == len(expected):
         label_of, missing, unknown = dict(zip(expected, labels, strict=True)), [], []
     if missing or unknown:
-        found = [f"without {', '.join(map(repr, missing[:6]))}"] if missing else []
-        found += [f"with {', '.join(map(repr, unknown[:6]))} beside them"] if unknown else []
-        raise DataError(f"{argument}: expected the columns it was trained on; got them {' and '.join(found)}")
-    return {name: label_of[name] for name in wanted}
+        problems = [f"without {', '.join(map(repr, missing[:6]))}"] if missing else []
+        problems += [f"with {', '.join(map(repr, unknown[:6]))} beside them"] if unknown else []
+        raise DataError(f"{argument}: expected the columns it was trained on; got them {' and '.join(problems)}")
+    return {name: label_of[name] for name in required}
 
 
 def check_aligned(argument: str, given: Any, x: Any) -> None:
-    """Refuse a frame or a column whose index is x's in another order: rows are taken by place, as they stand.
+    """Raise DataError if the index of ``given`` is x's in another order: rows are matched by position.
 
-    Raises DataError. Indices that differ otherwise say nothing: they may come from a filter, or a new count.
+    Other differences between the indices are allowed: a filter or a reset makes them.
     """
     own: Any = getattr(given, "index", None)
     other: Any = getattr(x, "index", None)
@@ -90,10 +90,10 @@ def check_aligned(argument: str, given: Any, x: Any) -> None:
 
 
 def frame_array(argument: str, frame: Any, expected: Names = None) -> np.ndarray:
-    """Return a frame of numbers as (rows, columns), in the order of the names ``expected``, if given.
+    """Return a frame of numbers as (rows, columns), in the order of the names ``expected`` if given.
 
-    Raises DataError for columns that are missing, not known or there twice, and for gaps; DTypeError, or DataError in
-    a file, for columns that are not numbers.
+    Raises DataError for missing, unknown and duplicate columns and for missing values; DTypeError (DataError in a file)
+    for columns that are not numbers.
     """
     labels = arranged(argument, frame, expected)
     if isinstance(frame, Table):
@@ -103,7 +103,7 @@ def frame_array(argument: str, frame: Any, expected: Names = None) -> np.ndarray
 
 
 def frame_table(argument: str, frame: Any, expected: Names = None, needed: Iterable[str] | None = None) -> Table:
-    """Return a frame's columns as they are: numbers (NaN: no value), bools, texts ("") or datetime64 (NaT)."""
+    """Return a frame's columns with their dtypes: numbers (NaN: missing), bools, texts (""), datetime64 (NaT)."""
     labels = arranged(argument, frame, expected, needed)
     if isinstance(frame, Table):
         columns = {name: frame.columns[label] for name, label in labels.items()}
@@ -130,19 +130,21 @@ def rows_of(data: Any, rows: np.ndarray) -> Any:
 
 
 def series_array(argument: str, series: Any) -> np.ndarray:
-    """Return one column as (rows,) real numbers. Gaps of a nullable column have no number: DataError."""
+    """Return one column as (rows,) real numbers. Raises DataError for missing values of a nullable column."""
     column = _series(series)
     kind = column.dtype
     if not (kind.is_numeric() or str(kind) == "Boolean"):
-        cells = column_cells(series)  # objects, or texts, may be numbers or bools
+        cells = column_cells(series)  # columns of objects or texts may hold numbers or bools
         if cells.dtype.kind in "bf" and not np.isnan(cells).any():
             return cells
         raise DTypeError(f"{argument}: expected real numbers; got dtype {getattr(series, 'dtype', kind)}")
-    if gaps := column.null_count():
+    if n_missing := column.null_count():
         values = np.asarray(column.to_numpy())
-        if values.dtype.kind == "f" and not _nullable(series):  # pandas' NaN: refused with its row, as in arrays
+        if values.dtype.kind == "f" and not _nullable(
+            series
+        ):  # the check of finite numbers refuses pandas' NaN, with its row
             return values
-        raise DataError(f"{argument}: expected a value in every row; got {gaps} of {len(column)} missing")
+        raise DataError(f"{argument}: expected a value in every row; got {n_missing} of {len(column)} missing")
     values = np.asarray(column.to_numpy())
     if values.dtype.kind not in "biuf":
         raise DTypeError(f"{argument}: expected real numbers; got dtype {getattr(series, 'dtype', kind)}")
@@ -154,7 +156,7 @@ def _nullable(series: Any) -> bool:
 
 
 def objects_of(data: Any) -> list[Any] | None:
-    """Return the values of one column of texts, categories or objects, alone or in a frame; None for any other."""
+    """Return the values of a single column of texts, categories or objects, or None."""
     if isinstance(data, Table):
         (cells, *others) = data.columns.values()
         return None if others or cells.dtype.kind not in "UO" else list(cells.tolist())
@@ -174,7 +176,7 @@ def _zone(series: Any) -> bool:
 
 
 def column_cells(series: Any) -> np.ndarray:
-    """Return one column as it is: numbers, bools, datetime64 in UTC, or texts."""
+    """Return one column as numbers, bools, datetime64 in UTC, or texts."""
     import narwhals as nw
 
     column = _series(series)
@@ -195,6 +197,6 @@ def column_cells(series: Any) -> np.ndarray:
 
 
 def _values(column: Any) -> list[Any]:
-    """Return a column's values as Python has them, None where there is none."""
+    """Return a column's values as Python objects, None for missing ones."""
     pairs = zip(column.to_list(), column.is_null().to_list(), strict=True)
     return [None if missing or value != value else value for value, missing in pairs]

@@ -1,4 +1,4 @@
-"""What kind a column is (numbers, bools, dates, instants, texts), its values, and where there is none."""
+"""Column kinds (number, bool, date, instant, text), and the values of a column of a kind."""
 
 import re
 from collections.abc import Callable
@@ -14,12 +14,12 @@ _ZONE = re.compile(r"(.*\d\d:\d\d.*?) ?(?:Z|([+-])(\d\d):?(\d\d))")
 """A time and its zone."""
 _DAY = np.timedelta64(1, "D")
 
-Place = Callable[[int], str]
-"""Says for a row where in the user's data it is."""
+Locate = Callable[[int], str]
+"""Returns where in the user's data a row is, for messages."""
 
 
 def kind_of(cells: np.ndarray, zoned: bool) -> str:
-    """Return the kind of a column: that of its dtype, or of texts what each, or most of them, can be read as."""
+    """Return the kind of a column: its dtype's, or the kind as which all, or most, of its texts can be read."""
     if cells.dtype.kind == "M":
         return "instant" if zoned else "date"
     if cells.dtype.kind in "biuf":
@@ -28,7 +28,9 @@ def kind_of(cells: np.ndarray, zoned: bool) -> str:
     if texts and all(truth(text) is not None for text in texts):
         return "bool"
     numbers = sum(number(text) is not None for text in texts)
-    if any("," in text and number(text) is not None for text in texts):  # beside it a decimal comma is an error
+    if any(
+        "," in text and number(text) is not None for text in texts
+    ):  # a decimal comma in the same column is an error
         numbers += sum(map(is_decimal_comma, texts))
     dates = sum(bool(_DATE.fullmatch(_without_zone(text))) for text in texts)
     if 2 * max(numbers, dates) <= len(texts):
@@ -48,9 +50,9 @@ _NAMES = {
 
 
 def values_of(
-    cells: np.ndarray, kind: str, zoned: bool, place: Place, learning: bool = False
+    cells: np.ndarray, kind: str, zoned: bool, location: Locate, learning: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a column's values, read as of a kind, and where there is none. Raises DataError for a cell of another."""
+    """Return (values, missing) of a column read as a kind. Raises DataError for a cell of another kind."""
     if cells.dtype.kind == "M":
         values, missing = (cells - np.datetime64(0, "D")) / _DAY, np.isnat(cells)
         wrong = ~missing & (kind != ("instant" if zoned else "date"))
@@ -67,9 +69,10 @@ def values_of(
         if kind == "text":
             return texts, missing
         read = {"number": number, "bool": _bool, "date": _days, "instant": _utc_days}[kind]
-        found = [None if gone else read(text) for text, gone in zip(texts.tolist(), missing.tolist(), strict=True)]
-        values = np.array([np.nan if value is None else value for value in found], np.float64)
-        wrong = ~missing & np.array([value is None for value in found])
+        pairs = zip(texts.tolist(), missing.tolist(), strict=True)
+        parsed = [None if is_missing else read(text) for text, is_missing in pairs]
+        values = np.array([np.nan if value is None else value for value in parsed], np.float64)
+        wrong = ~missing & np.array([value is None for value in parsed])
     if wrong.any():
         row = int(wrong.argmax())
         cell = cells[row]
@@ -78,26 +81,28 @@ def values_of(
             if learning
             else f"as where the model was trained; got {cell}"
         )
-        raise DataError(f"{place(row)}: expected {_NAMES[kind]}{'; ' if learning else ', '}{ends}")
+        raise DataError(f"{location(row)}: expected {_NAMES[kind]}{'; ' if learning else ', '}{ends}")
     if np.isinf(values).any():
         row = int(np.isinf(values).argmax())
-        raise DataError(f"{place(row)}: expected a finite number; got {values[row]}")
+        raise DataError(f"{location(row)}: expected a finite number; got {values[row]}")
     return values, missing
 
 
-def grouped_number(cells: np.ndarray, place: Place) -> str:
-    """Return the first number of which thousands are marked, where there is one: 1,163.74.
+def grouped_number(cells: np.ndarray, location: Locate) -> str:
+    """Return the first number with marked thousands (1,163.74), or "".
 
-    Raises DataError where another cell has a decimal comma: 0,5.
+    Raises DataError if another cell has a decimal comma: 0,5.
     """
     if cells.dtype.kind not in "UO":
         return ""
     texts = list(map(_stripped, cells.tolist()))
-    found = next((text for text in texts if "," in text and number(text) is not None), "")
+    grouped = next((text for text in texts if "," in text and number(text) is not None), "")
     other = next((row for row, text in enumerate(texts) if is_decimal_comma(text)), None)
-    if found and other is not None:
-        raise DataError(f"{place(other)}: expected one decimal mark; got {texts[other]}, where others are as {found}")
-    return found
+    if grouped and other is not None:
+        raise DataError(
+            f"{location(other)}: expected one decimal mark; got {texts[other]}, where others are as {grouped}"
+        )
+    return grouped
 
 
 def _stripped(cell: Any) -> str:
@@ -105,13 +110,13 @@ def _stripped(cell: Any) -> str:
 
 
 def _without_zone(text: str) -> str:
-    found = _ZONE.fullmatch(text)
-    return found[1] if found else text
+    match = _ZONE.fullmatch(text)
+    return match[1] if match else text
 
 
 def _bool(text: str) -> float | None:
-    found = truth(text) if number(text) not in (0.0, 1.0) else number(text)
-    return None if found is None else float(found)
+    value = truth(text) if number(text) not in (0.0, 1.0) else number(text)
+    return None if value is None else float(value)
 
 
 def _days(text: str) -> float | None:
@@ -124,9 +129,9 @@ def _days(text: str) -> float | None:
 
 
 def _utc_days(text: str) -> float | None:
-    found = _ZONE.fullmatch(text)
-    days = _days(found[1]) if found else None
-    if found is None or days is None or found[2] is None:
+    match = _ZONE.fullmatch(text)
+    days = _days(match[1]) if match else None
+    if match is None or days is None or match[2] is None:
         return days
-    milliseconds = int(f"{found[2]}1") * (int(found[3]) * 60 + int(found[4])) * 60_000
+    milliseconds = int(f"{match[2]}1") * (int(match[3]) * 60 + int(match[4])) * 60_000
     return float((np.timedelta64(round(days * 86_400_000), "ms") - np.timedelta64(milliseconds, "ms")) / _DAY)

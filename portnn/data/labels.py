@@ -1,4 +1,4 @@
-"""Labels: the classes that targets name, and targets that are not there."""
+"""Class labels of targets, and rows without a target."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,10 @@ _log = logging.getLogger("portnn")
 
 
 def labels_of(y: Any, name: str = "y") -> np.ndarray | None:
-    """Return the labels that targets are where they are more than an array of numbers, (rows,) objects; else None.
+    """Return targets that are labels as (rows,) objects; None for an array of numbers.
 
-    Texts, and what a column of objects or categories, or an array of objects, holds. Raises DataError where a row has
-    none.
+    Labels are texts, and the values of a column or array of objects or categories. Raises DataError for a row without
+    one.
     """
     values = objects_of(y)
     if values is None:
@@ -32,8 +32,8 @@ def labels_of(y: Any, name: str = "y") -> np.ndarray | None:
     labels[:] = [_label(value) for value in values]
     missing = [label for label in labels.tolist() if _is_missing(label)]
     if missing:
-        word = missing[0]
-        shown = f" ({word!r})" if word else ""
+        problem = missing[0]
+        shown = f" ({problem!r})" if problem else ""
         raise DataError(f"{name}: expected a value in every row; got {len(missing)} of {len(labels)} missing{shown}")
     return labels
 
@@ -59,17 +59,17 @@ def classes_of(labels: np.ndarray, name: str) -> tuple[Label, ...]:
 
 
 def codes_of(labels: np.ndarray, classes: Sequence[Label], name: str) -> np.ndarray:
-    """Return each label's place among the classes, (rows,) int32. Raises DataError for any other label."""
+    """Return the index of each label's class, (rows,) int32. Raises DataError for an unknown label."""
     codes = Categories(classes).codes(labels)
     if (codes < 0).any():
-        known = [as_text(label) for label in classes]
-        shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+        names = [as_text(label) for label in classes]
+        shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
         raise DataError(f"{name}: expected the classes {shown}; got {labels.tolist()[int((codes < 0).argmax())]!r}")
     return codes.astype(np.int32)
 
 
 def as_numbers(labels: np.ndarray, name: str) -> np.ndarray:
-    """Return labels as the numbers that they are, (rows,) float64. Raises DataError for others."""
+    """Return labels as numbers, (rows,) float64. Raises DataError for a label that is not a number."""
     numbers = np.empty(len(labels))
     for row, label in enumerate(labels.tolist()):
         amount = number(str(label))
@@ -110,9 +110,9 @@ def with_targets(x: Any, y: Any, weight: Any = None, name: str = "y") -> tuple[A
     if count == rows or mapping_of(x) is not None:
         raise DataError(f"{name}: expected a value in every row; got {count} of {rows} missing")
     _log.warning("%s: left out %d of %d rows, which have no value", name, count, rows)
-    kept = np.flatnonzero(~missing)
-    given = weight if weight is None or isinstance(weight, str | Mapping) else take(weight, kept)
-    return take(x, kept), take(y, kept), given
+    labelled = np.flatnonzero(~missing)
+    weight_of_labelled = weight if weight is None or isinstance(weight, str | Mapping) else take(weight, labelled)
+    return take(x, labelled), take(y, labelled), weight_of_labelled
 
 
 def take(data: Any, rows: np.ndarray) -> Any:

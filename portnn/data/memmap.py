@@ -15,10 +15,7 @@ from portnn.errors import DataError
 
 
 def mapping_of(array: object) -> np.memmap | None:
-    """Return the memory map that an array shows, of whatever shape and slices; None for an array in memory.
-
-    None too for a masked array, which is read as a whole.
-    """
+    """Return the memory map under an array, also under a view of it; None for an array in memory and a masked array."""
     if isinstance(array, np.ma.MaskedArray):
         return None
     while isinstance(array, np.ndarray):
@@ -29,9 +26,9 @@ def mapping_of(array: object) -> np.memmap | None:
 
 
 def _file_of(array: np.ndarray) -> tuple[int, int] | None:
-    """Return a file descriptor and the place of the first row, of rows that lie one after the other in a file.
+    """Return (file descriptor, offset of the first row) of rows that are contiguous in a file.
 
-    None for others, for a map that may have been written to without reaching the file, and where there is no file.
+    None for other arrays, for a map that may have unwritten changes, and without a file.
     """
     import mmap
 
@@ -43,7 +40,7 @@ def _file_of(array: np.ndarray) -> tuple[int, int] | None:
     except (OSError, TypeError):
         return None
     base = np.frombuffer(root._mmap, np.uint8).ctypes.data  # type: ignore[attr-defined]
-    if _inode_at(base) != os.fstat(file).st_ino:  # another file has that name by now
+    if _inode_at(base) != os.fstat(file).st_ino:  # another file may have that name by now
         os.close(file)
         return None
     mapped_from = root.offset - root.offset % mmap.ALLOCATIONGRANULARITY
@@ -51,7 +48,7 @@ def _file_of(array: np.ndarray) -> tuple[int, int] | None:
 
 
 def _inode_at(address: int) -> int | None:
-    """Return the inode of the file that is mapped at an address; None where the system does not say it."""
+    """Return the inode of the file that is mapped at an address; None if the system does not tell."""
     try:
         with open("/proc/self/maps") as maps:
             ranges = ((line.split(" ", 1)[0].split("-"), line.split()) for line in maps)
@@ -60,24 +57,24 @@ def _inode_at(address: int) -> int | None:
         return None
 
 
-def _read(file: int, rows: np.ndarray, place: int) -> None:
-    """Fill rows from a file. Raises DataError for one that has become shorter."""
+def _read(file: int, rows: np.ndarray, position: int) -> None:
+    """Fill rows from a file. Raises DataError if the file has become shorter."""
     view: Any = memoryview(rows.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
     while view:
-        count = os.preadv(file, [view], place)
+        count = os.preadv(file, [view], position)
         if not count:
             raise DataError("x: expected the whole file of a memory map; it was cut off while it was read")
-        view, place = view[count:], place + count
+        view, position = view[count:], position + count
 
 
 class MemmapRows:
-    """Rows of a memory-mapped array, (rows, \\*features), or of those that an index chooses among them.
+    """Rows of a memory-mapped array, (rows, \\*features), or those of them that an index chooses.
 
-    They are read from the file: what is read through a map stays in the process, page by page.
+    They are read from the file: pages that are read through the map would stay in the process.
     """
 
     def __init__(self, array: np.ndarray, index: np.ndarray | None = None, divisor: float | None = None) -> None:
-        """Take an array that shows a memory map, which of its rows count, and what they are divided by."""
+        """Hold a memory-mapped array, the indices of its rows, and a divisor."""
         self._array, self._index, self._divisor = array, index, divisor
         self.rows = len(array) if index is None else len(index)
         self.shape, self.ndim, self.dtype = (self.rows, *array.shape[1:]), array.ndim, array.dtype
@@ -86,29 +83,29 @@ class MemmapRows:
             weakref.finalize(self, os.close, self._file[0])
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Return rows as an array in memory."""
+        """Return some rows as an array in memory."""
         chosen = self._chosen(rows)
         if self._file is None:
-            found = np.array(self._array[chosen])
+            rows_read = np.array(self._array[chosen])
         else:
-            found = np.empty((len(chosen), *self.shape[1:]), self.dtype)
-            for first, last, place in self._runs(chosen):
-                _read(self._file[0], found[first:last], place)
-        return found if self._divisor is None else found / np.float32(self._divisor)
+            rows_read = np.empty((len(chosen), *self.shape[1:]), self.dtype)
+            for first, last, position in self._runs(chosen):
+                _read(self._file[0], rows_read[first:last], position)
+        return rows_read if self._divisor is None else rows_read / np.float32(self._divisor)
 
     def readahead(self, rows: slice | np.ndarray) -> None:
-        """Let the system read rows that will be asked for, meanwhile, where it can."""
+        """Ask the system to read rows ahead, if it can."""
         if self._file is not None and hasattr(os, "posix_fadvise"):
             size = self._array.strides[0]
-            for first, last, place in self._runs(self._chosen(rows)):
-                os.posix_fadvise(self._file[0], place, (last - first) * size, os.POSIX_FADV_WILLNEED)
+            for first, last, position in self._runs(self._chosen(rows)):
+                os.posix_fadvise(self._file[0], position, (last - first) * size, os.POSIX_FADV_WILLNEED)
 
     def _chosen(self, rows: slice | np.ndarray) -> np.ndarray:
         chosen: np.ndarray = np.arange(self.rows)[rows] if self._index is None else self._index[rows]
         return chosen
 
     def _runs(self, chosen: np.ndarray) -> Iterator[tuple[int, int, int]]:
-        """Yield (first, last, place in the file) of rows that follow each other there."""
+        """Yield (first, last, offset in the file) of each run of contiguous rows."""
         assert self._file is not None
         steps = (np.flatnonzero(np.diff(chosen) != 1) + 1).tolist()
         for first, last in zip([0, *steps], [*steps, len(chosen)], strict=True):
@@ -116,13 +113,13 @@ class MemmapRows:
                 yield first, last, self._file[1] + int(chosen[first]) * self._array.strides[0]
 
     def take(self, index: np.ndarray) -> "MemmapRows":
-        """Return some of the rows, unread."""
+        """Return some of the rows, without reading them."""
         return MemmapRows(self._array, index if self._index is None else self._index[index], self._divisor)
 
     def divided(self, divisor: float) -> "MemmapRows":
-        """Return the rows divided by a number, in float32, unread."""
+        """Return the rows divided by a number, in float32, without reading them."""
         return MemmapRows(self._array, self._index, divisor)
 
-    def place(self, row: int) -> int:
-        """Return which row of the map a row is."""
+    def position(self, row: int) -> int:
+        """Return the number of a row in the map."""
         return row if self._index is None else int(self._index[row])

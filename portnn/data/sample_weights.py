@@ -1,4 +1,4 @@
-"""Weights of rows: as they came, or by the class of each."""
+"""Sample weights: one per row, or by class."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from portnn.backend import Backend, host_array
-from portnn.data.arrays import kind, to_host
+from portnn.data.arrays import dtype_kind, to_host
 from portnn.errors import ArgumentError, DataError, DTypeError, ShapeError
 from portnn.io.categories import Label
 from portnn.options import lookup
@@ -16,13 +16,13 @@ from portnn.types import Array
 def sample_weights(
     weight: Any, rows: int, backend: Backend, y: Array, classes: tuple[Label, ...] | None
 ) -> np.ndarray | None:
-    """Return sample weights as (rows,) in float64: as they came, or each row that of its class."""
+    """Return sample weights as (rows,) float64: the user's, or each row's weight by its class."""
     if weight is None:
         return None
     if isinstance(weight, str | Mapping):
         weight = _of_classes(weight, to_host(backend, y), classes)
     values = host_array(weight, argument="sample_weight")
-    if kind(values) not in ("bool", "int", "float"):
+    if dtype_kind(values) not in ("bool", "int", "float"):
         raise DTypeError(f"sample_weight: expected real numbers; got dtype {values.dtype}")
     values = values.astype(np.float64)
     if values.shape != (rows,):
@@ -33,11 +33,13 @@ def sample_weights(
 
 
 def _of_classes(weight: str | Mapping[Any, Any], y: np.ndarray, names: tuple[Label, ...] | None) -> np.ndarray:
-    """Return each row's weight by its label: as a mapping says, or "balanced", rows / (classes * rows of the class).
+    """Return each row's weight by its class: a mapping's, or "balanced", rows / (classes * rows of the class).
 
-    ``names``: the labels of which y has the places, where they are more than these.
+    ``names``: the labels of the classes, if y holds their indices.
     """
-    if names is not None and y.shape[1:] == (1,) and np.isin(y, range(len(names))).all():  # of one sigmoid
+    if (
+        names is not None and y.shape[1:] == (1,) and np.isin(y, range(len(names))).all()
+    ):  # the output is a single sigmoid
         y = y[:, 0].astype(np.int32)
     if y.ndim != 1:
         raise ArgumentError("sample_weight: weights of classes need class labels; got targets that are values")

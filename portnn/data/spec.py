@@ -1,4 +1,4 @@
-"""What data a network takes: widths, kinds, names of columns. Everything is checked before anything is changed."""
+"""The specification of a network's data: shapes, dtypes, names of columns. Data are checked before anything changes."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from portnn.backend import Backend, get_backend, host_array
-from portnn.data.arrays import check_finite, kind, real, to_host
+from portnn.data.arrays import as_real_array, check_finite, dtype_kind, to_host
 from portnn.data.encoding import Encoding, is_plain
 from portnn.data.frames import frame_table, is_column, is_frame, names_of
 from portnn.data.labels import as_numbers, classes_of, codes_of, labels_of
@@ -26,36 +26,36 @@ _log = logging.getLogger("portnn")
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What a network expects of x and y."""
+    """A network's expectations of x and y."""
 
     loss: Loss
-    named: bool
-    """Whether the user named the loss; otherwise it is mse, for floating targets alone."""
+    has_named_loss: bool
+    """Whether the user named the loss; without one the loss is mse, for floating targets alone."""
     dtype: str
     features: tuple[int, ...] | None = None
-    """Shape of one row of x; None: not known before the first data."""
+    """Shape of one row of x; None before the first data."""
     outputs: int | None = None
-    """Columns of y; None likewise."""
+    """Number of outputs; None before the first data."""
     columns: Names = None
-    """Names of x's columns, of the first table that it was trained on: they are taken in this order."""
+    """Names of x's columns in the first training data, which give the order of the features."""
     target_columns: Names = None
-    """The same of y."""
+    """Names of y's columns."""
     encoding: Encoding | None = None
-    """How the columns of a table become features, where they are not all numbers."""
+    """The encoding of x's columns; None if all of them are numbers."""
     classes: tuple[Label, ...] | None = None
-    """Labels of the classes, where they are more than their numbers from 0."""
+    """Labels of the classes; None if the labels are 0, 1, ..."""
     scales_bytes: bool = False
-    """Whether uint8 is divided by 255: the command line did so, for models that do not say it in a layer."""
+    """Whether uint8 is divided by 255, for models of an early release whose layers do not do it."""
     needs_vocabulary: bool = False
-    """Whether the first layer has vectors for codes, of as many texts as a data frame has."""
+    """Whether the first layer is a ``Tabular`` whose categories come from the first data frame."""
 
     def fit(
         self, x: object, y: Any, share: Any = None, seed: int = 0, trained: bool = False, infers: bool = False
     ) -> "DataSpec":
-        """Return the schema with what is learnt from data to train on, where nothing is known yet.
+        """Return the specification with the properties of the first training data that are not known yet.
 
-        Names of columns; labels that are texts; an encoding of a frame's columns, unless the features are given, from
-        the rows that stay when a ``share`` is held out. ``infers``: the number of classes too: they are the values that
+        These are names of columns, labels that are texts, and an encoding of a frame's columns (unless ``features`` is
+        given), fitted to the rows that remain when a ``share`` is held out. ``infers``: the classes are the values that
         occur.
         """
         columns, target_columns = self.columns or names_of(x), self.target_columns or names_of(y)
@@ -75,19 +75,19 @@ class DataSpec:
         table = frame_table("x", x, columns)
         if is_plain(table, list(table.columns)):
             return schema
-        # The split that ``sets`` will make.
-        targets = host_array(real(get_backend("numpy"), "y", schema._codes(y), target_columns))
+        # The same split as ``DataPipeline.split`` makes.
+        targets = host_array(as_real_array(get_backend("numpy"), "y", schema._codes(y), target_columns))
         labels = targets.reshape(-1) if self.loss.labels and schema._are_labels(targets.shape) else None
         split = isinstance(share, float) and 0.0 < share < 1.0 and table.rows > 1
-        kept = random.split(table.rows, share, seed, labels)[0] if split else np.arange(table.rows)
-        encoding, left = Encoding.learnt(table, list(table.columns), kept, self.needs_vocabulary)
+        train_rows = random.split(table.rows, share, seed, labels)[0] if split else np.arange(table.rows)
+        encoding, dropped = Encoding.fit(table, list(table.columns), train_rows, self.needs_vocabulary)
         _log.info("features: %s", ", ".join(map(str, encoding.columns)))
-        if left:
-            _log.warning("x: left out, texts that differ in most rows: %s", ", ".join(left))
+        if dropped:
+            _log.warning("x: left out, texts that differ in most rows: %s", ", ".join(dropped))
         return replace(schema, encoding=encoding)
 
     def with_classes(self, classes: Sequence[Label] | None, outputs: int | None) -> "DataSpec":
-        """Return the schema with classes that the user names. Raises ArgumentError for what cannot be classes."""
+        """Return the specification with classes that the user names. Raises ArgumentError for other values."""
         if classes is None:
             return self
         labels = tuple(as_python(label) for label in classes) if isinstance(classes, Sequence | np.ndarray) else ()
@@ -103,32 +103,32 @@ class DataSpec:
             raise ArgumentError(f"classes: expected one for each of {outputs} outputs; got {len(labels)}")
         return replace(self, classes=labels)
 
-    def refuse_learnt_from_one_batch(self, learnt: "DataSpec") -> None:
-        """Refuse what a first batch alone cannot tell: how columns of texts are read, and which classes there are."""
-        if learnt.classes != self.classes:
+    def refuse_learnt_from_one_batch(self, fitted: "DataSpec") -> None:
+        """Refuse text columns and unnamed classes in batches: the first batch may lack some of their values."""
+        if fitted.classes != self.classes:
             raise ArgumentError(
                 "y: expected the classes of batches to be named beforehand, as the first may lack one: "
                 'NeuralNetwork(..., classes=("a", "b"))'
             )
-        if learnt.encoding != self.encoding:
+        if fitted.encoding != self.encoding:
             raise ArgumentError("x: expected numbers in batches; texts are learnt where all of them are given at once")
 
     def names(self) -> dict[str, Any]:
-        """Return what is known of columns and classes, as plain JSON values."""
-        known = {"columns": self.columns, "target_columns": self.target_columns, "classes": self.classes}
+        """Return names of columns, classes and encoding as plain JSON values."""
+        config = {"columns": self.columns, "target_columns": self.target_columns, "classes": self.classes}
         bytes_too = {"scales_bytes": True} if self.scales_bytes else {}
-        return {**known, **bytes_too, "encoding": self.encoding and self.encoding.get_config()}
+        return {**config, **bytes_too, "encoding": self.encoding and self.encoding.get_config()}
 
     def from_config(self, names: Mapping[str, Any]) -> "DataSpec":
-        """Return the schema with what ``names`` returned."""
+        """Return the specification with what ``names`` returned."""
         encoding: Any = names.get("encoding")
-        rest: dict[str, Any] = {
+        fields: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in names.items() if key != "encoding"
         }
-        return replace(self, encoding=encoding and Encoding.from_config(encoding), **rest)
+        return replace(self, encoding=encoding and Encoding.from_config(encoding), **fields)
 
     def reading(self) -> list[str]:
-        """Return how the network reads a table, and what it predicts, in lines; none where it knows no names."""
+        """Return in lines how the network reads a table and what it predicts; no lines without names."""
         columns = [f"{name} (number)" for name in self.columns or ()]
         if self.encoding is not None:
             columns = list(map(str, self.encoding.columns))
@@ -139,9 +139,9 @@ class DataSpec:
         return lines + ([f"predicts {target}{classes}"] if target else [])
 
     def width(self, backend: Backend, y: object) -> int:
-        """Return how many outputs the targets ask for, where no width was given."""
+        """Return the number of outputs that the targets ask for, if the network has no output width yet."""
         if not self.loss.labels or self.classes is None:
-            array = real(backend, "y", self._codes(y))
+            array = as_real_array(backend, "y", self._codes(y))
             if array.ndim == 2 and (array.shape[1] > 1 or not self.loss.labels):
                 return int(array.shape[1])
             if not self.loss.labels:
@@ -154,11 +154,11 @@ class DataSpec:
     # ---- one array at a time
 
     def inputs(self, backend: Backend, x: object, name: str = "x", stream: bool = False) -> Array:
-        """Return x, (rows, \\*features), of any dtype, on the backend or host; to ``stream`` a map, as MemmapRows."""
+        """Return x, (rows, \\*features), of any dtype, on the backend or host; with ``stream`` a map as MemmapRows."""
         if self.encoding is not None and is_frame(x):
             needed = [column.name for column in self.encoding.columns]
             x = self.encoding.encoded(frame_table(name, x, self.columns, needed))
-        array: Any = (_mapped(x) if stream else None) or real(backend, name, x, self.columns)
+        array: Any = (_mapped(x) if stream else None) or as_real_array(backend, name, x, self.columns)
         if self.scales_bytes and "uint8" in str(array.dtype):
             array = array.divided(255) if isinstance(array, MemmapRows) else to_host(backend, array) / np.float32(255)
         shape = tuple(array.shape)
@@ -176,17 +176,17 @@ class DataSpec:
     def targets(
         self, backend: Backend, y: object, rows: int, check: bool = True, name: str = "y"
     ) -> tuple[Array, Array | None]:
-        """Return y as (rows, outputs) of the dtype, or (rows,) int32 labels where the loss takes them, on the backend.
+        """Return (y, exact y): (rows, outputs) in the dtype, or (rows,) int32 labels if the loss takes labels.
 
-        Also values as they came where the dtype has fewer bits than they. ``check`` refuses NaN, infinity and labels
-        out of range; labels that are still on the host are checked in any case.
+        Exact y is the original array if its dtype has more bits than the network's, else None. ``check`` refuses NaN,
+        infinity and labels out of range; labels on the host are always checked.
         """
         assert self.outputs is not None
-        array = real(backend, name, self._codes(y, name), self.target_columns)
+        array = as_real_array(backend, name, self._codes(y, name), self.target_columns)
         shape, width = tuple(array.shape), self.outputs
         if shape[:1] != (rows,):
             raise ShapeError(f"{name}: expected {rows} rows, as many as x; got shape {shape}")
-        if not self.named and kind(array) != "float":
+        if not self.has_named_loss and dtype_kind(array) != "float":
             raise DTypeError(
                 f'{name}: integer targets need a named loss: loss="cross_entropy" with output="softmax" for class '
                 f'labels, loss="mse" for numbers; got dtype {array.dtype} and no loss'
@@ -198,7 +198,7 @@ class DataSpec:
             )
         if not self._are_labels(shape) and shape not in ((rows, width), (rows,) if width == 1 else ()):
             raise ShapeError(f"{name}: expected shape ({rows}, {width}); got {shape}")
-        result = self.taken(backend, array, check, name)
+        result = self.convert_targets(backend, array, check, name)
         if check and result.ndim == 2:
             check_finite(backend, name, result, self.dtype, self.target_columns)
             if self.loss.pair is not None:
@@ -207,10 +207,10 @@ class DataSpec:
         return result, None if narrow else array
 
     def _codes(self, y: Any, name: str = "y") -> Any:
-        """Return targets that are labels as int32 codes of classes, or as the numbers they are; others unchanged."""
+        """Return labels as int32 indices of their classes, or as numbers without classes; other targets unchanged."""
         labels = labels_of(y, name)
         if labels is None and (self.classes is not None or (self.loss.labels and is_column(y))):
-            array = real(get_backend("numpy"), name, y, self.target_columns)
+            array = as_real_array(get_backend("numpy"), name, y, self.target_columns)
             if array.ndim == 1 or (array.shape[1:] == (1,) and (is_column(y) or self._are_labels(array.shape))):
                 labels = array.reshape(-1)
         if labels is None:
@@ -219,23 +219,23 @@ class DataSpec:
             return codes_of(labels, self.classes, name)
         if self._takes_numbers:
             return as_numbers(labels, name)
-        whole = all(type(label) in (bool, int) or label == np.round(label) for label in set(labels.tolist()))
-        return labels.astype(np.int64) if whole else y
+        are_integers = all(type(label) in (bool, int) or label == np.round(label) for label in set(labels.tolist()))
+        return labels.astype(np.int64) if are_integers else y
 
     def of_labels(self, backend: Backend, y: object, name: str = "y") -> bool:
-        """Return whether targets are labels of classes, (rows,), as the loss takes them."""
-        return self._are_labels(tuple(real(backend, name, self._codes(y)).shape))
+        """Return whether the loss takes the targets as class labels, (rows,)."""
+        return self._are_labels(tuple(as_real_array(backend, name, self._codes(y)).shape))
 
     @property
     def _takes_numbers(self) -> bool:
-        """Whether targets are numbers, texts of numbers included: the user named a loss of values."""
-        return self.named and not self.loss.labels and self.loss.pair is None
+        """Whether the targets are numbers, or texts of numbers: the user named a regression loss."""
+        return self.has_named_loss and not self.loss.labels and self.loss.pair is None
 
     def _are_labels(self, shape: tuple[int, ...]) -> bool:
         return self.loss.labels and (len(shape) == 1 or (shape[1:] == (1,) and self.outputs != 1))
 
-    def taken(self, backend: Backend, array: Array, check: bool = False, name: str = "y") -> Array:
-        """Return targets of a checked shape and dtype as the model takes them; the values of labels are checked."""
+    def convert_targets(self, backend: Backend, array: Array, check: bool = False, name: str = "y") -> Array:
+        """Return targets of a checked shape and dtype on the backend, in the model's shape and dtype."""
         rows, width = int(array.shape[0]), self.outputs
         labels = self._are_labels(tuple(array.shape))
         if labels:
@@ -245,8 +245,8 @@ class DataSpec:
         return result if result.shape == shape else backend.xp.reshape(result, shape)
 
     def _labels(self, backend: Backend, name: str, array: Array, width: int | None, check: bool = True) -> int:
-        """Return how many classes the labels are of; refuse labels that are not 0 ... width - 1."""
-        if kind(array) == "float":
+        """Return the number of classes; refuse labels outside 0 ... width - 1."""
+        if dtype_kind(array) == "float":
             raise DTypeError(f"{name}: expected integer class labels or one column per class; got dtype {array.dtype}")
         if not check or 0 in array.shape:
             return width or 1
@@ -259,9 +259,9 @@ class DataSpec:
 
 
 def _whole_classes(y: Any) -> tuple[int, ...] | None:
-    """Return the whole numbers that labels are; None for other targets, and for numbers from 0 without a gap."""
-    array = real(get_backend("numpy"), "y", y)
-    if kind(array) == "float" or array.ndim > 2 or array.shape[1:] not in ((), (1,)):
+    """Return the distinct integer labels; None for other targets, and for labels 0, 1, ... without a gap."""
+    array = as_real_array(get_backend("numpy"), "y", y)
+    if dtype_kind(array) == "float" or array.ndim > 2 or array.shape[1:] not in ((), (1,)):
         return None
     distinct = [int(label) for label in np.unique(host_array(array))]
     return None if distinct == list(range(len(distinct))) else tuple(distinct)
@@ -272,8 +272,8 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _mapped(x: Any) -> MemmapRows | None:
-    """Return the rows of an array that shows a memory map."""
-    return MemmapRows(x) if mapping_of(x) is not None and kind(x) in ("bool", "int", "float") else None
+    """Return a memory-mapped array of numbers as MemmapRows; None for other arrays."""
+    return MemmapRows(x) if mapping_of(x) is not None and dtype_kind(x) in ("bool", "int", "float") else None
 
 
 def _check_probabilities(backend: Backend, name: str, y: Array, distributions: bool) -> None:

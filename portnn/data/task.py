@@ -1,4 +1,4 @@
-"""What is to be learnt from a table: which column is the target, classes or numbers, and the network that suits."""
+"""The task of a table: its target column, classification or regression, and a default network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,62 +22,62 @@ from portnn.nn.preprocessing import Rescale, Unstandardize
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learnt, and the network for it."""
+    """A classification or regression task."""
 
     kind: str
     """classification or regression."""
-    why: str
-    """What of the target says so, in words."""
+    reason: str
+    """The property of the target that decided ``kind``, in words."""
     classes: int
-    """How many; 0 for a regression."""
+    """Number of classes; 0 for a regression."""
     features: int | None
-    """How many, where the columns are numbers already; None: an encoding is learnt in the fit."""
+    """Number of features if all columns are numbers; None: ``fit`` makes an encoding."""
     images: bool
-    """Whether the features are bytes, to be scaled to [0, 1]."""
+    """Whether the features are bytes, which the network scales to [0, 1]."""
 
     @classmethod
     def inferred(cls, x: Table, labels: np.ndarray, kind: str | None = None) -> "Task":
-        """Infer the task from a table's features and its target, unless its ``kind`` is given."""
-        like_classes, why = look_like_classes(labels)
+        """Return the task of a table's features and target; ``kind`` overrides the inferred kind."""
+        like_classes, reason = look_like_classes(labels)
         chosen = kind or ("classification" if like_classes else "regression")
         classes = len(classes_of(labels, x.source)) if chosen == "classification" else 0
-        why = "as asked" if kind else f"the target has {why}"
+        reason = "as asked" if kind else f"the target has {reason}"
         images = next(iter(x.columns.values())).dtype == np.uint8
-        return cls(chosen, why, classes, len(x.columns) if is_plain(x, list(x.columns)) else None, images)
+        return cls(chosen, reason, classes, len(x.columns) if is_plain(x, list(x.columns)) else None, images)
 
     def network(
         self, hidden: Sequence[int], loss: str | None = None, standardize: bool | None = None
     ) -> tuple[list[int | str | Layer], str, str]:
-        """Return the layers, the loss and the output activation of a network for the task.
+        """Return layers, loss and output activation of a default network for the task.
 
-        ``standardize=None``: features and a regression's target, but for images. Raises ArgumentError for a loss that
-        does not suit, DataError for a single class.
+        ``standardize=None``: standardise the features, except images, and a regression's target. Raises ArgumentError
+        for a loss of another task, DataError for a single class.
         """
         if self.classes == 1:
             raise DataError("target: expected at least two classes; got one")
         loss = loss or ("cross_entropy" if self.classes else "mse")
         output = LOSSES[loss].pair or "identity"
         if bool(self.classes) != LOSSES[loss].labels and not (self.classes == 2 and output == "sigmoid"):
-            wanted = (
+            required = (
                 "cross_entropy (two classes: also binary_cross_entropy)"
                 if self.classes
                 else "mse, mae, huber, sse, half_sse or poisson"
             )
-            raise ArgumentError(f"loss: expected {wanted} for this task; got {loss!r}")
+            raise ArgumentError(f"loss: expected {required} for this task; got {loss!r}")
         outputs = 1 if output == "sigmoid" else max(self.classes, 1)
         entering: list[int | str | Layer] = [] if standardize is False else [Tabular()]
         if self.images and not standardize:
             entering = [Rescale()]
-        # Where the features are learnt in the fit, so is the width of the first layer.
+        # ``fit`` makes the encoding, and with it the width of the first layer.
         first = [self.features, *entering] if self.features is not None else entering or ["identity"]
-        # A regression's target has a unit and a size of its own, whatever the features are; logarithms have none.
+        # A regression's target has its own unit and size, whatever the features are; the logarithm of a rate has none.
         free = standardize is not False and LOSSES[loss].inverse_link is None
         last = [Unstandardize()] if free and not self.classes else []
         return [*first, *hidden, outputs, *last], loss, output
 
 
 class Data(NamedTuple):
-    """Rows to train on, and others to test on; targets as a column of a table, or an array from a file of their own."""
+    """Training and test rows; targets as a column of the table, or as an array from a file."""
 
     x: Table
     y: Table | np.ndarray
@@ -86,7 +86,7 @@ class Data(NamedTuple):
 
 
 def features(table: Table, columns: Names, target: str | None = None) -> Table:
-    """Return of a table the columns that a model takes; where it has no names for them, all but the target."""
+    """Return the columns that a model takes; for a model without names, all columns but the target."""
     known = [name for name in columns or () if name in table.columns]
     if columns is None or not known or (not table.header and len(known) < len(columns)):
         known = [name for name in table.columns if name != target]
@@ -94,9 +94,9 @@ def features(table: Table, columns: Names, target: str | None = None) -> Table:
 
 
 def with_target(table: Table, target: str) -> tuple[Table, Table, str | None]:
-    """Return a table and its target, as a table of one column, for the rows in which the target has a value.
+    """Return (table, target as a table of one column, name of the target), without rows that have no target.
 
-    Also the target's column in the table; None: it is a file of its own, with a value for each row.
+    The name is None if the target is a file with a value for each row.
     """
     if target in table.columns or not Path(target).is_file():
         column = table.column(target)
@@ -111,9 +111,9 @@ def with_target(table: Table, target: str) -> tuple[Table, Table, str | None]:
 
 
 def targets(y: Table, name: str | None, classes: bool, labels: np.ndarray | None = None) -> Table | np.ndarray:
-    """Return a target as ``fit`` takes it: labels of ``classes`` or numbers; ``name``: of its column.
+    """Return a target as ``fit`` takes it: class labels or numbers. ``name``: the target column.
 
-    ``labels``: where they were read already.
+    ``labels``: the labels, if they were read already.
     """
     (column,) = y.columns
     if labels is None or not classes:
@@ -136,17 +136,17 @@ def read_task(
     drop: Sequence[str] = (),
     known: bool = False,
 ) -> tuple[Task, Data]:
-    """Read a data file, tell what is to be learnt, and hold rows out to test on, unless ``test`` is a file of them.
+    """Read a data file and infer its task; hold test rows out, unless ``test`` is a file.
 
-    ``columns``: those to learn from, default all but the target; ``drop``: without these. Of a ``known`` model they may
-    be names that the file does not have.
+    ``columns``: the features, by default all columns but the target; ``drop``: columns to leave out. A model that is
+    ``known`` may name columns that the file does not have.
     """
     table, target_cells, name = with_target(readers.read_table(data, header, encoding), target)
-    left = {name, *map(table.column, drop)}
+    dropped = {name, *map(table.column, drop)}
     if known:
         x = features(table, columns, name)
     else:
-        x = table.select([each for each in map(table.column, columns or table.columns) if each not in left])
+        x = table.select([each for each in map(table.column, columns or table.columns) if each not in dropped])
     if not x.columns:
         raise DataError(f"{table.source}: expected columns beside the target; got {name!r} alone")
     (column,) = target_cells.columns
@@ -159,12 +159,12 @@ def read_task(
     if x.rows < 2:
         raise DataError(f"{data}: expected at least two rows, one of them to hold out; got {x.rows}")
     codes = codes_of(labels, classes_of(labels, column), column) if task.classes else None
-    kept, held = random.split(x.rows, holdout, seed, codes)
-    return task, Data(x.take(kept), take(y, kept), x.take(held), take(y, held))
+    train_rows, test_rows = random.split(x.rows, holdout, seed, codes)
+    return task, Data(x.take(train_rows), take(y, train_rows), x.take(test_rows), take(y, test_rows))
 
 
 def output_names(classes: Sequence[Label] | None, target: str | None, outputs: int) -> list[str]:
-    """Return a name for each output: the classes', for a single probability the second's, or the target's."""
+    """Return a name for each output: the classes, the second class for a single probability, or the target."""
     if classes:
         return list(map(as_text, classes if len(classes) == outputs else classes[-1:]))
     if target:

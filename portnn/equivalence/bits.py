@@ -1,7 +1,7 @@
 """The proof of equal bits: the same training on several backends, hashed after each epoch.
 
-Where the bits part, the step is taken again from the state before it, with every function of the namespace and every
-piece of the step noted on either side: the first that differs is named.
+If the bits differ, the step runs again from the state before it, and every operation of the namespace and every hooked
+tensor is recorded on both backends: the first difference is reported.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from portnn.types import Array, Batch, Namespace
 
 @dataclass
 class BitsReport(Comparison):
-    """What ``compare_bits`` found.
+    """The result of ``compare_bits``.
 
     Examples
     --------
@@ -34,9 +34,9 @@ class BitsReport(Comparison):
 
     steps: int
     fingerprints: dict[str, list[str]] = field(default_factory=dict)
-    """By backend: SHA-256 of parameters and buffers after each epoch, and at the end."""
+    """SHA-256 of parameters and buffers by backend, after each epoch and at the end."""
     differences: dict[str, str] = field(default_factory=dict)
-    """By backend whose bits differ: the first step and the first operation, or piece of the step, that do."""
+    """First step and first operation or tensor that differ, by backend whose bits differ."""
 
     title = "Bits of backends"
     schema = "portnn.bits/1"
@@ -103,38 +103,38 @@ def compare_bits(
     True
     """
     steps, batch_size = check_positive_int("steps", steps), check_positive_int("batch_size", batch_size)
-    rivals = comparison_backends(backends)
+    others = comparison_backends(backends)
     reference, dataset = net.to("numpy").prepare(x, y)
     home = reference.backend
-    runs = [reference.to(backend) for backend in rivals]
+    runs = [reference.to(backend) for backend in others]
     used = [home, *(run.backend for run in runs)]
     report = BitsReport(reference.arithmetic, environment(used), list(map(repr, used)), steps)
     report.fingerprints |= {name: [] for name in report.backends}
-    each = -(-dataset.rows // batch_size)
+    steps_per_epoch = -(-dataset.rows // batch_size)
     for number, batch in enumerate(batches(reference, dataset, steps, batch_size), start=1):
         with home.scope():
-            before = reference.snapshot()
+            snapshot = reference.snapshot()
             expected = _bits(reference, reference.step(batch))
         for run in list(runs):
             with run.backend.scope():
-                theirs = run.snapshot()
-                same = _bits(run, stepped(run, batch)) == expected
+                run_snapshot = run.snapshot()
+                is_equal = _bits(run, stepped(run, batch)) == expected
             report.record_drift(reference, run)
-            if not same:
-                place = _first_difference(reference, before, run, theirs, batch)
-                report.differences[repr(run.backend)] = f"DIFFERS first at step {number}: {place}"
+            if not is_equal:
+                difference = _first_difference(reference, snapshot, run, run_snapshot, batch)
+                report.differences[repr(run.backend)] = f"DIFFERS first at step {number}: {difference}"
                 runs.remove(run)
-        if number % each == 0 or number == steps:
+        if number % steps_per_epoch == 0 or number == steps:
             for run in (reference, *runs):
                 report.fingerprints[repr(run.backend)].append(run.fingerprint())
-            if number % each == 0:
+            if number % steps_per_epoch == 0:
                 for run in (reference, *runs):
                     run.end_epoch()
     return report
 
 
 def _bits(run: Runtime, loss: Array) -> list[bytes]:
-    """Return the bits of all that a step changes, and of its loss."""
+    """Return the bits of the state and of the loss."""
     state = run.state
     return [_digest(run.backend, array) for array in (state.parameters, state.buffers, *state.opt_state, loss)]
 
@@ -144,65 +144,69 @@ def _digest(backend: Backend, array: Array) -> bytes:
     return hashing.sha256(f"{host.dtype.name} {host.shape}".encode() + host.tobytes()).digest()
 
 
-def _first_difference(reference: Runtime, before: Snapshot, run: Runtime, theirs: Snapshot, batch: Batch) -> str:
-    """Return the first operation of a step that gives other bits on a backend than on NumPy."""
+def _first_difference(
+    reference: Runtime, snapshot: Snapshot, run: Runtime, run_snapshot: Snapshot, batch: Batch
+) -> str:
+    """Return the first operation of a step with other bits on a backend than on NumPy."""
     with reference.backend.scope():
-        expected = _noted(reference, before, batch)
+        expected = _record(reference, snapshot, batch)
     with run.backend.scope():
-        got = _noted(run, theirs, tuple(to_backend(run.backend, run.dtype, array) for array in batch))
-    for i, (ours, other) in enumerate(zip(expected, got, strict=False)):
-        if ours == other:
+        calls = _record(run, run_snapshot, tuple(to_backend(run.backend, run.dtype, array) for array in batch))
+    for i, (expected_call, call) in enumerate(zip(expected, calls, strict=False)):
+        if expected_call == call:
             continue
-        piece = next((note.what for note in expected[i:] if note.piece), "the update")
-        if not ours.piece and ours.what == other.what and ours.inputs == other.inputs:
-            return f"xp.{ours.what}, of the same arguments, on the way to {piece}"
-        return f"an operator on the way to {piece}" + ("" if ours.piece else f", before xp.{ours.what}")
+        tensor = next((call.name for call in expected[i:] if call.is_tensor), "the update")
+        if not expected_call.is_tensor and expected_call.name == call.name and expected_call.inputs == call.inputs:
+            return f"xp.{expected_call.name}, of the same arguments, on the way to {tensor}"
+        return f"an operator on the way to {tensor}" + (
+            "" if expected_call.is_tensor else f", before xp.{expected_call.name}"
+        )
     return "the step as the backend runs it (compiled, in blocks); taken operation by operation it has NumPy's bits"
 
 
 @dataclass(frozen=True)
 class _Call:
-    """One function of the namespace with its arguments, or one piece of the step."""
+    """A recorded call of an operation with its arguments, or a hooked tensor."""
 
-    what: str
+    name: str
     inputs: tuple[bytes, ...]
     result: bytes
-    piece: bool = False
+    is_tensor: bool = False
 
 
-def _noted(run: Runtime, snapshot: Snapshot, batch: Batch) -> list[_Call]:
-    """Take a step from a snapshot, operation by operation; return what was seen. ``run`` is where it was before."""
-    notes: list[_Call] = []
+def _record(run: Runtime, snapshot: Snapshot, batch: Batch) -> list[_Call]:
+    """Run a step from a snapshot operation by operation; return the record. ``run`` is restored afterwards."""
+    calls: list[_Call] = []
     layers, layout, chain = run.model.architecture.layers, run.model.parameters, run.chain
     digest = partial(_digest, run.backend)
 
-    def hook(place: int | str, what: str, array: Any) -> Any:
+    def hook(layer: int | str, name: str, array: Any) -> Any:
         if isinstance(array, Mapping):
             for key, value in array.items():
-                hook(place, what + key, value)
+                hook(layer, name + key, value)
             return array
-        where = f"{place + 1} {type(layers[place]).__name__}" if isinstance(place, int) else place
-        notes.append(_Call(f"{where}, {what}", (), digest(array), piece=True))
+        location = f"{layer + 1} {type(layers[layer]).__name__}" if isinstance(layer, int) else layer
+        calls.append(_Call(f"{location}, {name}", (), digest(array), is_tensor=True))
         return array
 
-    after, run.counters = run.counters, snapshot.counters
+    counters, run.counters = run.counters, snapshot.counters
     try:
-        xp = _RecordingNamespace(run.xp, notes, digest, run.backend.owns)
+        xp = _RecordingNamespace(run.xp, calls, digest, run.backend.owns)
         update = partial(chain.update, partial(apply_param_groups, chain.param_groups(layout.n_decayed, layout.size)))
         new, loss = run.model.step(xp, update, snapshot.state, batch, run.key, run.hyperparams, hook)
     finally:
-        run.counters = after
-    for (place, name), array in updated(run, "update", run.backend.xp, new).items():
-        hook(place, name, array)
+        run.counters = counters
+    for (layer, name), array in updated(run, "update", run.backend.xp, new).items():
+        hook(layer, name, array)
     hook("loss", "loss", loss)
-    return notes
+    return calls
 
 
 class _RecordingNamespace:
-    """A namespace that notes what each of its functions is given and returns."""
+    """A namespace that records the arguments and results of its operations."""
 
-    def __init__(self, xp: Namespace, notes: list[_Call], digest: Any, owns: Any) -> None:
-        self._xp, self._notes, self._digest, self._owns = xp, notes, digest, owns
+    def __init__(self, xp: Namespace, calls: list[_Call], digest: Any, owns: Any) -> None:
+        self._xp, self._calls, self._digest, self._owns = xp, calls, digest, owns
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._xp, name)
@@ -210,10 +214,12 @@ class _RecordingNamespace:
             return value
 
         def call(*arguments: Any, **options: Any) -> Any:
-            flat = [a for given in arguments for a in (given if isinstance(given, list | tuple) else (given,))]
-            inputs = tuple(self._digest(a) for a in flat if self._owns(a))
+            operands = [
+                a for argument in arguments for a in (argument if isinstance(argument, list | tuple) else (argument,))
+            ]
+            inputs = tuple(self._digest(a) for a in operands if self._owns(a))
             result = value(*arguments, **options)
-            self._notes.append(_Call(name, inputs, self._digest(result)))
+            self._calls.append(_Call(name, inputs, self._digest(result)))
             return result
 
         return call

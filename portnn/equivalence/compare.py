@@ -1,14 +1,14 @@
-"""The proof of equivalence: the same network on several backends, each piece of a step within a derived bound.
+"""The proof of equivalence: each tensor of a step on several backends lies within a derived bound of its true value.
 
-Every piece (a layer's output and gradients, the loss, the optimizer's update) starts on every backend from the
-reference's own inputs, so that bounds do not compound, and is judged by its true value (truth.py), NumPy's as all
-others. A library that computes otherwise once it compiles (JAX) takes all pieces as one compiled function. Beside the
-pieces stands the whole step as the backend runs it (compiled, fused), from the reference's state. Trajectories are
-reported, not bounded.
+Every tensor (a layer's output and gradients, the loss, the optimizer's update) is computed on every backend from the
+reference's inputs, so that bounds do not compound, and compared with its true value (oracle.py); NumPy's tensors are
+too. A library whose compiled results differ from its eager ones (JAX) computes all tensors in one compiled function.
+The whole step, as the backend runs it (compiled, fused), is measured beside them, from the reference's state.
+Trajectories are reported, not bounded.
 
-A piece that is further off than independent rounding errors explain, and no further than those that conspire, is taken
-again on drawn numbers of its shapes and magnitudes: constant columns make errors conspire in any library, drawn numbers
-in none. What is off there too (TF32, bfloat16) is broken.
+If an error exceeds the bound for independent rounding errors, but not the worst-case bound, the tensor is computed
+again from random inputs of the same shapes and magnitudes: constant columns correlate rounding errors in any library,
+random numbers in none. An error that remains (TF32, bfloat16) is a failure.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from typing import Any
 
 from portnn.backend import get_backend
 from portnn.equivalence.lockstep import batches, comparison_backends, mapped, stepped, to_backend
-from portnn.equivalence.oracle import Name, Oracle, Reference, StepInputs, pieces, resample, trace_step, updated
+from portnn.equivalence.oracle import Name, Oracle, Reference, StepInputs, resample, trace_step, trace_tensors, updated
 from portnn.equivalence.report import Measurement, Report, environment
 from portnn.errors import DTypeError
 from portnn.model.runtime import Runtime
@@ -80,37 +80,39 @@ def compare(
     from tqdm import tqdm
 
     steps, batch_size = check_positive_int("steps", steps), check_positive_int("batch_size", batch_size)
-    rivals = comparison_backends(backends)
+    others = comparison_backends(backends)
     reference, dataset = net.to("numpy", arithmetic="fast").prepare(x, y)
     home = reference.backend
     judge = Oracle(reference, against, min(batch_size, dataset.rows))
-    judged = [home, *rivals]
-    report = Report(reference.dtype, environment(judged), list(map(repr, judged)), judge.name)
-    runs = [_Judged(reference.to(backend)) for backend in judged]
+    measured = [home, *others]
+    report = Report(reference.dtype, environment(measured), list(map(repr, measured)), judge.name)
+    runs = [_MeasuredBackend(reference.to(backend)) for backend in measured]
     shown = tqdm(total=steps * len(runs), unit="step", disable=None if progress is None else not progress, leave=False)
     with shown as bar:
         for number, batch in enumerate(batches(reference, dataset, steps, batch_size), start=1):
             with home.scope():
-                before = reference.snapshot()
+                snapshot = reference.snapshot()
                 record = trace_step(
-                    reference, home.xp, reference.updated, StepInputs(before.state, batch), lambda array: array
+                    reference, home.xp, reference.updated, StepInputs(snapshot.state, batch), lambda array: array
                 )
-                start = StepInputs(before.state, batch, record)
-                truths = judge.truths(start)
+                start = StepInputs(snapshot.state, batch, record)
+                references = judge.references(start)
                 again = resample(start, number)
             for run in runs:
                 bar.set_description(repr(run.backend), refresh=False)
-                found = run.judged(start, before.counters, record, truths, number)
-                if any(piece.is_suspect for piece in found):
+                measurements = run.measure(start, snapshot.counters, record, references, number)
+                if any(m.is_suspect for m in measurements):
                     with home.scope():
-                        other = judge.truths(again)
+                        other = judge.references(again)
                     sound = {
-                        (p.place, p.what)
-                        for p in run.judged(again, before.counters, record, other, number)
-                        if p.share <= 1.0
+                        (m.place, m.what)
+                        for m in run.measure(again, snapshot.counters, record, other, number)
+                        if m.share <= 1.0
                     }
-                    found = [replace(p, conspires=p.is_suspect and (p.place, p.what) in sound) for p in found]
-                report.pieces += found
+                    measurements = [
+                        replace(m, conspires=m.is_suspect and (m.place, m.what) in sound) for m in measurements
+                    ]
+                report.pieces += measurements
                 bar.update()
             with home.scope():
                 reference.step(batch)
@@ -122,56 +124,59 @@ def compare(
     return report
 
 
-class _Judged:
-    """A backend's own training beside NumPy's, and what it makes of each of NumPy's steps."""
+class _MeasuredBackend:
+    """A backend's own training beside NumPy's, and its results from each of NumPy's steps."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime, self.backend = runtime, runtime.backend
-        # One function a network: eagerly, JAX would compile each operation for each shape.
-        take: Callable[..., Any] = partial(pieces, runtime)
+        # One compiled function: eagerly, JAX would compile each operation for each shape.
+        take: Callable[..., Any] = partial(trace_tensors, runtime)
         run = (
             partial(self.backend.call_in_scope, take, 2)
             if self.backend.preserves_op_order
             else self.backend.compile(take, 2)
         )
-        self._pieces = partial(run, self.backend.xp, runtime.updated)
+        self._trace = partial(run, self.backend.xp, runtime.updated)
 
-    def judged(
+    def measure(
         self,
         start: StepInputs,
         counters: Counters,
-        like: Mapping[Name, Any],
-        truths: Mapping[Name, Reference],
+        expected: Mapping[Name, Any],
+        references: Mapping[Name, Reference],
         number: int,
     ) -> list[Measurement]:
-        """Take the pieces of a step and the whole step, and measure each; ``like``: NumPy's, for dtypes."""
+        """Compute the tensors of a step and the whole step, and measure each; ``expected`` has NumPy's dtypes."""
         backend, run = self.backend, self.runtime
         with backend.scope():
             move = partial(to_backend, backend, run.dtype)
-            own = run.snapshot()
+            snapshot = run.snapshot()
             run.restore(Snapshot(mapped(move, start.state), counters))
             inputs = {name: move(array) for name, array in (start.inputs or {}).items()}
             batch = tuple(map(move, start.batch))
-            taken = self._pieces(mapped(move, start.state), batch, run.key, run.hyperparams, inputs)
-            got = {name: backend.to_numpy(array) for name, array in taken.items()}
-            refused = None
+            tensors = self._trace(mapped(move, start.state), batch, run.key, run.hyperparams, inputs)
+            tensors_on_host = {name: backend.to_numpy(array) for name, array in tensors.items()}
+            refusal = None
             try:
                 run.step(batch)
-                got |= updated(run, "whole step", get_backend("numpy").xp, mapped(backend.to_numpy, run.state))
-            except DTypeError as error:  # promoted: the piece where it began is in the report
-                refused = error
-            run.restore(own)
+                numpy_state = mapped(backend.to_numpy, run.state)
+                tensors_on_host |= updated(run, "whole step", get_backend("numpy").xp, numpy_state)
+            except DTypeError as error:  # a promoted dtype; the report has the tensor in which it began
+                refusal = error
+            run.restore(snapshot)
             measured = []
-            for (place, what), value in got.items():
-                expected = like["update" if place == "whole step" else place, what]
-                truth = truths[place, what]
-                measured.append(Measurement.measured(repr(backend), number, place, what, expected, value, truth))
-        if refused is not None and all(piece.share <= 1.0 for piece in measured):
-            raise refused
+            for (layer, tensor), value in tensors_on_host.items():
+                like, reference = (
+                    expected["update" if layer == "whole step" else layer, tensor],
+                    references[layer, tensor],
+                )
+                measured.append(Measurement.measured(repr(backend), number, layer, tensor, like, value, reference))
+        if refusal is not None and all(m.share <= 1.0 for m in measured):
+            raise refusal
         return measured
 
     def step(self, batch: Batch, report: Report) -> None:
-        """Take the step of the backend's own training; one that is refused was seen in the report."""
+        """Run the step of the backend's own training; a dtype error is in the report already."""
         try:
             stepped(self.runtime, batch)
         except DTypeError:

@@ -1,4 +1,4 @@
-"""Whether an adapter gives the core what it relies on: each check says what to change."""
+"""Checks of an adapter against the backend protocol; each violation has a hint."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -49,7 +49,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
 
 
 def violations(backend: Backend) -> Iterator[str]:
-    """Yield a line for each violation of the protocol, with a hint how to repair it."""
+    """Yield a line for each violation of the protocol, with a hint."""
     for check in (_places, _round_trips, _copies, _integers, _dtypes, _functions, _bits, _scalars, _steps):
         try:
             with backend.scope():
@@ -91,7 +91,7 @@ def _arrays() -> Iterator[tuple[str, np.ndarray]]:
 
 def _round_trips(backend: Backend) -> Iterator[str]:
     for name, array in _arrays():
-        # The core asks for a dtype where the numbers may be of another order of bytes.
+        # portnn passes a dtype where the numbers may have another byte order.
         back = backend.to_numpy(backend.asarray(array, "float32" if array.dtype.kind == "f" else None))
         if not isinstance(back, np.ndarray) or back.dtype != array.dtype.newbyteorder("=") or back.shape != array.shape:
             yield f"to_numpy: expected {array.dtype} {array.shape} back ({name}); got {back.dtype} {back.shape}"
@@ -183,7 +183,7 @@ def _scalars(backend: Backend) -> Iterator[str]:
 
 
 def _steps(backend: Backend) -> Iterator[str]:
-    """Training: the same start and masks, each piece within its bound, compiled or not."""
+    """Training: the same initial parameters and masks, each tensor within its bound, compiled or not."""
     rng, dtype = np.random.default_rng(2), _floating(backend)[0]
     x, y = rng.standard_normal((12, 4)), rng.integers(0, 3, 12)
     layers = 4, Dense(6), "tanh", Dropout(0.3), 3

@@ -1,4 +1,4 @@
-"""Functions that are no networks: whether results agree on every array library, as far as rounding allows."""
+"""Comparison of functions that are not networks: results on every array library, within rounding errors."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -10,69 +10,75 @@ from portnn.equivalence.lockstep import comparison_backends
 from portnn.numerics.bounds import BoundedArray
 
 Function = Callable[..., Any]
-"""``f(*arrays)``, written against the array API standard: an array, or a tuple of arrays."""
+"""``f(*arrays)`` on the array API standard; returns an array or a tuple of arrays."""
 
 
 def differences(
     function: Function, arrays: Sequence[object], backends: Sequence[str] | None, ulps: float
 ) -> Iterator[str]:
-    """Yield what is wrong, by backend: results of other shapes or dtypes, or further off than they may be."""
-    given = [host_array(array, argument=f"arrays[{i}]") for i, array in enumerate(arrays)]
+    """Yield a line for each backend whose results have another shape or dtype, or too large an error."""
+    inputs = [host_array(array, argument=f"arrays[{i}]") for i, array in enumerate(arrays)]
     home = get_backend("numpy")
-    expected = _results(function, home, given)
+    expected = _results(function, home, inputs)
     if not sum(array.size for array in expected):
         yield f"{home!r}: expected results to compare; got {expected}"
         return
-    bounds = _bounds(function, given, expected)
+    bounds = _bounds(function, inputs, expected)
     for backend in (home, *comparison_backends(backends)):
-        found = _results(function, backend, given)
-        if len(found) != len(expected):
-            yield f"{backend!r}: expected {len(expected)} results; got {len(found)}"
+        results = _results(function, backend, inputs)
+        if len(results) != len(expected):
+            yield f"{backend!r}: expected {len(expected)} results; got {len(results)}"
             continue
-        for i, (wanted, got) in enumerate(zip(expected, found, strict=True)):
-            place = f"{backend!r}, result {i}" if len(expected) > 1 else repr(backend)
-            if (wanted.shape, wanted.dtype) != (got.shape, got.dtype):
-                yield f"{place}: expected {wanted.dtype} {wanted.shape}; got {got.dtype} {got.shape}"
-            elif wanted.dtype.kind != "f":
-                if not np.array_equal(wanted, got):
-                    yield f"{place}: {np.count_nonzero(wanted != got)} elements are others than NumPy's"
+        for i, (reference, got) in enumerate(zip(expected, results, strict=True)):
+            name = f"{backend!r}, result {i}" if len(expected) > 1 else repr(backend)
+            if (reference.shape, reference.dtype) != (got.shape, got.dtype):
+                yield f"{name}: expected {reference.dtype} {reference.shape}; got {got.dtype} {got.shape}"
+            elif reference.dtype.kind != "f":
+                if not np.array_equal(reference, got):
+                    yield f"{name}: {np.count_nonzero(reference != got)} elements are others than NumPy's"
             elif bounds is not None and bounds[i].shape == got.shape:
                 share = _largest(np.abs(got - bounds[i].value), bounds[i].error, got, bounds[i].value)
                 if share > 1.0:
-                    yield f"{place}: {share:.3g} times as far from the true value as its operations explain"
-            elif (distance := _largest(np.abs(got - wanted), np.spacing(_size(wanted, got)), got, wanted)) > ulps:
-                yield f"{place}: {distance:.3g} ulps from NumPy's, of {ulps:g} that are allowed"
+                    yield f"{name}: {share:.3g} times as far from the true value as its operations explain"
+            elif (
+                distance := _largest(np.abs(got - reference), np.spacing(_size(reference, got)), got, reference)
+            ) > ulps:
+                yield f"{name}: {distance:.3g} ulps from NumPy's, of {ulps:g} that are allowed"
 
 
-def _results(function: Function, backend: Backend, given: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _results(function: Function, backend: Backend, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     with backend.scope():
-        result = function(*map(backend.asarray, given))
-        return [backend.to_numpy(each) for each in (result if isinstance(result, tuple | list) else (result,))]
+        result = function(*map(backend.asarray, inputs))
+        return [backend.to_numpy(item) for item in (result if isinstance(result, tuple | list) else (result,))]
 
 
-def _bounds(function: Function, given: Sequence[np.ndarray], like: Sequence[np.ndarray]) -> list[BoundedArray] | None:
-    """Return the true values with bounds; None where an operation has none yet."""
-    kinds = {array.dtype for array in given if array.dtype.kind == "f"}
-    if len(kinds) != 1:
+def _bounds(
+    function: Function, inputs: Sequence[np.ndarray], expected: Sequence[np.ndarray]
+) -> list[BoundedArray] | None:
+    """Return the true values with bounds; None if an operation has no bound yet."""
+    dtypes = {array.dtype for array in inputs if array.dtype.kind == "f"}
+    if len(dtypes) != 1:
         return None
-    exact = [BoundedArray.given(a) for a in given]
+    exact = [BoundedArray.given(a) for a in inputs]
     try:
         with np.errstate(all="ignore"):
             result = function(*exact)
     except (AttributeError, TypeError, NotImplementedError):
         return None
-    found = list(result) if isinstance(result, tuple | list) else [result]
-    return found if len(found) == len(like) and all(isinstance(each, BoundedArray) for each in found) else None
+    bounded = list(result) if isinstance(result, tuple | list) else [result]
+    return (
+        bounded if len(bounded) == len(expected) and all(isinstance(item, BoundedArray) for item in bounded) else None
+    )
 
 
-def _size(wanted: np.ndarray, got: np.ndarray) -> np.ndarray:
-    """Return the larger magnitude, of normal numbers."""
-    size: np.ndarray = np.maximum(np.maximum(np.abs(wanted), np.abs(got)), np.finfo(wanted.dtype).smallest_normal)
+def _size(expected: np.ndarray, got: np.ndarray) -> np.ndarray:
+    """Return the larger magnitude, at least the smallest normal number."""
+    size: np.ndarray = np.maximum(np.maximum(np.abs(expected), np.abs(got)), np.finfo(expected.dtype).smallest_normal)
     return size
 
 
-def _largest(distance: np.ndarray, unit: np.ndarray, got: np.ndarray, wanted: np.ndarray) -> float:
+def _largest(distance: np.ndarray, unit: np.ndarray, got: np.ndarray, expected: np.ndarray) -> float:
     with np.errstate(invalid="ignore", divide="ignore"):
-        same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
-        share = np.where(same, 0.0, distance / unit)
+        is_equal = (got == expected) | (np.isnan(got) & np.isnan(expected))
+        share = np.where(is_equal, 0.0, distance / unit)
     return float(np.nan_to_num(np.max(share, initial=0.0), nan=np.inf))

@@ -1,4 +1,4 @@
-"""What comparisons run on: which backends, which batches, the reference's arrays on another backend."""
+"""Shared by the comparisons: backends, batches, and NumPy's arrays on another backend."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,13 +15,13 @@ from portnn.types import Array, Batch
 
 
 def comparison_backends(backends: Sequence[str] | None) -> list[Backend]:
-    """Return the backends to compare with NumPy's, each once: at least one."""
+    """Return the backends to compare with NumPy, without duplicates: at least one."""
     if isinstance(backends, str):
         raise ArgumentError(f"backends: expected a list of names; got {backends!r}")
     infos = available_backends()
     names = [info.name for info in infos if info.available and not info.slow] if backends is None else list(backends)
     if any(name.partition(":")[0] != "numpy" for name in names):
-        return [each for each in dict.fromkeys(map(get_backend, names)) if each is not get_backend("numpy")]
+        return [backend for backend in dict.fromkeys(map(get_backend, names)) if backend is not get_backend("numpy")]
     if backends is not None:
         raise ArgumentError(f"backends: expected another beside numpy, to compare with it; got {names}")
     reasons = "; ".join(f"{info.name}: {info.reason}" for info in infos if not info.available)
@@ -44,18 +44,18 @@ def batches(reference: Runtime, dataset: Dataset, steps: int, size: int) -> Iter
 
 
 def mapped(function: Callable[[Any], Any], state: State) -> State:
-    """Return a state of what the function returns for each array."""
+    """Return the state with the function applied to each array."""
     return State(function(state.parameters), function(state.buffers), tuple(map(function, state.opt_state)))
 
 
 def to_backend(backend: Backend, dtype: str, value: Any) -> Any:
-    """Return a copy of a NumPy array on the backend; numbers as they are."""
+    """Return a copy of a NumPy array on the backend; numbers unchanged."""
     if not isinstance(value, np.ndarray):
         return value
     return backend.copy(backend.asarray(value, dtype if value.dtype.kind == "f" else None))
 
 
 def stepped(run: Runtime, batch: Batch) -> Array:
-    """Take a backend's own step on one of the reference's batches; return the loss before it."""
+    """Run a backend's own step on one of the reference's batches; return the loss before it."""
     with run.backend.scope():
         return run.step(tuple(to_backend(run.backend, run.dtype, array) for array in batch))

@@ -1,4 +1,4 @@
-"""Built-in networks that together use everything: what ``portnn check`` runs without a model."""
+"""Built-in networks that together use every component: ``portnn check`` without a model."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -21,7 +21,7 @@ ROWS = 200
 
 
 def sample(net: NeuralNetwork, rows: int = ROWS, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return drawn data that fit a network whose widths are known: standard normal x, and targets for its loss."""
+    """Return random data for a network of known widths: standard normal x, and targets for its loss."""
     rng = np.random.default_rng(seed)
     features = net.architecture.features
     assert features is not None
@@ -72,7 +72,7 @@ def built_in(dtype: str) -> Iterator[tuple[str, NeuralNetwork]]:
         "a table with two columns of codes",
         network(5, Tabular((60, 5)), 8, 3, output="softmax", loss="cross_entropy"),
     )
-    # One network for a loss and an optimizer: libraries that compile take each network seconds.
+    # A loss and an optimizer share a network: libraries that compile take seconds for each network.
     for loss, optimizer in zip_longest(LOSSES, OPTIMIZERS):
         loss, optimizer = loss or "mse", optimizer or "sgd"
         output = LOSSES[loss].pair or "tanh"

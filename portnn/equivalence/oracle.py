@@ -1,8 +1,8 @@
-"""What a step should have come to: the true value of each piece, and how far from it a library may be.
+"""The true value of each tensor of a step, and bounds of the error that a library may make.
 
-Every piece starts from inputs that are given, the same for all. Its true value is computed in more digits: in float32
-by NumPy in float64, beside the bound (portnn/numerics/bounds.py); in float64 by the arbiter (arbiter.py), or, where
-that takes too long, NumPy's own result stands for it, and twice the bound for the bound.
+Every tensor is computed from given inputs, the same for all backends. Its true value has more digits: for float32
+NumPy's in float64, with the bound (portnn/numerics/bounds.py); for float64 mpmath's
+(portnn/numerics/mpmath_namespace.py), or, if that takes too long, NumPy's own result with twice the bound.
 """
 
 import math
@@ -25,39 +25,39 @@ from portnn.options import lookup
 from portnn.types import Array, Batch, Namespace
 
 Name = tuple[str, str]
-"""Where ("1 Dense", "loss", "update", "whole step") and what ("output", "dW", "W1")."""
+"""(layer: "1 Dense", "loss", "update" or "whole step"; tensor: "output", "dW", "W1")."""
 
 SMALL = 150_000
-"""Multiplications of a step in float64 up to which the arbiter is asked by itself: it makes two million a second."""
+"""Multiplications per step in float64 up to which mpmath is the default; mpmath makes two million a second."""
 
 
 @dataclass(frozen=True)
 class StepInputs:
-    """What the pieces of one step start from, on the reference."""
+    """The inputs of one step's tensors, on the reference."""
 
     state: State
     batch: Batch
     inputs: Mapping[Name, np.ndarray] | None = None
-    """What the piece after each starts from; None: what the piece gave."""
+    """Replaces the input of the tensor after each one; None: the computed tensor itself."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Of one piece: its true value, and the largest errors that a library may make."""
+    """The true value of a tensor, and the largest errors that a library may make."""
 
     value: np.ndarray
-    """In float64."""
-    rest: np.ndarray
-    """What float64 leaves of an exact value; else 0."""
+    """The true value, rounded to float64."""
+    remainder: np.ndarray
+    """The true value less ``value``; 0 for a value in float64."""
     probable: np.ndarray
-    """Where rounding errors are independent."""
+    """Bound for independent rounding errors."""
     worst: np.ndarray
-    """Where they conspire."""
+    """Worst-case bound."""
     times: int = 1
-    """How many computations are between: two, where the value is NumPy's own."""
+    """Number of computations whose errors add up: 2 if the value is NumPy's own."""
 
 
-def pieces(
+def trace_tensors(
     runtime: Runtime,
     xp: Namespace,
     update: Update,
@@ -67,17 +67,17 @@ def pieces(
     hyperparams: Any,
     inputs: Mapping[Name, Array] | None = None,
 ) -> dict[Name, Array]:
-    """Take the core's own step and return each of its pieces; what starts from a piece starts from ``inputs``, if any.
+    """Run the model's step and return each tensor by name; ``inputs``, if given, replace the inputs of later tensors.
 
-    Of the runtime, only what its core consists of: the result depends on the arrays and numbers alone.
+    The result depends on the arrays and numbers alone, and on no other state of the runtime.
     """
     results: dict[Name, Array] = {}
     layers = runtime.model.architecture.layers
 
-    def hook(place: int | str, what: str, array: Any) -> Any:
+    def hook(layer: int | str, tensor: str, array: Any) -> Any:
         if isinstance(array, Mapping):
-            return {key: hook(place, what + key, value) for key, value in array.items()}
-        name = f"{place + 1} {type(layers[place]).__name__}" if isinstance(place, int) else place, what
+            return {key: hook(layer, tensor + key, value) for key, value in array.items()}
+        name = f"{layer + 1} {type(layers[layer]).__name__}" if isinstance(layer, int) else layer, tensor
         results[name] = array
         return array if inputs is None else inputs[name]
 
@@ -86,36 +86,36 @@ def pieces(
 
 
 def trace_step(
-    runtime: Runtime, xp: Namespace, update: Update, start: StepInputs, given: Callable[[Any], Any]
+    runtime: Runtime, xp: Namespace, update: Update, start: StepInputs, convert: Callable[[Any], Any]
 ) -> dict[Name, Any]:
-    """Take a step from a start, piece by piece; ``given`` brings arrays to the namespace."""
-    inputs = None if start.inputs is None else {name: given(array) for name, array in start.inputs.items()}
-    state, batch = mapped(given, start.state), tuple(map(given, start.batch))
-    return pieces(runtime, xp, update, state, batch, runtime.key, runtime.hyperparams, inputs)
+    """Run a step from given inputs; ``convert`` brings arrays to the namespace."""
+    inputs = None if start.inputs is None else {name: convert(array) for name, array in start.inputs.items()}
+    state, batch = mapped(convert, start.state), tuple(map(convert, start.batch))
+    return trace_tensors(runtime, xp, update, state, batch, runtime.key, runtime.hyperparams, inputs)
 
 
-def updated(runtime: Runtime, place: str, xp: Namespace, state: State) -> dict[Name, Array]:
+def updated(runtime: Runtime, layer: str, xp: Namespace, state: State) -> dict[Name, Array]:
     """Return the parameters, buffers and the optimizer's vectors of a state by name."""
     model = runtime.model
-    by_name = {(place, name): a for name, a in model.parameters.by_name(xp, state.parameters).items()}
-    by_name |= {(place, name): a for name, a in model.buffers.by_name(xp, state.buffers).items()}
+    by_name = {(layer, name): a for name, a in model.parameters.by_name(xp, state.parameters).items()}
+    by_name |= {(layer, name): a for name, a in model.buffers.by_name(xp, state.buffers).items()}
     return by_name | {
-        (place, name): slot for name, slot in zip(runtime.chain.state_names, state.opt_state, strict=True)
+        (layer, name): vector for name, vector in zip(runtime.chain.state_names, state.opt_state, strict=True)
     }
 
 
 class Oracle:
-    """Knows the truth about the steps of one network."""
+    """Computes the true values of one network's steps."""
 
     def __init__(self, reference: Runtime, against: str, rows: int) -> None:
-        """Take the reference, what to judge by ("auto" or "exact"), and the rows of a batch.
+        """``against``: "auto" or "exact"; ``rows``: the rows of a batch.
 
-        Raises ArgumentError for anything else; BackendUnavailableError for "exact" without mpmath.
+        Raises ArgumentError for other values; BackendUnavailableError for "exact" without mpmath.
         """
         lookup("against", against, dict.fromkeys(("auto", "exact")))
-        self._reference, wide = reference, reference.dtype == "float64"
+        self._reference, is_float64 = reference, reference.dtype == "float64"
         small = 3 * rows * reference.model.parameters.size <= SMALL
-        self.exact = against == "exact" or (wide and small)
+        self.exact = against == "exact" or (is_float64 and small)
         if self.exact:
             try:
                 context()
@@ -123,56 +123,56 @@ class Oracle:
                 if against == "exact":
                     raise
                 self.exact = False
-        self._by_numpy = wide and not self.exact
+        self._by_numpy = is_float64 and not self.exact
 
     @property
     def name(self) -> str:
-        """What it judges by, in words."""
+        """The source of the true values, in words."""
         return "numbers of 50 digits" if self.exact else "NumPy's float64" if self._by_numpy else "float64"
 
-    def truths(self, start: StepInputs) -> dict[Name, Reference]:
-        """Return the truth about each piece, and about the whole step, in which errors do compound."""
+    def references(self, start: StepInputs) -> dict[Name, Reference]:
+        """Return the reference of each tensor, and of the whole step, in which errors compound."""
         bounds = [self._bounded(start, factor) for factor in (LAMBDA, math.inf)]
         values = self._exact(start) if self.exact else {}
         times = 2 if self._by_numpy else 1
-        truths = {}
+        references = {}
         for name, probable in bounds[0].items():
-            value, rest = values.get(name, (probable.value, np.zeros(())))
-            truths[name] = Reference(value, rest, probable.error, bounds[1][name].error, times)
-        return truths
+            value, remainder = values.get(name, (probable.value, np.zeros(())))
+            references[name] = Reference(value, remainder, probable.error, bounds[1][name].error, times)
+        return references
 
-    def _pieces(self, xp: Namespace, start: StepInputs, given: Callable[[Any], Any]) -> dict[Name, Any]:
+    def _trace(self, xp: Namespace, start: StepInputs, convert: Callable[[Any], Any]) -> dict[Name, Any]:
         reference, layout = self._reference, self._reference.model.parameters
         run = partial(apply_param_groups, reference.chain.param_groups(layout.n_decayed, layout.size))
         update = partial(reference.chain.update, run)
-        pieces = trace_step(reference, xp, update, start, given)
-        whole = trace_step(reference, xp, update, StepInputs(start.state, start.batch), given)
-        return pieces | {("whole step", what): a for (place, what), a in whole.items() if place == "update"}
+        tensors = trace_step(reference, xp, update, start, convert)
+        whole_step = trace_step(reference, xp, update, StepInputs(start.state, start.batch), convert)
+        return tensors | {("whole step", tensor): a for (layer, tensor), a in whole_step.items() if layer == "update"}
 
     def _bounded(self, start: StepInputs, factor: float) -> dict[Name, BoundedArray]:
-        def given(array: Any) -> Any:
+        def convert(array: Any) -> Any:
             return BoundedArray.given(array) if isinstance(array, np.ndarray) else array
 
-        return self._pieces(BoundingNamespace(factor), start, given)
+        return self._trace(BoundingNamespace(factor), start, convert)
 
     def _exact(self, start: StepInputs) -> dict[Name, tuple[np.ndarray, np.ndarray]]:
-        """Return of each piece the nearest float64, and what is left."""
+        """Return each tensor's true value as the nearest float64 and the remainder."""
         xp = MpmathNamespace(self._reference.dtype)
-        found = self._pieces(xp, start, lambda array: xp.exact(array) if isinstance(array, np.ndarray) else array)
-        return {name: _in_two(np.asarray(value, object)) for name, value in found.items()}
+        exact = self._trace(xp, start, lambda array: xp.exact(array) if isinstance(array, np.ndarray) else array)
+        return {name: _in_two(np.asarray(value, object)) for name, value in exact.items()}
 
 
 def _in_two(exact: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(invalid="ignore", over="ignore"):
         value = exact.astype(np.float64)
-        rest = np.asarray(exact - value.astype(object), object).astype(np.float64)
-    return value, np.where(np.isfinite(rest), rest, 0.0)
+        remainder = np.asarray(exact - value.astype(object), object).astype(np.float64)
+    return value, np.where(np.isfinite(remainder), remainder, 0.0)
 
 
 def resample(start: StepInputs, seed: int) -> StepInputs:
-    """Return a start of the same shapes, signs and zeros, whose numbers are drawn: from half to twice what they were.
+    """Return inputs of the same shapes, signs and zeros with random numbers: half to twice the original ones.
 
-    Where numbers are equal, or in some other order, rounding errors may all go one way; here they are independent.
+    Equal or regular numbers may correlate the rounding errors; of random numbers the errors are independent.
     """
     rng = np.random.default_rng(seed)
 

@@ -1,4 +1,4 @@
-"""What a comparison of backends found: as text, JSON, Markdown and a picture."""
+"""Reports of comparisons: text, JSON, Markdown and a picture."""
 
 import json
 import os
@@ -21,13 +21,13 @@ PICTURES = (".png", ".svg", ".pdf")
 
 @dataclass(frozen=True)
 class Measurement:
-    """One array of one step on one backend, beside the reference's."""
+    """The error of one tensor of one step on one backend."""
 
     backend: str
     step: int
-    """Counted from 1."""
+    """Number of the step, from 1."""
     place: str
-    """Layer with its number, "loss", "update" or "whole step"."""
+    """Layer with its number ("1 Dense"), "loss", "update" or "whole step"."""
     what: str
     """output, dx, dW, loss, a parameter's name ..."""
     ulps: float
@@ -42,7 +42,7 @@ class Measurement:
 
     @property
     def is_suspect(self) -> bool:
-        """Whether the error is within the worst-case bound, and beyond the probabilistic one."""
+        """Whether the error exceeds the probabilistic bound, but not the worst-case bound."""
         return self.share > 1.0 >= self.share_of_worst_case
 
     @property
@@ -52,59 +52,60 @@ class Measurement:
 
     @classmethod
     def measured(
-        cls, backend: str, step: int, place: str, what: str, like: np.ndarray, got: np.ndarray, truth: Reference
+        cls, backend: str, step: int, place: str, what: str, expected: np.ndarray, got: np.ndarray, reference: Reference
     ) -> "Measurement":
-        """Return the errors of an array, which must have the dtype and shape of ``like``, from its true value."""
-        like = np.asarray(like)
-        if got.dtype != like.dtype or got.shape != like.shape:
+        """Return the errors of an array of the dtype and shape of ``expected`` from its true value."""
+        expected = np.asarray(expected)
+        if got.dtype != expected.dtype or got.shape != expected.shape:
             return cls(backend, step, place, what, np.inf, np.inf, np.inf)
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            value = truth.value
-            same = (value.astype(like.dtype) == got) | (np.isnan(value) & np.isnan(got))
-            exact = np.abs((got.astype(np.float64) - value) - truth.rest)  # the first difference is exact, or large
-            distance = np.where(same & ~np.isfinite(exact), 0.0, exact)
-            size = np.maximum(np.maximum(np.abs(value), np.abs(got)), np.finfo(like.dtype).smallest_normal)
-            ulps = distance / np.spacing(size.astype(like.dtype)).astype(np.float64)
-            shares = [distance / (truth.times * limit) for limit in (truth.probable, truth.worst)]
-            far = [np.where(distance == 0, 0.0, each) for each in (ulps, *shares)]
-        largest = [float(np.nan_to_num(np.max(each, initial=0.0), nan=np.inf)) for each in far]
+            value = reference.value
+            is_equal = (value.astype(expected.dtype) == got) | (np.isnan(value) & np.isnan(got))
+            # The first difference is exact, or large.
+            exact = np.abs((got.astype(np.float64) - value) - reference.remainder)
+            distance = np.where(is_equal & ~np.isfinite(exact), 0.0, exact)
+            size = np.maximum(np.maximum(np.abs(value), np.abs(got)), np.finfo(expected.dtype).smallest_normal)
+            ulps = distance / np.spacing(size.astype(expected.dtype)).astype(np.float64)
+            shares = [distance / (reference.times * limit) for limit in (reference.probable, reference.worst)]
+            errors = [np.where(distance == 0, 0.0, error) for error in (ulps, *shares)]
+        largest = [float(np.nan_to_num(np.max(error, initial=0.0), nan=np.inf)) for error in errors]
         return cls(backend, step, place, what, largest[0], largest[1], largest[2])
 
 
 @dataclass
 class Comparison(Drift):
-    """What a comparison of backends found: what reports of either kind have."""
+    """Base of reports of comparisons."""
 
     environment: dict[str, Any]
     backends: list[str]
-    """Those that were compared, NumPy first."""
+    """The compared backends, NumPy first."""
 
     title: ClassVar[str]
     schema: ClassVar[str]
-    """Of the report as JSON; its number grows where a key is renamed or means something else."""
+    """Version of the JSON format; a renamed key or a changed meaning increments it."""
 
     @property
     def holds(self) -> bool:
-        """Whether the backends agree, and something was compared."""
+        """Whether the backends agree, and at least one was compared."""
         raise NotImplementedError
 
     def verdict(self) -> str:
-        """Return one line a backend."""
+        """Return one line for each backend."""
         raise NotImplementedError
 
     def _tables(self) -> list[str]:
-        """Return what was found, as lines of Markdown."""
+        """Return the findings as lines of Markdown."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values, under a name that says how they are arranged."""
+        """Return the report as plain values, with the name of the format."""
         return {"schema": self.schema, "holds": self.holds, **asdict(self)}
 
     def to_markdown(self, title: str | None = None) -> str:
         """Return verdict, findings and environment as Markdown."""
-        found = [f"- {line}" for line in self.verdict().splitlines()]
-        made = ["```json", json.dumps(self.environment, indent=2), "```"]
-        return "\n".join([f"# {title or self.title}", "", *found, "", *self._tables(), "", *made, ""])
+        lines = [f"- {line}" for line in self.verdict().splitlines()]
+        environment = ["```json", json.dumps(self.environment, indent=2), "```"]
+        return "\n".join([f"# {title or self.title}", "", *lines, "", *self._tables(), "", *environment, ""])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the report as JSON (.json) or Markdown (.md), or the picture of the drift (.png, .svg, .pdf)."""
@@ -113,7 +114,7 @@ class Comparison(Drift):
 
 @dataclass
 class Report(Comparison):
-    """What ``compare`` found; ``arithmetic`` is the network's dtype.
+    """The result of ``compare``; ``arithmetic`` is the network's dtype.
 
     Examples
     --------
@@ -121,7 +122,7 @@ class Report(Comparison):
     """
 
     judged_by: str = "float64"
-    """What stood for the truth."""
+    """Source of the true values."""
     pieces: list[Measurement] = field(default_factory=list)
     fingerprints: dict[str, str] = field(default_factory=dict)
 
@@ -130,63 +131,63 @@ class Report(Comparison):
 
     @property
     def holds(self) -> bool:
-        """Whether every piece is within its bound, and there was one."""
-        return bool(self.pieces) and all(piece.holds for piece in self.pieces)
+        """Whether at least one tensor was measured, and every one is within its bound."""
+        return bool(self.pieces) and all(m.holds for m in self.pieces)
 
     @property
     def broken(self) -> list[Measurement]:
-        """The pieces beyond their bound, in the order of steps."""
-        return [piece for piece in self.pieces if not piece.holds]
+        """The tensors beyond their bound, in the order of steps."""
+        return [m for m in self.pieces if not m.holds]
 
     def worst(self, backend: str) -> dict[tuple[str, str], Measurement]:
-        """Return, for each place and array, the step with the largest share."""
+        """Return the measurement with the largest share of its bound for each layer and tensor."""
         worst: dict[tuple[str, str], Measurement] = {}
-        for piece in self.pieces:
-            name = piece.place, piece.what
-            if piece.backend == backend and (name not in worst or piece.share > worst[name].share):
-                worst[name] = piece
+        for m in self.pieces:
+            name = m.place, m.what
+            if m.backend == backend and (name not in worst or m.share > worst[name].share):
+                worst[name] = m
         return worst
 
     def _lines(self, bar: str) -> list[str]:
         lines = [bar.join(f"{title:>{width}}" for title, width in _COLUMNS)]
         for backend in self.backends:
-            for piece in self.worst(backend).values():
+            for m in self.worst(backend).values():
                 cells = (
                     backend,
-                    piece.place,
-                    piece.what,
-                    str(piece.step),
-                    f"{piece.ulps:.1f}",
-                    f"{piece.share:.4f}",
-                    f"{piece.share_of_worst_case:.4f}",
+                    m.place,
+                    m.what,
+                    str(m.step),
+                    f"{m.ulps:.1f}",
+                    f"{m.share:.4f}",
+                    f"{m.share_of_worst_case:.4f}",
                 )
                 lines.append(bar.join(f"{c:>{width}}" for c, (_, width) in zip(cells, _COLUMNS, strict=True)))
         return lines
 
     def verdict(self) -> str:
-        """Return one line a backend, and the first step and place where a bound is broken."""
-        return "\n".join(f"{backend}: {self._found(backend)}" for backend in self.backends)
+        """Return one line for each backend, with the first step and layer that exceeds a bound."""
+        return "\n".join(f"{backend}: {self._verdict_of(backend)}" for backend in self.backends)
 
-    def _found(self, backend: str) -> str:
-        mine = [piece for piece in self.pieces if piece.backend == backend]
-        broken = [piece for piece in mine if not piece.holds]
+    def _verdict_of(self, backend: str) -> str:
+        measurements = [m for m in self.pieces if m.backend == backend]
+        broken = [m for m in measurements if not m.holds]
         drift = self.trajectory.get(backend)
         ends = f"; after {len(drift)} steps {drift[-1]:.1e} from NumPy" if drift else ""
         if broken:
             first = broken[0]
-            where = f"step {first.step}, {first.place}, {first.what}"
-            return f"BROKEN first at {where}: {first.share:.3g} of the bound{ends}"
+            location = f"step {first.step}, {first.place}, {first.what}"
+            return f"BROKEN first at {location}: {first.share:.3g} of the bound{ends}"
         if backend == self.backends[0] and self.judged_by.startswith("NumPy"):
             return "stands for the truth: too large for exact numbers"
-        sound = [piece for piece in mine if not piece.conspires] or mine
-        worst = max(sound, key=lambda piece: piece.share, default=None)
+        sound = [m for m in measurements if not m.conspires] or measurements
+        worst = max(sound, key=lambda m: m.share, default=None)
         if worst is None:
             return f"nothing was compared{ends}"
-        found = f"every bound holds, worst share {worst.share:.4f} ({worst.place}, {worst.what}, {worst.ulps:.1f} ulps)"
-        conspiring = dict.fromkeys(f"{piece.place}, {piece.what}" for piece in mine if piece.conspires)
+        line = f"every bound holds, worst share {worst.share:.4f} ({worst.place}, {worst.what}, {worst.ulps:.1f} ulps)"
+        conspiring = dict.fromkeys(f"{m.place}, {m.what}" for m in measurements if m.conspires)
         if conspiring:
-            found += f"; data whose rounding errors conspire in {'; '.join(conspiring)}"
-        return found + ends
+            line += f"; data whose rounding errors conspire in {'; '.join(conspiring)}"
+        return line + ends
 
     def __str__(self) -> str:
         prints = [f"{name:<28} {digest}" for name, digest in self.fingerprints.items()]
@@ -200,9 +201,9 @@ class Report(Comparison):
 
 
 def save_reports(reports: Mapping[str, Comparison], path: str | os.PathLike[str], beside: Sequence[Drift] = ()) -> None:
-    """Write reports by title, as ``Report.save`` does; the picture shows the largest drift of each backend.
+    """Write several reports by title, as ``Report.save`` does; a picture shows the largest drift of each backend.
 
-    ``beside``: other drifts for the picture.
+    ``beside``: further drifts for the picture.
     """
     suffix = Path(path).suffix
     if suffix == ".json":
@@ -228,7 +229,7 @@ _COLUMNS = (
 
 
 def environment(backends: Sequence[Backend]) -> dict[str, Any]:
-    """Return versions, devices and BLAS of what is compared."""
+    """Return versions, devices and BLAS libraries of the backends."""
     blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     return {
         "python": platform.python_version(),

@@ -1,1 +1,1 @@
-"""Files: tables of named columns as they lie in them, and model files."""
+"""Files: tables of named columns, and model files."""

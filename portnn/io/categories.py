@@ -1,4 +1,4 @@
-"""Categories: a value is the same category in whatever form it comes, as text, as number or as bool."""
+"""Categories: one value is the same category as text, number or bool."""
 
 import re
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 Label: TypeAlias = str | bool | int | float
-"""What a category or a class is called."""
+"""A category or a class label."""
 
 MISSING = frozenset(("", "?", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>"))
-"""Texts, in small letters, that say that there is no value."""
+"""Lower-case texts that mean a missing value."""
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?")
-"""A number of which thousands are marked: 1,163.74."""
+"""A number with marked thousands: 1,163.74."""
 _COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+")
 _TRUTH = {"true": True, "false": False}
 
@@ -26,17 +26,17 @@ def number(text: str) -> float | None:
 
 
 def is_decimal_comma(text: str) -> bool:
-    """Return whether a text is a number with a comma before its decimals: 0,5 or 1.163,74, but not 1,163."""
+    """Return whether a text is a number with a decimal comma: 0,5 or 1.163,74, but not 1,163."""
     return bool(_COMMA.fullmatch(text)) and number(text) is None
 
 
 def truth(text: str) -> bool | None:
-    """Return the bool that a text spells, in small or capital letters, or None."""
+    """Return the bool that a text spells, in any case, or None."""
     return _TRUTH.get(text.strip().lower())
 
 
 def typed_cells(texts: Sequence[str]) -> np.ndarray:
-    """Return cells of text as bools where each spells one, else as texts."""
+    """Return text cells as bools if each spells one, else as texts."""
     found = [truth(text) for text in texts]
     return np.array(texts) if None in found else np.array(found, bool)
 
@@ -53,10 +53,10 @@ def as_text(value: Any) -> str:
 
 
 class Categories:
-    """Values in a fixed order, and which of them cells are.
+    """The index of cells in a fixed sequence of values.
 
-    A text is the value that is spelled so; a number is the one of that number (1.1 is "1.10"), a bool the one of that
-    truth ("True", "true" or, among bools alone, 1).
+    A text equals the value of the same spelling, a number the value of the same number (1.1 is "1.10"), a bool the
+    value of the same truth ("True", "true" or, among bools alone, 1).
     """
 
     def __init__(self, values: Sequence[Label]) -> None:
@@ -65,17 +65,17 @@ class Categories:
         bools = {truth(text): code for code, text in enumerate(texts)}
         self._bools = bools if len(bools) == len(texts) and None not in bools else {}
         numbers = [None if truth(text) is not None else number(text) for text in texts]
-        # Of two that are one number ("1.1", "1.10") a number says not which.
+        # Two values may be one number ("1.1", "1.10"): a number then matches neither.
         self._numbers = {n: code for code, n in enumerate(numbers) if n is not None and numbers.count(n) == 1}
         self._are_numbers = not any(isinstance(value, str) for value in values)
 
     def codes(self, cells: np.ndarray) -> np.ndarray:
-        """Return the place of each cell's value, (rows,) int64; -1 for a value that is not among them."""
+        """Return the index of each cell's value, (rows,) int64; -1 for any other value."""
         if cells.dtype == object:
             code = {value: self._code(value) for value in set(cells.tolist())}
             return np.array([code[value] for value in cells.tolist()], np.int64)
-        distinct, places = np.unique(cells, return_inverse=True)
-        return np.array([self._code(value) for value in distinct.tolist()], np.int64)[places.reshape(-1)]
+        distinct, positions = np.unique(cells, return_inverse=True)
+        return np.array([self._code(value) for value in distinct.tolist()], np.int64)[positions.reshape(-1)]
 
     def _code(self, value: Any) -> int:
         text = as_text(value)

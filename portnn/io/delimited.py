@@ -1,4 +1,4 @@
-"""CSV files: what separates cells and decimals, whether the first row names the columns, and which are numbers."""
+"""CSV files: delimiter, decimal mark, header row, and columns of numbers."""
 
 import codecs
 import csv
@@ -28,14 +28,14 @@ SAMPLE = 1000
 UTF8 = "utf-8-sig"
 _COMMA_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3})+\.\d+|(?:,\d{3}){2,})")
 _POINT_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+,\d+")
-"""Numbers that say which of comma and point is the decimal mark."""
+"""Numbers that show which of comma and point is the decimal mark."""
 _WITH_COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+(?:,\d*)?|\d*,\d+(?:[eE][+-]?\d+)?)")
 """A number with a decimal comma, or points between its thousands."""
 
 
 @contextmanager
 def _text(path: str | os.PathLike[str], encoding: str) -> Iterator[IO[str]]:
-    """Open a text file, gzipped or not; DataError for what is no text."""
+    """Open a text file, gzipped or not. Raises DataError if it is not text."""
     try:
         opened = gzip.open if str(path).endswith(".gz") else open
         with opened(path, "rt", newline="", encoding=encoding) as file:
@@ -50,7 +50,7 @@ def _text(path: str | os.PathLike[str], encoding: str) -> Iterator[IO[str]]:
 
 
 def _known_encoding(encoding: str) -> str:
-    """Return the name of an encoding of text; that of UTF-8 that takes a mark at the beginning for none."""
+    """Return an encoding's name; for UTF-8 the variant that skips a byte order mark."""
     try:
         name = codecs.lookup(encoding).name
         "".encode(name)
@@ -101,7 +101,7 @@ def read_csv(path: str | os.PathLike[str], header: bool | None = None, encoding:
 
 
 def _delimiter(line: str) -> str:
-    """Return what a file's first line is separated by: 1,5;2,5 has two numbers, whatever it has most of."""
+    """Return the delimiter of a file's first line: 1,5;2,5 has two numbers, although it has more commas."""
     for mark in ";\t":
         cells = line.split(mark)
         if len(cells) > 1 and all(number(cell) is not None or _COMMA.fullmatch(cell) for cell in cells):
@@ -110,7 +110,7 @@ def _delimiter(line: str) -> str:
 
 
 def _decimal_mark(path: str | os.PathLike[str], rows: Iterator[tuple[int, list[str]]]) -> dict[str, str]:
-    """Return {decimal mark: the first number that says so}, where one does; refuse a file that says both."""
+    """Return {decimal mark: the first number that shows it}; refuse a file with both."""
     found: dict[str, str] = {}
     for line, row in rows:
         for cell in row:
@@ -126,7 +126,7 @@ def _decimal_mark(path: str | os.PathLike[str], rows: Iterator[tuple[int, list[s
 def _plain(
     path: str | os.PathLike[str], rows: Iterator[tuple[int, list[str]]], marked: dict[str, str]
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield rows whose numbers have decimal points; ``marked``: the file's decimal mark, where it is known."""
+    """Yield rows with decimal points in their numbers; ``marked``: the file's decimal mark, if known."""
     found = dict(marked)
     with_comma = _WITH_COMMA if "," in marked else _COMMA
     for line, row in rows:
@@ -152,9 +152,9 @@ def _body(rows: Callable[[], Iterator[tuple[int, list[str]]]], header: bool) -> 
 def _numbers(
     path: str | os.PathLike[str], encoding: str, delimiter: str, skip: int, names: list[str]
 ) -> dict[str, np.ndarray] | None:
-    """Return the columns of a file of numbers alone, by NumPy's reader, which is in C; None for any other.
+    """Return the columns of a file of numbers, read by NumPy's C parser; None for other files.
 
-    It takes no decimal comma: such a file is read as one of texts.
+    The parser has no decimal comma: a file with one is read as text.
     """
     with _text(path, encoding) as file:
         try:

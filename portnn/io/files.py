@@ -19,15 +19,14 @@ _KEY = "portnn"
 
 
 def little_endian(array: np.ndarray) -> bytes:
-    """Return an array's bytes, numbers in little-endian order: a digest of them is the same on any processor."""
+    """Return an array's bytes in little-endian order, so that digests are equal on every processor."""
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file whole or not at all: a failure leaves the old file as it was.
+    """Write a file atomically: a failure leaves the old file unchanged.
 
-    A symbolic link stays one, and a file keeps its mode; what is no file, such as a device or a pipe, is written to. An
-    OSError names ``path``, whatever it came from.
+    Symbolic links and the file's mode stay; devices and pipes are written to directly. An OSError names ``path``.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -50,7 +49,7 @@ def _replace(target: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files for their owner alone; give what a plain open() would have given.
+        # mkstemp's files belong to their owner alone; set the mode that open() would have set.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~umask)
@@ -77,7 +76,7 @@ def write_model(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], 
 
 
 def _check_keys(value: Any) -> None:
-    """Raise TypeError for a key that JSON would make a text of."""
+    """Raise TypeError for a key that is not a text: JSON would make it one."""
     for key in value if isinstance(value, Mapping) else ():
         if not isinstance(key, str):
             raise TypeError(f"keys are to be texts; got {key!r}")
@@ -113,7 +112,7 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dic
 
 @contextmanager
 def contradictions(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Name the file in what its description raises, where it does not fit together."""
+    """Add the file's name to errors of an inconsistent description."""
     try:
         yield
     except SerializationError as error:
@@ -122,7 +121,7 @@ def contradictions(path: str | os.PathLike[str]) -> Iterator[None]:
         raise SerializationError(f"{path}: the file contradicts itself ({error!r})") from error
 
 
-# What pickles of plain arrays refer to, by every NumPy and protocol; nothing here runs code of the file's choice.
+# The globals that pickles of plain arrays name, in every NumPy and protocol; none runs code of the file's choice.
 _ADMITTED = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -189,9 +188,9 @@ def read_pickled_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def kept_in(description: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what a network knew of columns and classes (``DataSpec.names``), and the metadata, of a model file.
+    """Return (``DataSpec.names``, metadata) of a model file.
 
-    The command line once kept columns, encoding and classes among the metadata, and numbers of classes as texts.
+    An early release kept columns, encoding and classes in the metadata, and numeric classes as texts.
     """
     names, metadata = dict(description["names"]), dict(description["metadata"])
     by_command_line = isinstance(metadata.get("columns"), list) and isinstance(metadata.get("classes"), list)

@@ -1,6 +1,6 @@
-"""Whether a CSV's first row names its columns: the rows below it decide, and doubtful cases are logged.
+"""Decides whether a CSV's first row is a header, from the rows below it; doubtful cases are logged.
 
-Names are texts, as a rule; but pandas names columns 0, 1, 2, and years may name them too.
+Names are texts as a rule, but pandas names columns 0, 1, 2, and years may be names too.
 """
 
 import logging
@@ -14,11 +14,11 @@ _YEARS = range(1900, 2101)
 
 
 def is_header(source: str, first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Return whether a first row names the columns: ``below``, some of the rows after it.
+    """Return whether the first row is a header; ``below``: some of the rows after it.
 
-    It does where none of its cells is a number, unless each of them occurs again below it, in its column; where a text
-    stands over numbers; and where its numbers count up (0, 1, 2, or years), unlike those below them. The last two are
-    logged, and so are doubtful rows that are taken for data.
+    It is one if no cell is a number, unless each cell occurs again in its column; if a text is above numbers; and if
+    its numbers count up (0, 1, 2, or years) unlike those below. The last two are logged, and so are doubtful rows taken
+    as data.
     """
     amounts = [number(cell) for cell in first]
     shown = ", ".join(first[:6]) + (", ..." if len(first) > 6 else "")
@@ -55,7 +55,7 @@ def _is_numbers(column: Sequence[str]) -> bool:
 
 
 def _counts_up(amounts: Sequence[float | None]) -> bool:
-    """Return whether numbers rise by one step, or are years that rise; a single one: 0 or a year."""
+    """Return whether the numbers rise by a constant step, or are rising years; a single one: 0 or a year."""
     whole = [int(amount) for amount in amounts if amount is not None and amount == amount and abs(amount) < 2**53]
     if not whole or len(whole) < len(amounts) or any(amount != int(amount) for amount in amounts if amount):
         return False
@@ -67,7 +67,7 @@ def _counts_up(amounts: Sequence[float | None]) -> bool:
 
 
 def _is_unlike(amount: float, column: Sequence[str]) -> bool:
-    """Return whether a whole number is none of a column's: beyond them, or they are no whole numbers."""
+    """Return whether an integer cannot belong to a column: it is out of range, or the column has fractions."""
     amounts = [found for found in map(number, column) if found is not None]
     if 2 * len(amounts) <= len(column) or any(found != found or found % 1 for found in amounts):
         return True

@@ -1,4 +1,4 @@
-"""Tables of named columns: what a file or a data frame holds, before it becomes numbers."""
+"""Tables of named columns, as a file or a data frame holds them."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,30 +14,30 @@ FEW_CLASSES = 20
 """A target of numbers with at most this many distinct whole numbers is taken for class labels."""
 _ONE_MARK = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
 _PADDED = re.compile(r"[+-]?0\d")
-"""Digits that are a name rather than a number: 007."""
+"""Digits with a leading zero, which are a name rather than a number: 007."""
 
 Names = tuple[str, ...] | None
-"""Names of columns; None where there are none."""
+"""Names of columns, or None."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Named columns of one length: numbers, bools, datetime64, texts ("": no value), or labels as objects."""
+    """Named columns of one length: numbers, bools, datetime64, texts ("": missing), or labels as objects."""
 
     source: str
     columns: dict[str, np.ndarray]
     header: bool
-    """Whether the names are the data's own; otherwise they are "0", "1" ..."""
+    """Whether the names come from the data; else they are "0", "1" ..."""
     cells: Callable[[], Iterator[tuple[int, list[str]]]] | None = None
-    """Reads a CSV again: each row of data as text, with its line in the file."""
+    """Reads the CSV again: yields (line number, cells as text) of each row."""
     fields: tuple[str, ...] = ()
     """Names of the CSV's columns, in the file's order."""
     index: np.ndarray | None = None
-    """Which rows of the file they are; None: all of them."""
+    """Numbers of the rows in the file; None: all rows."""
     zoned: frozenset[str] = frozenset()
-    """Columns whose times had a time zone; they are in UTC."""
+    """Columns whose times have a time zone, converted to UTC."""
     doubtful: bool = False
-    """Whether 1.163 in the file may be 1163: it is separated by semicolons or tabs, and has no 1.163,74 to say."""
+    """Whether 1.163 may mean 1163: the delimiter is a semicolon or tab, and no 1.163,74 shows the decimal mark."""
 
     @property
     def rows(self) -> int:
@@ -59,16 +59,16 @@ class Table:
         return row if self.index is None else int(self.index[row])
 
     def line(self, row: int) -> int:
-        """Return the line in the file of a row, counted from 0."""
+        """Return the line of a row in the file; rows count from 0."""
         row = self._file_row(row)
         return row + 1 + self.header if self.cells is None else next(islice(self.cells(), row, None))[0]
 
     def place(self, row: int) -> str:
-        """Return where a row, counted from 0, is: its line in a CSV, else its number."""
+        """Return where a row is, for messages: its line in a CSV, else its number; rows count from 0."""
         return f"line {self.line(row)}" if self.cells is not None else f"row {self._file_row(row)}"
 
     def texts(self, name: str) -> np.ndarray:
-        """Return a column's cells as a CSV has them, (rows,) texts without blanks around them; else as they are."""
+        """Return a column's cells as texts of the CSV, (rows,), stripped; without a CSV the column itself."""
         if self.cells is None or self.columns[name].dtype.kind == "U":
             return self.columns[name]
         field = self.fields.index(name)
@@ -76,7 +76,7 @@ class Table:
         return texts if self.index is None else texts[self.index]
 
     def refuse_doubtful_thousands(self, name: str, known: str) -> None:
-        """Refuse 1.163 in a column of which thousands are marked, as in ``known``, in a file that may mean 1163."""
+        """Refuse 1.163 in a column with marked thousands (as ``known`` has), in a file where it may mean 1163."""
         texts = self.texts(name).tolist() if self.doubtful else []
         row = next((i for i, text in enumerate(texts) if _ONE_MARK.fullmatch(str(text))), None)
         if row is not None:
@@ -86,7 +86,7 @@ class Table:
             )
 
     def column(self, name: str) -> str:
-        """Return the name of a column; -1 is the last one, -2 the one before, unless that is a name."""
+        """Return the name of a column; -1 is the last one, unless that is a name."""
         names = list(self.columns)
         if name in self.columns:
             return name
@@ -97,7 +97,7 @@ class Table:
         raise DataError(f"{self.source}: expected one of the columns {shown}; got {name!r}")
 
     def numbers(self, names: Sequence[str]) -> np.ndarray:
-        """Return the named columns as (rows, columns); refuse text, missing cells, NaN and infinity."""
+        """Return the named columns as (rows, columns). Raises DataError for text, missing cells, NaN and infinity."""
         for name in names:
             values = self.columns[self.column(name)]
             if values.dtype.kind == "U":
@@ -116,7 +116,7 @@ class Table:
         return np.stack([[number(cell) for cell in c] if c.dtype.kind == "U" else c for c in columns], axis=1)
 
     def missing(self, name: str) -> np.ndarray:
-        """Return in which rows a column has no value, (rows,) bools; for a target, "none" may name a class."""
+        """Return the mask of missing values of a column, (rows,) bools; in a target "none" may be a class."""
         values = self.columns[name]
         if values.dtype.kind == "U":
             return np.isin(np.char.lower(np.char.strip(values)), list(MISSING - {"none"}))
@@ -140,9 +140,9 @@ class Table:
             return values.astype(object)
         if not np.all(np.isfinite(values) & (values == np.round(values))):
             return values.astype(object)
-        few, exact = len(np.unique(values)) <= FEW_CLASSES, np.abs(values).max() < 2.0**53
-        texts = self.texts(name) if self.cells is not None and (few or not exact) else np.array([""])
-        if few and any(map(_PADDED.match, texts.tolist())):
+        few_classes, exact = len(np.unique(values)) <= FEW_CLASSES, np.abs(values).max() < 2.0**53
+        texts = self.texts(name) if self.cells is not None and (few_classes or not exact) else np.array([""])
+        if few_classes and any(map(_PADDED.match, texts.tolist())):
             return texts.astype(object)
         digits = not exact and all(text.lstrip("+-").isdigit() for text in texts.tolist())
         return np.array([int(value) for value in (texts if digits else values).tolist()], object)

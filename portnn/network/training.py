@@ -179,7 +179,7 @@ class Training(NetworkBase):
         kinds = self._schema, array_signature(self._backend, x), array_signature(self._backend, y)
         if self._runtime is not None and kinds == self._checked_batch_signature:
             pipeline = DataPipeline(self._schema, self._runtime)
-            return self._step(pipeline, pipeline.batch(x, self._schema.taken(self._backend, y)))
+            return self._step(pipeline, pipeline.batch(x, self._schema.convert_targets(self._backend, y)))
         pipeline = self._pipeline(x, y)
         with pipeline.runtime.backend.scope():
             data = pipeline.check(x, y, values=False)

@@ -19,8 +19,8 @@ def place(row):
     return f"row {row}"
 
 
-def learnt(cells, name="c"):
-    return Column.learnt(name, np.array(cells), place)
+def fit(cells, name="c"):
+    return Column.fit(name, np.array(cells), place)
 
 
 def encoded(column, cells):
@@ -30,31 +30,31 @@ def encoded(column, cells):
 def test_numbers_with_gaps():
     """The median of those that there are, and a feature that says where there is none."""
     for cells in (["1", "", "4", "NaN", "2"], [1, np.nan, 4, np.nan, 2], ["1", "?", "4", "n/a", "2"]):
-        column = learnt(cells)
+        column = fit(cells)
         assert (column.kind, column.fill, column.features) == ("number", 2.0, ["c", "c missing"])
         assert encoded(column, cells) == [[1, 0], [2, 1], [4, 0], [2, 1], [2, 0]]
-    whole = learnt([1, 2, 9])
+    whole = fit([1, 2, 9])
     assert whole.features == ["c"]
     assert encoded(whole, [5.0, np.nan]) == [[5], [2]]  # a gap where there was none to learn from
     assert encoded(whole, ["5", ""]) == [[5], [2]]
-    assert learnt([3, 3]).is_informative  # a constant number is the network's own affair
+    assert fit([3, 3]).is_informative  # a constant number is the network's own affair
 
 
 def test_texts():
     cells = ["b", "a", " b ", "", "b", "c"]
-    column = learnt(cells)
+    column = fit(cells)
     assert column.features == ["c=b", "c=a", "c=c", "c missing"]
     rows = encoded(column, cells)
     assert rows == [[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [1, 0, 0, 1], [1, 0, 0, 0], [0, 0, 1, 0]]
     # What was never seen is the average of what was: it speaks for no value.
     assert encoded(column, ["z"]) == [[3 / 5, 1 / 5, 1 / 5, 0]]
-    assert encoded(learnt(["u", "v"]), ["", "v"]) == [[1, 0], [0, 1]]
-    assert encoded(learnt(["007", "x", "y"]), ["007", "7"]) == [[1, 0, 0], [1 / 3] * 3]
+    assert encoded(fit(["u", "v"]), ["", "v"]) == [[1, 0], [0, 1]]
+    assert encoded(fit(["007", "x", "y"]), ["007", "7"]) == [[1, 0, 0], [1 / 3] * 3]
 
 
 def test_of_many_texts_the_most_frequent_have_a_feature():
     cells = [f"v{i}" for i in range(MAX_ONE_HOT + 20) for _ in range(1 + (i < MAX_ONE_HOT) * 3)]
-    column = learnt(cells)
+    column = fit(cells)
     assert column.values == tuple(sorted(f"v{i}" for i in range(MAX_ONE_HOT)))
     assert sum(column.shares) == pytest.approx(4 * MAX_ONE_HOT / len(cells))
     assert column.is_informative
@@ -79,7 +79,7 @@ def test_of_many_texts_the_most_frequent_have_a_feature():
     ],
 )
 def test_texts_that_say_nothing(cells, is_informative, features):
-    column = learnt(cells)
+    column = fit(cells)
     assert (column.is_informative, column.features) == (is_informative, features)
     if features == ["c missing"]:
         assert encoded(column, ["name 3", ""]) == [[0], [1]]
@@ -87,21 +87,21 @@ def test_texts_that_say_nothing(cells, is_informative, features):
 
 def test_dates_are_days():
     cells = ["1970-01-02", "", "1970-01-03 12:00", "1969-12-31T06:00:00"]
-    column = learnt(cells)
+    column = fit(cells)
     assert (column.kind, column.fill) == ("date", 1.0)
     assert [row[:1] + row[-1:] for row in encoded(column, cells)] == [[1, 0], [1, 1], [2.5, 0], [-0.75, 0]]
     assert column.timed
     native = np.array(["1970-01-02", "NaT", "1970-01-03T12:00", "1969-12-31T06:00"], "datetime64[s]")
-    assert learnt(native) == column
+    assert fit(native) == column
     assert encoded(column, native) == encoded(column, cells)
     with pytest.raises(DataError, match="row 2: expected a date; got '1970-02-31', where most"):
-        learnt(["1970-01-02", "1970-01-02", "1970-02-31"])
+        fit(["1970-01-02", "1970-01-02", "1970-02-31"])
 
 
 def test_times_of_the_day_and_weekdays_lie_on_circles():
     """Midnight beside midnight, Sunday beside Monday; a gap is nowhere on them; dates alone have none."""
     cells = ["2024-03-01 00:00", "2024-03-01 06:00", "2024-03-03 23:59", "", "2024-03-04 12:00"]  # a Friday
-    column = learnt(cells)
+    column = fit(cells)
     assert column.features[1:] == [f"c {n} {part}" for n in ("hour", "weekday") for part in ("sine", "cosine")] + [
         "c missing"
     ]
@@ -111,9 +111,9 @@ def test_times_of_the_day_and_weekdays_lie_on_circles():
     expected = expected.transpose(2, 1, 0).reshape(5, 4)
     expected[3] = 0
     np.testing.assert_allclose(np.array(encoded(column, cells))[:, 1:5], expected, atol=1e-15)
-    assert learnt(["2024-03-01", "2024-03-02"]).features == ["c"]
-    assert learnt(["2024-03-01 07:00", "2024-03-02 07:00"]).features == ["c"]
-    zoned = learnt(["2024-03-01T12:00:00+01:00", "2024-03-01T23:30:00Z"])
+    assert fit(["2024-03-01", "2024-03-02"]).features == ["c"]
+    assert fit(["2024-03-01 07:00", "2024-03-02 07:00"]).features == ["c"]
+    zoned = fit(["2024-03-01T12:00:00+01:00", "2024-03-01T23:30:00Z"])
     assert (zoned.kind, zoned.timed) == ("instant", True)
     assert encoded(zoned, ["2024-03-01T00:30:00+01:00"]) == encoded(zoned, ["2024-02-29T23:30Z"])
     assert not Column(**{**vars(column), "timed": False}).features[1:-1]  # files made before
@@ -129,31 +129,31 @@ def test_times_of_the_day_and_weekdays_lie_on_circles():
     ],
 )
 def test_thousands_may_be_marked(cells, numbers):
-    column = learnt(cells)
+    column = fit(cells)
     if numbers is None:
         assert column.kind == "text"
         return
     assert encoded(column, cells) == [[n] for n in numbers]
     assert f"{cells[0]} is {numbers[0]:.15g}" in str(column)
-    assert not learnt(["1163.74", "893.31"]).grouped
+    assert not fit(["1163.74", "893.31"]).grouped
 
 
 def test_thousands_beside_decimal_commas_are_an_error():
     with pytest.raises(DataError, match=r"row 1: expected one decimal mark; got 0,5, where others are as 1,163.74"):
-        learnt(["1,163.74", "0,5", "12"])
+        fit(["1,163.74", "0,5", "12"])
 
 
 def test_a_slip_is_no_text():
     """One word in a column of numbers, and a number where texts were: refused, or taken for what it was."""
     with pytest.raises(DataError, match="row 3: expected a number; got '3,1', where most rows"):
-        learnt(["1", "2", "", "3,1", "4"])
+        fit(["1", "2", "", "3,1", "4"])
     with pytest.raises(DataError, match="row 1: expected a finite number; got inf"):
-        learnt([1.0, np.inf])
+        fit([1.0, np.inf])
     with pytest.raises(DataError, match="row 0: expected a number, as where the model was trained; got red"):
-        encoded(learnt([1, 2]), ["red", "blue"])
+        encoded(fit([1, 2]), ["red", "blue"])
     with pytest.raises(DataError, match=r"row 1: expected a date, as where the model was trained; got 3\.0"):
-        encoded(learnt(["1970-01-02"]), [np.nan, 3.0])
-    column = learnt(["1", "x", "2.5", "y"])  # half of them: names
+        encoded(fit(["1970-01-02"]), [np.nan, 3.0])
+    column = fit(["1", "x", "2.5", "y"])  # half of them: names
     assert column.kind == "text"
     assert encoded(column, [1.0, 2.5])[0] == encoded(column, ["1", "2.5"])[0]
 
@@ -166,9 +166,9 @@ def test_against_scikit_learn():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = theirs.transform(numbers[:, None])
-    np.testing.assert_array_equal(encoded(learnt(numbers[:60]), numbers), expected)
+    np.testing.assert_array_equal(encoded(fit(numbers[:60]), numbers), expected)
     texts = rng.choice(["u", "v", "w", "rare"], 80, p=[0.5, 0.3, 0.15, 0.05])
-    column = learnt(texts[:60])
+    column = fit(texts[:60])
     hot = preprocessing.OneHotEncoder(categories=[list(column.values)], handle_unknown="ignore").fit(texts[:60, None])
     known = np.isin(texts, column.values)
     np.testing.assert_array_equal(
@@ -178,7 +178,7 @@ def test_against_scikit_learn():
 
 def test_an_encoding_goes_through_json():
     table = Table("t", {"a": np.array(["x", "y", "x"]), "b": np.array([1.5, np.nan, 2.0])}, header=True)
-    encoding, left = Encoding.learnt(table, ["a", "b"], np.arange(3))
+    encoding, left = Encoding.fit(table, ["a", "b"], np.arange(3))
     again = Encoding.from_config(json.loads(json.dumps(encoding.get_config())))
     assert (again, left) == (encoding, [])
     np.testing.assert_array_equal(again.encoded(table), encoding.encoded(table))

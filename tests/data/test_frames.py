@@ -257,8 +257,8 @@ def test_what_is_learnt_from_is_what_stays_whatever_the_targets_are(kind):
     one = NeuralNetwork(Standardize(), 4, 1 if output == "sigmoid" else 2, output=output, loss=loss, seed=0)
     with patch.object(random, "split", wraps=random.split) as split:
         one.fit(x, targets, validation=0.5)
-    (learnt, _), (kept, _) = (random.split(*call.args) for call in split.call_args_list)
-    np.testing.assert_array_equal(learnt, kept)
+    (fit, _), (kept, _) = (random.split(*call.args) for call in split.call_args_list)
+    np.testing.assert_array_equal(fit, kept)
     assert one._schema.encoding.columns[0].fill == x["n"][kept].median()
 
 
@@ -382,7 +382,7 @@ def test_a_frame_is_what_its_csv_is(library, tmp_path):
     rows = zip(*MIXED.values(), strict=True)
     path.write_text("\n".join(",".join("" if v is None else str(v) for v in row) for row in (MIXED, *rows)))
     tables = read_csv(path), frame_table("x", pytest.importorskip(library).read_csv(path))
-    encodings = [Encoding.learnt(table, list(MIXED), np.arange(8))[0] for table in tables]
+    encodings = [Encoding.fit(table, list(MIXED), np.arange(8))[0] for table in tables]
     assert encodings[0] == encodings[1]
     np.testing.assert_array_equal(encodings[0].encoded(tables[1]), encodings[1].encoded(tables[0]))
     np.testing.assert_array_equal(encodings[0].encoded(tables[0]), by_hand())

@@ -92,7 +92,7 @@ def test_rows_are_chosen_among_those_chosen(tmp_path):
     rows = MemmapRows(on_disk(tmp_path)).take(np.array([9, 7, 5, 3])).take(np.array([3, 1]))
     np.testing.assert_array_equal(rows[0:2], X[[3, 7]])
     np.testing.assert_array_equal(rows[np.array([1])], X[[7]])
-    assert (rows.shape, rows.place(1)) == ((2, 5), 7)
+    assert (rows.shape, rows.position(1)) == ((2, 5), 7)
 
 
 def test_maps_are_known_by_any_name(tmp_path):

@@ -31,7 +31,7 @@ def place(row):
 def test_a_column_of_many_texts_becomes_a_code():
     """The more frequent the smaller; 0 for what came once, or never; a gap counts as the most frequent."""
     cells = np.array([*(city for i, city in enumerate(CITIES) for _ in range(2 + (i == 7))), "village", "?"])
-    column = Column.learnt("home", cells, place, embed=True)
+    column = Column.fit("home", cells, place, embed=True)
     assert (column.coded, column.values[0], len(column.values)) == (True, "city07", len(CITIES))
     assert column.features == ["home missing", "home"]
     assert column.encoded(np.array(["city07", "city00", "village", "nowhere", ""]), place).tolist() == [
@@ -42,9 +42,9 @@ def test_a_column_of_many_texts_becomes_a_code():
         [1, 1],
     ]
     assert str(column) == f"home ({len(CITIES)} texts, each a vector, gaps: city07)"
-    assert not Column.learnt("home", cells, place).coded
-    assert not Column.learnt("home", cells[: 2 * MAX_ONE_HOT], place, embed=True).coded
-    many = Column.learnt("home", np.repeat([f"v{i}" for i in range(MAX_VOCABULARY + 5)], 3), place, embed=True)
+    assert not Column.fit("home", cells, place).coded
+    assert not Column.fit("home", cells[: 2 * MAX_ONE_HOT], place, embed=True).coded
+    many = Column.fit("home", np.repeat([f"v{i}" for i in range(MAX_VOCABULARY + 5)], 3), place, embed=True)
     assert len(many.values) == MAX_VOCABULARY
 
 
@@ -56,7 +56,7 @@ def test_codes_come_last():
         "work": rng.permutation(np.repeat(CITIES, 4)),
     }
     table = Table("t", columns, True)
-    encoding, _ = Encoding.learnt(table, list(columns), np.arange(table.rows), embed=True)
+    encoding, _ = Encoding.fit(table, list(columns), np.arange(table.rows), embed=True)
     assert encoding.features == ["size", "home", "work"]
     assert encoding.vocabulary_sizes == (len(CITIES), len(CITIES))
     x = encoding.encoded(table)
