@@ -16,7 +16,7 @@ from portnn.types import Array
 # Elements of one block of an element-wise kernel: adam's four operands and its temporaries stay in a core's
 # second-level cache (8 vectors of 64 KiB in float32).
 BLOCK = 16384
-DIALECT = NumPyTarget()
+TARGET = NumPyTarget()
 
 
 class NumPyBackend(Backend):
@@ -59,7 +59,7 @@ class NumPyBackend(Backend):
 
     def copy(self, array: Array) -> Array:
         # In unaligned memory a product of one row takes a seventh longer.
-        copy = DIALECT.aligned(array.shape, array.dtype)
+        copy = TARGET.aligned(array.shape, array.dtype)
         copy[...] = array
         return copy
 
@@ -84,4 +84,4 @@ class NumPyBackend(Backend):
     ) -> Callable[..., Any]:
         eagerly = super().compile(function, static)
         double_buffer = None if donation is None else donation.atomic
-        return CompiledFunction(DIALECT, self.xp, function, eagerly, static, double_buffer)
+        return CompiledFunction(TARGET, self.xp, function, eagerly, static, double_buffer)

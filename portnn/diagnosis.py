@@ -49,12 +49,12 @@ class LayerActivity:
 
     def findings(self) -> list[str]:
         """Return a line for each problem, with its units."""
-        said = {
+        problems = {
             "dead: no row's gradient comes through": self.dead,
             f"saturated: less than {SATURATED:g} of the gradient comes through": self.saturated,
             f"exploding: more than {EXPLODING:g} times what entered": self.exploding,
         }
-        lines = [f"{self.name}: {len(u)} of {self.units} units {what}: {_few(u)}" for what, u in said.items() if u]
+        lines = [f"{self.name}: {len(u)} of {self.units} units {what}: {_few(u)}" for what, u in problems.items() if u]
         return lines + [f"{self.name}: no gradient arrives"] * (self.gradient == 0)
 
 
@@ -78,12 +78,13 @@ class Diagnosis:
         return [line for layer in self.layers for line in layer.findings()]
 
     def __str__(self) -> str:
-        wide = max(len(layer.name) for layer in self.layers) + 2
-        head = f"{'layer':<{wide}}{'output rms':>11}{'gradient rms':>14}{'dead':>8}{'saturated':>11}{'exploding':>11}"
+        width = max(len(layer.name) for layer in self.layers) + 2
+        head = f"{'layer':<{width}}{'output rms':>11}{'gradient rms':>14}{'dead':>8}{'saturated':>11}{'exploding':>11}"
+        gradients = ["-" if np.isnan(layer.gradient) else f"{layer.gradient:.3g}" for layer in self.layers]
         lines = [
-            f"{each.name:<{wide}}{each.output:>11.3g}{'-' if np.isnan(each.gradient) else f'{each.gradient:.3g}':>14}"
-            f"{len(each.dead):>8}{len(each.saturated):>11}{len(each.exploding):>11}"
-            for each in self.layers
+            f"{layer.name:<{width}}{layer.output:>11.3g}{gradient:>14}"
+            f"{len(layer.dead):>8}{len(layer.saturated):>11}{len(layer.exploding):>11}"
+            for layer, gradient in zip(self.layers, gradients, strict=True)
         ]
         unseen = [f"not examined: the layers within {', '.join(self.unseen)}"] if self.unseen else []
         return "\n".join([head, *lines, *(self.findings or [f"nothing found on {self.rows} rows"]), *unseen])
@@ -91,8 +92,8 @@ class Diagnosis:
     def plot(self, path: str | os.PathLike[str] | None = None, *, what: str = "outputs", ax: Any = None) -> Any:
         """Draw histograms by layer of "outputs", or of "gradients", whose axis has decades; return the Axes."""
         label = lookup("what", what, {"outputs": "output", "gradients": "log10 of |gradient|, where it is not 0"})
-        shown = {each.name: getattr(each, what) for each in self.layers if getattr(each, what)[0].any()}
-        troubles = {each.name: f"{len(each.dead)} of {each.units} dead" for each in self.layers if each.dead}
+        shown = {layer.name: getattr(layer, what) for layer in self.layers if getattr(layer, what)[0].any()}
+        troubles = {layer.name: f"{len(layer.dead)} of {layer.units} dead" for layer in self.layers if layer.dead}
         return plot.distributions(shown, path, ax=ax, xlabel=label, notes=[troubles.get(name, "") for name in shown])
 
 
@@ -129,11 +130,11 @@ def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
     outputs: dict[int, np.ndarray] = {}
     gradients: dict[int, np.ndarray] = {}
 
-    def hook(place: int | str, what: str, array: Any) -> Any:
-        if what == "output" and isinstance(place, int):
-            outputs[place] = _by_unit(backend.to_numpy(array))
-        elif what in ("dx", "gradient"):  # the gradient of a layer's input is that of the previous output
-            gradients[place - 1 if isinstance(place, int) else len(layers) - 1] = _by_unit(backend.to_numpy(array))
+    def hook(index: int | str, quantity: str, array: Any) -> Any:
+        if quantity == "output" and isinstance(index, int):
+            outputs[index] = _by_unit(backend.to_numpy(array))
+        elif quantity in ("dx", "gradient"):  # the gradient of a layer's input is that of the previous output
+            gradients[index - 1 if isinstance(index, int) else len(layers) - 1] = _by_unit(backend.to_numpy(array))
         return array
 
     with backend.scope():
@@ -144,25 +145,27 @@ def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
     chosen = [i for i, layer in enumerate(layers) if as_preprocessing(layer).adapts_to != "y"]
     scale = 1.0 if batch[0].dtype != runtime.state.parameters.dtype else max(1.0, float(_rms(entered.reshape(-1))))
     steep = float(_rms(gradients[chosen[-1]]).max())
-    found = [_activity(i, layers[i], outputs[i], gradients.get(i), gradients.get(i - 1), scale, steep) for i in chosen]
+    activities = [
+        _activity(i, layers[i], outputs[i], gradients.get(i), gradients.get(i - 1), scale, steep) for i in chosen
+    ]
     output = model.architecture.output
     if model.loss.pair is None and output in BY_ELEMENT:
-        found.append(_of_output(len(layers), output, outputs[len(layers) - 1], scale))
+        activities.append(_of_output(len(layers), output, outputs[len(layers) - 1], scale))
     unseen = tuple(f"{i + 1} Residual" for i, layer in enumerate(layers) if isinstance(layer, Residual))
-    return Diagnosis(tuple(found), dataset.rows, unseen)
+    return Diagnosis(tuple(activities), dataset.rows, unseen)
 
 
-def _of_output(place: int, name: str, z: np.ndarray, scale: float) -> LayerActivity:
+def _of_output(index: int, name: str, z: np.ndarray, scale: float) -> LayerActivity:
     """Return the activity of the output activation from its input, (n, units), and gradients of 1."""
     with np.errstate(all="ignore"):
         a, backward = find("output", name)(np, z)
-        ones = np.ones_like(a)
-        activity = _activity(place, Activation(name), a, ones, backward(ones), scale, 1.0)
+        gradient = np.ones_like(a)
+        activity = _activity(index, Activation(name), a, gradient, backward(gradient), scale, 1.0)
     return replace(activity, gradient=np.nan, gradients=np.histogram([], bins=60))
 
 
 def _activity(
-    place: int,
+    index: int,
     layer: Any,
     output: np.ndarray,
     gradient: np.ndarray | None,
@@ -183,7 +186,7 @@ def _activity(
             saturated = (passes < SATURATED * arrives) & ~dead
     magnitudes = np.array([]) if gradient is None else np.abs(gradient[np.isfinite(gradient) & (gradient != 0)])
     return LayerActivity(
-        f"{place + 1} {getattr(layer, 'name', type(layer).__name__)}",
+        f"{index + 1} {getattr(layer, 'name', type(layer).__name__)}",
         len(size),
         float(_rms(output.reshape(-1))),
         np.nan if gradient is None else float(_rms(gradient.reshape(-1))),

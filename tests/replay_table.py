@@ -107,8 +107,8 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--times", type=int, default=1)
     options.add_argument("--backend", default="numpy")
     asked = options.parse_args(arguments)
-    for dialect in (targets.NumPyTarget, targets.TorchTarget):
-        dialect.memory = test_compiled.poisoned(dialect.memory)
+    for target in (targets.NumPyTarget, targets.TorchTarget):
+        target.memory = test_compiled.poisoned(target.memory)
     cases = drawn(asked.drawn, asked.backend, asked.times) if asked.drawn else table(asked.stride, asked.backend)
     wrong = done = 0
     for name, nets, x in tqdm(cases, unit="network"):

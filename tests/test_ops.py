@@ -60,8 +60,8 @@ def test_adapters_are_asked_for_each_function(name):
 
 @pytest.mark.parametrize("name", sorted(names("elementwise", "comparison") - {"astype"}))
 def test_each_element_wise_function_can_be_written(name):
-    dialect = NumPyTarget()
-    assert dialect._UFUNCS.get(name, name) in dialect.names
+    target = NumPyTarget()
+    assert target._UFUNCS.get(name, name) in target.names
 
 
 def test_elementary_functions_have_an_error():

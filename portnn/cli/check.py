@@ -151,9 +151,9 @@ def _networks(
     dtypes: Sequence[str],
 ) -> Iterator[tuple[str, NeuralNetwork, Any, Any]]:
     if model is None:
-        for kind in dtypes:
-            for title, network in built_in(kind):
-                yield f"{title}, {kind}", network, *sample(network)
+        for dtype in dtypes:
+            for title, network in built_in(dtype):
+                yield f"{title}, {dtype}", network, *sample(network)
     elif data is None:
         network = NeuralNetwork.load(model, backend="numpy")
         yield str(model), network, *sample(network)

@@ -178,10 +178,10 @@ def train(
     DATA: CSV (.gz too), .npz, .npy or IDX; - is a CSV on standard input.
     """
     _refuse_contradictions(continued, target, test, holdout, checkpoint, resume)
-    where = get_backend(backend)
+    chosen = get_backend(backend)
     check_outputs({"save": save, "plot": plot, "checkpoint": checkpoint}, [data, target, test, test_target], ["plot"])
     picture = loss_picture(save, plot)
-    home = f"{where.name}:{where.device}"
+    home = f"{chosen.name}:{chosen.device}"
     previous = None if continued is None else NeuralNetwork.load(continued, backend=home)
     column = target if previous is None else model_target(previous, target)
     assert column is not None

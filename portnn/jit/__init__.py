@@ -1,1 +1,1 @@
-"""Recorded steps: what a step does is recorded once, its memory planned, its code generated, and then run."""
+"""Just-in-time compilation: records a step once as a graph, plans its memory, generates code, and replays it."""

@@ -1,6 +1,6 @@
-"""A straight-line program: what a pure function of the core does with arrays of given shapes, an operation a line.
+"""The graph: a pure function's operations on arrays of known shapes, as a straight-line program.
 
-It knows no array library: tracer.py records it, codegen.py writes it in the words of one (targets.py).
+It depends on no array library: tracer.py records it, codegen.py writes it for one (targets.py).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,18 +12,18 @@ Operand = Any
 """A TracedArray or known array, a SymbolicScalar, or a Python number."""
 
 VIEWS = names("view")
-"""Operations that show the same memory in another way."""
+"""Operations that return a view."""
 COMPARISONS = names("comparison")
 GATHERS = names("gather")
-"""Element by element too where the first operand is a constant."""
+"""Element-wise if the first operand is a constant."""
 
 
 class UntraceableError(Exception):
-    """What is computed depends on values, or is nothing that a program can hold: it must be computed call by call."""
+    """The function depends on values, or has an operation that a program cannot hold: it must run eagerly."""
 
 
 class Recorder(Protocol):
-    """What notes the lines of a program (tracing.Tape)."""
+    """Records the lines of a program (tracer.Tape)."""
 
     lines: "list[TracedArray]"
 
@@ -53,7 +53,7 @@ def _raise_untraceable(self: Any, *arguments: object, **options: object) -> Any:
 
 
 class _Operators:
-    """What the core writes with operators; the tape notes it."""
+    """Operators of traced arrays; the tape records them."""
 
     __hash__ = None  # type: ignore[assignment]
     __array_ufunc__ = None
@@ -70,7 +70,7 @@ class _Operators:
 
 
 class SymbolicScalar(_Operators):
-    """A number that a call brings, or an expression of such numbers."""
+    """A number that each call brings, or an expression of such numbers."""
 
     def __init__(self, tape: Recorder, source: str) -> None:
         self.tape, self.source = tape, source
@@ -80,7 +80,7 @@ class SymbolicScalar(_Operators):
 
 
 class TracedArray(_Operators):
-    """An array of which shape and dtype are known: one line of a program."""
+    """An array of known shape and dtype: one line of the program."""
 
     def __init__(
         self, tape: Recorder, operation: str, operands: tuple[Operand, ...], options: Any, shape: Any, dtype: Any
@@ -100,7 +100,7 @@ class TracedArray(_Operators):
 
     @property
     def layout(self) -> str:
-        """How the array lies in memory: "C", in "rows" with gaps, or "transposed"."""
+        """Memory order of the array: "C", "rows" (C with gaps between rows), or "transposed"."""
         if self.operation == "matrix_transpose":
             return "transposed"
         if self.operation not in VIEWS:
@@ -121,7 +121,7 @@ class TracedArray(_Operators):
 
 
 class Graph:
-    """Lines in their order, and which of them are the results; lines that no result needs are left out."""
+    """The lines in order, and the results; unused lines are dropped."""
 
     def __init__(self, tape: Recorder, results: Sequence[Any]) -> None:
         if not all(isinstance(result, TracedArray) for result in results):
@@ -130,7 +130,7 @@ class Graph:
         for line in reversed(tape.lines):
             if line.line in needed:
                 needed |= {operand.line for operand in line.arrays}
-        whole = {"input", "result"}  # a kernel gives all of its results
+        whole = {"input", "result"}  # a kernel returns all of its results
         self.lines, self.results = [], list(results)
         for line in tape.lines:
             if line.line in needed or (line.operation in whole and all(a.line in needed for a in line.arrays)):
@@ -148,7 +148,7 @@ class Graph:
 
 
 def leaves(tree: Any) -> Iterator[Any]:
-    """Yield what nested tuples hold, in order."""
+    """Yield the leaves of nested tuples, in order."""
     if isinstance(tree, tuple):
         for branch in tree:
             yield from leaves(branch)
@@ -157,7 +157,7 @@ def leaves(tree: Any) -> Iterator[Any]:
 
 
 def mapped(function: Callable[[Any, str], Any], tree: Any, path: str = "") -> Any:
-    """Return nested tuples with ``function(leaf, path)`` for each leaf; the path is what one writes to reach it."""
+    """Return nested tuples with ``function(leaf, path)`` for each leaf; the path is the leaf's expression."""
     if isinstance(tree, tuple):
         branches = [mapped(function, branch, f"{path}[{i}]") for i, branch in enumerate(tree)]
         return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)

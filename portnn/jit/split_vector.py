@@ -1,4 +1,4 @@
-"""A vector that lies in memory in pieces, for a library that copies what is cut out of one or joined to one."""
+"""A vector stored as separate arrays, for a library that copies at each slice and concatenation."""
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
@@ -8,21 +8,21 @@ import numpy as np
 
 
 class SplitVector:
-    """A vector in pieces, one for each parameter; whoever takes it for an array gets it whole."""
+    """A vector stored as one array per parameter; as an array it is concatenated."""
 
     def __init__(self, pieces: Iterable[Any]) -> None:
         self.pieces = tuple(pieces)
 
     @classmethod
     def of(cls, vector: Any, offsets: Sequence[int]) -> "SplitVector":
-        """Return the pieces of a vector that end at the offsets."""
+        """Return the arrays of a vector, split at the offsets."""
         return vector if is_split(vector) else cls([vector[i:j] for i, j in pairwise((0, *offsets))])
 
     shape = property(lambda self: (sum(piece.shape[0] for piece in self.pieces),))
     dtype = property(lambda self: self.pieces[0].dtype)
 
     def whole(self) -> Any:
-        """Return the vector as an array of the pieces' library."""
+        """Return the vector as one array of the parts' library."""
         return self.pieces[0].__array_namespace__().concat(self.pieces)
 
     __jax_array__ = whole
@@ -38,10 +38,10 @@ class SplitVector:
 
 
 def is_split(leaf: object) -> bool:
-    """Return whether something is a vector in pieces."""
+    """Return whether an object is a SplitVector."""
     return isinstance(leaf, SplitVector)
 
 
 def concatenate(leaf: Any) -> Any:
-    """Return a vector in pieces as an array, anything else as it is."""
+    """Return a SplitVector as one array, other objects unchanged."""
     return leaf.whole() if is_split(leaf) else leaf

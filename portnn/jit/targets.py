@@ -1,7 +1,7 @@
-"""How a library writes the lines of a recorded program: each operation with its result in memory that is given.
+"""Code generation targets: how each array library expresses the operations of a recorded program, with ``out`` arrays.
 
-One text or function a library, for what differs; what is common stands in codegen.py. A dialect's calls have the bits
-of the calls that the library's namespace makes for the same operation.
+A target has only what differs between libraries; codegen.py has the rest. A target's calls give the bits of the
+library's namespace.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,33 +22,33 @@ CACHE_LINE_BYTES = 64
 
 
 class Target:
-    """A library whose arrays may be written into."""
+    """An array library with writable arrays."""
 
     array: Any
     """The type of its arrays."""
     library: Any
-    """Its module."""
+    """The library's module."""
     block: int
-    """Bytes of one block of a vector, on which all operations of an element-wise kernel are done in turn."""
+    """Bytes of one block of a vector; an element-wise kernel runs all its operations on a block in turn."""
     store_scalar: str
-    """Writes {1} into the 0-d array {0}."""
+    """Statement that stores {1} in the 0-d array {0}."""
     copy_expr: str
-    """A copy of {0}."""
+    """Expression of a copy of {0}."""
     layout_guard: str
-    """Whether {0} lies in another way than a program assumes."""
+    """Expression that is true if {0}'s memory layout is not the one that the program assumes."""
     alignment_sensitive_ops: frozenset[str] = frozenset()
-    """Operations whose bits depend on whether their result starts on a cache line, as the library's own do."""
+    """Operations whose bits depend on the alignment of their result to a cache line."""
     names: dict[str, Any]
-    """What the texts mean: functions by name; ``scope``, which decorates a program."""
+    """Globals of the generated code: functions by name; ``scope`` decorates a program."""
     scope: Callable[[], AbstractContextManager[Any]]
-    """Gives the context in which memory is taken and programs are bound to it."""
+    """Context in which memory is allocated and programs are bound to it."""
 
     def call(self, line: TracedArray, a: Sequence[str], out: str) -> str:
-        """Return the text of an operation on operands of these names, into the array of the name ``out`` if any."""
+        """Return the expression of an operation on named operands, into the array named ``out`` if any."""
         raise NotImplementedError
 
     def memory(self, size: int) -> Array:
-        """Return so many bytes that start on a cache line, as a vector."""
+        """Return a uint8 vector of this size, aligned to a cache line."""
         raise NotImplementedError
 
     def number(self, value: float, dtype: Any) -> Array:
@@ -56,15 +56,15 @@ class Target:
         raise NotImplementedError
 
     def itemsize(self, dtype: Any) -> int:
-        """Return the bytes of one element."""
+        """Return the bytes per element."""
         return int(dtype.itemsize)
 
     def address(self, array: Array) -> int:
-        """Return where an array starts."""
+        """Return the address of an array's first element."""
         raise NotImplementedError
 
     def plain(self, array: Array) -> bool:
-        """Return whether an array lies as a program assumes; any other order of its elements may show in sums."""
+        """Return whether an array has the memory order that a program assumes; another order may change sums."""
         raise NotImplementedError
 
     def registered(self) -> dict[str, Any]:
@@ -72,15 +72,15 @@ class Target:
         return {name: getattr(self.library, name) for name in REGISTERED}
 
     def aligned(self, shape: Sequence[int], dtype: Any) -> Array:
-        """Return an array, of unknown values, that starts on a cache line."""
+        """Return an uninitialised array aligned to a cache line."""
         return self.memory(prod(shape) * self.itemsize(dtype)).view(dtype).reshape(shape)
 
 
 class NumPyTarget(Target):
-    """NumPy: functions that take ``out`` by position, and methods, which come to the same sooner."""
+    """NumPy: functions with ``out`` by position, and methods, which are faster for the same result."""
 
     array, library = np.ndarray, np
-    block = 1 << 17  # adam's four and a temporary stay in a second-level cache of 1 MiB
+    block = 1 << 17  # adam's four vectors and a temporary stay in a second-level cache of 1 MiB
     store_scalar = "{0}[()] = {1}"
     copy_expr = "{0}.copy()"
     layout_guard = "not {0}.flags.c_contiguous"
@@ -120,16 +120,18 @@ class NumPyTarget(Target):
             case "sum" | "max" | "min":
                 return f"{self._UFUNCS[operation]}.reduce({a[0]}, {options[0]}, None, {out or None}, {options[1]})"
             case "matmul":
-                # dot comes to the same product sooner, but for operands of one element.
+                # dot is faster and gives the same product, except for operands of one element.
                 dense = all(x.layout != "rows" and prod(x.shape) > 1 for x in line.arrays)
                 return f"{a[0]}.dot({a[1]}{last})" if dense else f"matmul({a[0]}, {a[1]}{last})"
             case "astype":
                 return f"copyto({out}, {a[0]}, 'unsafe')" if out else f"{a[0]}.astype('{np.dtype(line.dtype).str}')"
-        last = last.replace(", ", ", out=") if operation in ("maximum", "minimum") else last  # NumPy asks for the name
+        last = (
+            last.replace(", ", ", out=") if operation in ("maximum", "minimum") else last
+        )  # NumPy requires the keyword
         return f"{self._UFUNCS.get(operation, operation)}({', '.join(a)}{last})"
 
     def memory(self, size: int) -> Array:
-        memory: np.ndarray = np.empty(size + CACHE_LINE_BYTES, np.uint8)  # NumPy's start 16 bytes past a line
+        memory: np.ndarray = np.empty(size + CACHE_LINE_BYTES, np.uint8)  # NumPy's memory starts 16 bytes past a line
         start = -memory.ctypes.data % CACHE_LINE_BYTES
         return memory[start : start + size]
 
@@ -147,7 +149,7 @@ class NumPyTarget(Target):
 
 
 class TorchTarget(Target):
-    """PyTorch on a CPU: functions that take ``out`` by name."""
+    """PyTorch on a CPU: functions with ``out`` by keyword."""
 
     block = 1 << 21  # enough for several threads
     store_scalar = "{0}.fill_({1})"
@@ -156,10 +158,10 @@ class TorchTarget(Target):
     alignment_sensitive_ops = frozenset({"matmul"})  # MKL's products in float64 do
     _NAMES: ClassVar[Mapping[str, str]] = {"matmul": "mm", "max": "amax", "min": "amin", "equal": "eq"}
     _LEFT = frozenset({"take", "searchsorted", "where", "sign"})
-    """Operations that PyTorch has not as the array API has them: its namespace does them, in new memory."""
+    """Operations that PyTorch does not have in the array API's form: the namespace runs them, with a new result."""
 
     def __init__(self, torch: Any, xp: Namespace, scope: Callable[[], AbstractContextManager[Any]]) -> None:
-        """Take the module, the namespace that the core is handed, and the context in which it is called."""
+        """``torch``: the module; ``xp``: the namespace of the layers; ``scope``: the context of each call."""
         self.array, self.scope, self._torch = torch.Tensor, scope, torch
         self.library = torch
         known = names("elementwise", "comparison") | {"matmul", "sum", "max", "min"}
@@ -183,7 +185,7 @@ class TorchTarget(Target):
                 return f"{operation}({a[0]}, {() if options[0] is None else options[0]}, {options[1]}, out={out})"
             case "astype":
                 return f"copyto({out}, {a[0]})" if out else f"{a[0]}.to({line.dtype})"
-            case "divide" if not isinstance(line.operands[0], TracedArray):  # what PyTorch's operator does
+            case "divide" if not isinstance(line.operands[0], TracedArray):  # as PyTorch's operator does
                 last = f", out={out}" if out else ""
                 return f"multiply(reciprocal({a[1]}{last}), {a[0]}{last})"
             case _ if operation in self._LEFT:

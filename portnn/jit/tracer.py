@@ -1,10 +1,10 @@
-"""What a pure function of the core does, as a straight-line program: a namespace that records instead of computing.
+"""The tracer: a namespace that records a pure function's operations as a straight-line program.
 
-The same layers, losses and optimizers, handed this namespace and arrays that have a shape and a dtype but no values,
-leave behind the list of operations that they asked for (Griewank and Walther, Evaluating Derivatives, 2nd ed., section
-6.1, call it a tape). What holds for every call with arrays of these shapes stands in the program; arrays that a call
-brings are its inputs; numbers such as a learning rate are named, not noted. Operations on arrays that are known
-already, such as the hash of each column, are done at once; one operation on the same operands is recorded once.
+Layers, losses and optimizers run on this namespace with arrays that have a shape and a dtype but no values; the
+recorded operations are the tape (Griewank and Walther, Evaluating Derivatives, 2nd ed., section 6.1). The program is
+valid for every call with the same shapes. Arrays that a call brings are its inputs; numbers such as a learning rate are
+symbols. Operations on constants, such as the hash of each column, run at once; an operation on the same operands is
+recorded once.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,43 +30,43 @@ _SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
 class Tape:
-    """The lines of one program, as they are recorded over a library's namespace."""
+    """Records the lines of one program over a library's namespace."""
 
     def __init__(self, xp: Namespace) -> None:
         self.xp = xp
         self.lines: list[TracedArray] = []
-        self._known: dict[Any, TracedArray] = {}
+        self._recorded: dict[Any, TracedArray] = {}
 
     def input(self, shape: Sequence[int], dtype: Any) -> TracedArray:
         """Return an array that a call brings."""
         return TracedArray(self, "input", (), (), shape, dtype)
 
     def operand(self, value: Operand) -> Operand:
-        """Return a number, or a line; an array whose values are known becomes a constant of the program."""
+        """Return a number or a line; an array with known values becomes a constant of the program."""
         if isinstance(value, SymbolicScalar | TracedArray | bool | int | float):
             if getattr(value, "tape", self) is not self:
                 raise UntraceableError("an operand of another program")
             return value
         if not hasattr(value, "dtype") or not hasattr(value, "ndim"):
             raise UntraceableError(f"an operand of type {type(value).__name__}")
-        # The line keeps the array, so that no other can have its identity.
-        return self._noted(("constant", id(value)), "constant", (), (value,), value.shape, value.dtype)
+        # The line holds a reference to the array, so that no other array can have its id.
+        return self._record(("constant", id(value)), "constant", (), (value,), value.shape, value.dtype)
 
     def emit(
         self, operation: str, operands: tuple[Operand, ...], options: Any, shape: Sequence[int], dtype: Any = None
     ) -> TracedArray:
-        """Return the result of an operation, recorded unless it is there already; the dtype is the first operand's."""
+        """Return the result of an operation, recorded once; its dtype is the first operand's."""
         dtype = operands[0].dtype if dtype is None else dtype
         key = operation, *map(repr, operands), repr(options), dtype
-        return self._noted(key, operation, operands, options, shape, dtype)
+        return self._record(key, operation, operands, options, shape, dtype)
 
-    def _noted(self, key: Any, *line: Any) -> TracedArray:
-        if key not in self._known:
-            self._known[key] = TracedArray(self, *line)
-        return self._known[key]
+    def _record(self, key: Any, *line: Any) -> TracedArray:
+        if key not in self._recorded:
+            self._recorded[key] = TracedArray(self, *line)
+        return self._recorded[key]
 
-    def floats(self, dtype: Any) -> bool:
-        """Return whether a dtype is one of the floating ones."""
+    def is_floating(self, dtype: Any) -> bool:
+        """Return whether a dtype is floating."""
         return dtype in (self.xp.float32, self.xp.float64)
 
     def binary(self, operation: str, *pair: Operand) -> Operand:
@@ -78,34 +78,36 @@ class Tape:
                 raise UntraceableError(f"{operation} of numbers of the step")
             return SymbolicScalar(self, f"({a!r} {_SIGNS[operation]} {b!r})")
         dtype = arrays[0].dtype
-        if any(array.dtype != dtype for array in arrays) or (float in (type(a), type(b)) and not self.floats(dtype)):
+        has_float = float in (type(a), type(b)) and not self.is_floating(dtype)
+        if has_float or any(array.dtype != dtype for array in arrays):
             raise UntraceableError(f"{operation} of other numbers than {dtype}")
         if operation == "multiply" and any(type(number) is float and number == 1.0 for number in (a, b)):
-            return arrays[0]  # it has the bits of the product
+            return arrays[0]  # the product has the same bits
         shape = broadcast(*(array.shape for array in arrays))
         return self.emit(operation, (a, b), (), shape, self.xp.bool if operation in COMPARISONS else dtype)
 
     def kernel(
         self, param_groups: Sequence[tuple[int, Callable[..., Any]]], vectors: Sequence[Array], numbers: Any
     ) -> tuple[TracedArray, ...]:
-        """Record the element-wise kernels of parameter groups, each a graph of its own, as one line."""
+        """Record the element-wise kernels of parameter groups as one line with a graph for each group."""
         outer = [self.operand(vector) for vector in vectors]
         scalars = [value for value in leaves(numbers) if isinstance(value, TracedArray)]
         programs = []
         for stop, kernel in param_groups:
             tape = Tape(self.xp)
             inner = [tape.input(vector.shape, vector.dtype) for vector in outer]
-            named: dict[int, Any] = {id(scalar): tape.input((), scalar.dtype) for scalar in scalars}
-            named |= {id(n): SymbolicScalar(tape, n.source) for n in leaves(numbers) if isinstance(n, SymbolicScalar)}
-            own = mapped(partial(_renamed, named), numbers)
-            program = Graph(tape, kernel(TracingNamespace(tape), inner, own))
-            kinds = {line.operation for line in program.lines if not _by_element(line)}
-            if kinds or any(result.dtype != outer[0].dtype for result in program.results):
-                raise UntraceableError(f"a kernel that is not element by element, or promotes: {kinds}")
+            inner_scalars: dict[int, Any] = {id(scalar): tape.input((), scalar.dtype) for scalar in scalars}
+            symbols = (n for n in leaves(numbers) if isinstance(n, SymbolicScalar))
+            inner_scalars |= {id(n): SymbolicScalar(tape, n.source) for n in symbols}
+            numbers_inside = mapped(partial(_renamed, inner_scalars), numbers)
+            program = Graph(tape, kernel(TracingNamespace(tape), inner, numbers_inside))
+            other_operations = {line.operation for line in program.lines if not _by_element(line)}
+            if other_operations or any(result.dtype != outer[0].dtype for result in program.results):
+                raise UntraceableError(f"a kernel that is not element by element, or promotes: {other_operations}")
             programs.append((stop, program))
         line = TracedArray(self, "kernel", (*outer, *scalars), tuple(programs), (), None)
-        count, like = range(len(programs[0][1].results)), outer[0]
-        return tuple(TracedArray(self, "result", (line,), (i,), like.shape, like.dtype) for i in count)
+        count, first = range(len(programs[0][1].results)), outer[0]
+        return tuple(TracedArray(self, "result", (line,), (i,), first.shape, first.dtype) for i in count)
 
 
 def _by_element(line: TracedArray) -> bool:
@@ -115,11 +117,11 @@ def _by_element(line: TracedArray) -> bool:
 
 
 class UnrecordedError(AttributeError):
-    """An array API function that a program cannot hold."""
+    """An array API function that a program cannot hold; raises when called."""
 
 
 class TracingNamespace:
-    """The array API functions that the core uses, on traced arrays; what is known already the library computes."""
+    """The array API functions of the layers, on traced arrays; the library computes those of constants."""
 
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
@@ -188,7 +190,7 @@ class TracingNamespace:
         return self._reduced("min", self._tape.operand(x), axis, keepdims)
 
     def _reduced(self, name: str, x: TracedArray, axis: int | tuple[int, ...] | None, keepdims: bool) -> TracedArray:
-        if not self._tape.floats(x.dtype):
+        if not self._tape.is_floating(x.dtype):
             raise UntraceableError(f"{name} of {x.dtype}")
         axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
         gone = {a % x.ndim for a in axes}
@@ -203,7 +205,7 @@ class TracingNamespace:
 
 
 def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of what is computed of arrays of these shapes, element by element."""
+    """Return the broadcast shape of element-wise operands."""
     n = max(map(len, shapes))
     columns = [{*column} - {1} for column in zip(*((1,) * (n - len(s)) + s for s in shapes), strict=True)]
     if any(len(column) > 1 for column in columns):
@@ -211,5 +213,5 @@ def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(column.pop() if column else 1 for column in columns)
 
 
-def _renamed(named: dict[int, Any], leaf: Any, path: str) -> Any:
-    return named.get(id(leaf), leaf)
+def _renamed(by_id: dict[int, Any], leaf: Any, path: str) -> Any:
+    return by_id.get(id(leaf), leaf)

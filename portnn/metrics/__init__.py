@@ -1,7 +1,7 @@
-"""Metrics: what a network's outputs are worth, measured on the host in float64, the same for every backend.
+"""Metrics of a network's outputs, computed on the host in float64, the same for every backend.
 
-``metric(outputs, y, weight=None) -> float``. ``outputs`` is (rows, outputs): a column per class, or one whose class is
-whether it exceeds 1/2. ``y`` is labels, (rows,), or values of the outputs' shape, of which class metrics take the
+``metric(outputs, y, weight=None) -> float``. ``outputs`` is (rows, outputs): a column per class, or one column whose
+class is 1 above 1/2. ``y`` is labels, (rows,), or values of the outputs' shape, of which class metrics take the
 largest. ``weight`` is one number per row, (rows,). Definitions, ties and degenerate cases are scikit-learn's.
 """
 

@@ -1,4 +1,4 @@
-"""What a metric is: a frozen dataclass of options, measured on the host in float64, the same for every backend."""
+"""The base of metrics: frozen dataclasses, computed on the host in float64, the same for every backend."""
 
 import inspect
 import logging
@@ -20,7 +20,7 @@ Weight = np.ndarray | None
 
 @dataclass(frozen=True)
 class Metric(RenamedMembers, metaclass=CoerceScalarsMeta):
-    """Base of metrics: one of your own is a frozen dataclass with ``score``, or ``Metric(function)``.
+    """Base of metrics. A metric of your own is a frozen dataclass with ``score``, or ``Metric(function)``.
 
     Parameters
     ----------
@@ -38,11 +38,11 @@ class Metric(RenamedMembers, metaclass=CoerceScalarsMeta):
     2.0
     """
 
-    # Not annotated: they are no options, which a dataclass would make of them.
+    # Without annotations, so that a dataclass does not make options of them.
     regression_only = False
-    """Whether it is of values alone: class labels have no use for it."""
+    """Whether the metric is for values alone, not for class labels."""
     greater_is_better = True  # type: bool | None
-    """None: a function does not say it."""
+    """Whether a larger value is better; None: unknown, for a function."""
     _renamed: ClassVar[Mapping[str, str]] = {"values": "regression_only", "rises": "greater_is_better"}
     _renamed_options = _renamed
 
@@ -50,7 +50,7 @@ class Metric(RenamedMembers, metaclass=CoerceScalarsMeta):
         return super().__new__(_FunctionMetric if cls is Metric else cls)
 
     def __call__(self, outputs: np.ndarray, y: np.ndarray, weight: Weight = None, **options: Any) -> float:
-        """Return the metric, with other ``options`` where they are given: ``top_k(outputs, y, k=3)``."""
+        """Return the metric's value; ``options`` replace its own: ``top_k(outputs, y, k=3)``."""
         if options:
             return type(self)(**options)(outputs, y, weight)
         if self.regression_only:
@@ -58,12 +58,12 @@ class Metric(RenamedMembers, metaclass=CoerceScalarsMeta):
         return self.score(outputs, y, weight)
 
     def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
-        """Return the metric of (rows, outputs) and targets."""
+        """Return the value for outputs, (rows, outputs), and targets."""
         raise NotImplementedError
 
     @property
     def name(self) -> str:
-        """Its name in a history, with those options that are not its defaults: "top_k(k=3)"."""
+        """Name in a history, with the options that are not defaults: "top_k(k=3)"."""
         options = ", ".join(f"{key}={value}" for key, value in registry.options_of(self).items())
         return registry.name_of("metric", self).rpartition(":")[2] + (f"({options})" if options else "")
 
@@ -73,13 +73,13 @@ class Metric(RenamedMembers, metaclass=CoerceScalarsMeta):
 
         Raises ArgumentError for options that it does not have.
         """
-        made: Metric = registry.with_options("metric", name, options)
-        return made
+        metric: Metric = registry.with_options("metric", name, options)
+        return metric
 
 
 @dataclass(frozen=True)
 class _FunctionMetric(Metric):
-    """What ``Metric(function)`` makes: on arrays of its own, which it may write to, weighted where it takes weights."""
+    """The class of ``Metric(function)``: the function gets copies, and weights if it takes them."""
 
     function: Callable[..., float]
     regression_only: bool = False
@@ -91,10 +91,10 @@ class _FunctionMetric(Metric):
 
     @cached_property
     def _weight(self) -> str:
-        """Name of the third argument, where it is for weights; else "", which is said once."""
+        """Name of the third argument if it is for weights; else "", which is logged once."""
         try:
             names = list(inspect.signature(self.function).parameters)
-        except (TypeError, ValueError):  # of a compiled function nothing is known
+        except (TypeError, ValueError):  # a compiled function has no signature
             names = []
         if len(names) > 2 and names[2] in ("weight", "sample_weight"):
             return names[2]

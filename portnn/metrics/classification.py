@@ -10,7 +10,7 @@ from portnn.options import check_positive_int, lookup
 
 
 def labels(values: np.ndarray) -> np.ndarray:
-    """Return the class of each row: the largest of several columns, whether a single one exceeds 1/2, or itself.
+    """Return each row's class: the largest of several columns, whether a single one exceeds 1/2, or the label itself.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ def labels(values: np.ndarray) -> np.ndarray:
     """
     if values.ndim == 1:
         return values
-    found: np.ndarray = values.argmax(axis=1) if values.shape[1] > 1 else (values[:, 0] > 0.5).astype(np.int64)
-    return found
+    classes: np.ndarray = values.argmax(axis=1) if values.shape[1] > 1 else (values[:, 0] > 0.5).astype(np.int64)
+    return classes
 
 
 class Accuracy(Metric):
-    """Share of the rows whose class is right.
+    """Share of the rows with the right class.
 
     Examples
     --------
@@ -52,7 +52,7 @@ class Accuracy(Metric):
 
 @dataclass(frozen=True)
 class TopK(Metric):
-    """Share of the rows whose class is among the k largest outputs; of equal ones the later column comes first.
+    """Share of the rows whose class is among the k largest outputs; of equal outputs the later column comes first.
 
     Examples
     --------
@@ -70,12 +70,12 @@ class TopK(Metric):
     def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
         if outputs.shape[1] <= 2:
             return Accuracy()(outputs, y, weight) if self.k == 1 else 1.0
-        best = np.argsort(outputs, axis=1, kind="stable")[:, ::-1][:, : self.k]
-        return mean((best == labels(y)[:, None]).any(axis=1), weight)
+        top = np.argsort(outputs, axis=1, kind="stable")[:, ::-1][:, : self.k]
+        return mean((top == labels(y)[:, None]).any(axis=1), weight)
 
 
 def confusion_matrix(outputs: np.ndarray, y: np.ndarray, weight: Weight = None) -> np.ndarray:
-    """Return how often, or with what weight, each class (row) was taken for each (column): (classes, classes).
+    """Return the confusion matrix, (classes, classes): counts or weights by true class (row) and predicted class.
 
     Parameters
     ----------
@@ -98,14 +98,13 @@ def confusion_matrix(outputs: np.ndarray, y: np.ndarray, weight: Weight = None) 
     >>> confusion_matrix(np.array([[0.9, 0.1], [0.7, 0.3]]), np.array([0, 1])).tolist()
     [[1, 0], [1, 0]]
     """
-    truth, found = labels(y), labels(outputs)
-    classes = max(outputs.shape[1], 2)
-    matrix: np.ndarray = np.bincount(truth * classes + found, weight, classes * classes).reshape(classes, classes)
+    n = max(outputs.shape[1], 2)
+    matrix: np.ndarray = np.bincount(labels(y) * n + labels(outputs), weight, n * n).reshape(n, n)
     return matrix
 
 
 def per_class(outputs: np.ndarray, y: np.ndarray, weight: Weight = None) -> dict[str, np.ndarray]:
-    """Return {"precision", "recall", "f1", "support"}, each (classes,); what is of no row is 0.
+    """Return {"precision", "recall", "f1", "support"}, each (classes,); 0 for a class without rows.
 
     Parameters
     ----------
@@ -129,17 +128,17 @@ def per_class(outputs: np.ndarray, y: np.ndarray, weight: Weight = None) -> dict
     [1.0, 0.0]
     """
     matrix = confusion_matrix(outputs, y, weight).astype(np.float64)
-    hits, found, support = np.diagonal(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
+    hits, predicted, support = np.diagonal(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
     return {
-        "precision": _ratio(hits, found),
+        "precision": _ratio(hits, predicted),
         "recall": _ratio(hits, support),
-        "f1": _ratio(2.0 * hits, found + support),
+        "f1": _ratio(2.0 * hits, predicted + support),
         "support": support,
     }
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    ratio: np.ndarray = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    ratio: np.ndarray = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
     return ratio
 
 
@@ -151,7 +150,7 @@ that no row is of or taken for does not count."""
 
 @dataclass(frozen=True)
 class _ScoreOfClasses(Metric):
-    """Base of the scores that each class has.
+    """Base of scores by class.
 
     Parameters
     ----------
@@ -168,11 +167,11 @@ class _ScoreOfClasses(Metric):
             lookup("average", self.average, dict.fromkeys(("macro", "weighted", "micro", "binary")))
 
     def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
-        return _averaged(self.of, outputs, y, weight, self.average)
+        return _average(self.of, outputs, y, weight, self.average)
 
 
 class Precision(_ScoreOfClasses):
-    """Of the rows taken for a class, the share that is of it.
+    """Share of the rows predicted as a class that belong to it.
 
     Examples
     --------
@@ -186,7 +185,7 @@ class Precision(_ScoreOfClasses):
 
 
 class Recall(_ScoreOfClasses):
-    """Of the rows of a class, the share that is taken for it.
+    """Share of the rows of a class that are predicted as it.
 
     Examples
     --------
@@ -213,7 +212,7 @@ class F1(_ScoreOfClasses):
     of = "f1"
 
 
-def _averaged(score: str, outputs: np.ndarray, y: np.ndarray, weight: Weight, average: Average) -> float:
+def _average(score: str, outputs: np.ndarray, y: np.ndarray, weight: Weight, average: Average) -> float:
     scores = per_class(outputs, y, weight)
     average = ("binary" if len(scores["f1"]) == 2 else "macro") if average is None else average
     if average == "micro":  # each row has one class, and is taken for one: all three are the share of hits
@@ -227,13 +226,13 @@ def _averaged(score: str, outputs: np.ndarray, y: np.ndarray, weight: Weight, av
         if not -classes <= average < classes:
             raise ArgumentError(f"average: expected one of {classes} classes; got {average}")
         return float(scores[score][average])
-    there = np.union1d(labels(outputs), labels(y))
-    counts = scores["support"][there] if average == "weighted" else np.ones(len(there))
-    return float(np.average(scores[score][there], weights=counts)) if counts.sum() else 0.0
+    present = np.union1d(labels(outputs), labels(y))
+    counts = scores["support"][present] if average == "weighted" else np.ones(len(present))
+    return float(np.average(scores[score][present], weights=counts)) if counts.sum() else 0.0
 
 
 class BalancedAccuracy(Metric):
-    """Mean of the recalls of the classes that there are: guessing the most frequent one does not pay.
+    """Mean recall of the classes in y: guessing the most frequent class does not pay.
 
     Examples
     --------
@@ -249,9 +248,9 @@ class BalancedAccuracy(Metric):
 
 
 class ROCAUC(Metric):
-    """Area under the curve of hits over false alarms; of several classes the mean of each against the rest.
+    """Area under the curve of true over false positive rates; of several classes the mean of one against the rest.
 
-    Half of the pairs with equal outputs count (Mann and Whitney 1947). NaN where a class has no row, or all rows.
+    Pairs with equal outputs count one half (Mann and Whitney 1947). NaN if a class has no row, or all rows.
 
     Examples
     --------
@@ -262,20 +261,21 @@ class ROCAUC(Metric):
     """
 
     def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
-        truth, classes = labels(y), outputs.shape[1]
+        true_classes, classes = labels(y), outputs.shape[1]
         if classes <= 2:
-            return _area(outputs[:, -1], truth == 1, weight)
-        return float(np.mean([_area(outputs[:, i], truth == i, weight) for i in range(classes)]))
+            return _area(outputs[:, -1], true_classes == 1, weight)
+        return float(np.mean([_area(outputs[:, i], true_classes == i, weight) for i in range(classes)]))
 
 
-def _area(scores: np.ndarray, hit: np.ndarray, weight: Weight) -> float:
+def _area(scores: np.ndarray, is_positive: np.ndarray, weight: Weight) -> float:
     weight = np.ones(len(scores)) if weight is None else weight
     order = np.argsort(-scores, kind="stable")
-    ends = np.r_[np.flatnonzero(np.diff(scores[order])), len(scores) - 1]  # of runs of equal outputs
-    hits, alarms = (np.r_[0.0, np.cumsum((weight * kind)[order])[ends]] for kind in (hit, ~hit))
-    if not (hits[-1] and alarms[-1]):
+    ends = np.r_[np.flatnonzero(np.diff(scores[order])), len(scores) - 1]  # ends of runs of equal outputs
+    masks = is_positive, ~is_positive
+    true_positives, false_positives = (np.r_[0.0, np.cumsum((weight * mask)[order])[ends]] for mask in masks)
+    if not (true_positives[-1] and false_positives[-1]):
         return float("nan")
-    return float(np.trapezoid(hits / hits[-1], alarms / alarms[-1]))
+    return float(np.trapezoid(true_positives / true_positives[-1], false_positives / false_positives[-1]))
 
 
 class LogLoss(Metric):

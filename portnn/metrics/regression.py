@@ -1,4 +1,4 @@
-"""Metrics of values."""
+"""Metrics of regression."""
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class RMSE(Metric):
 class R2(Metric):
     """Coefficient of determination, 1 - residual / total sum of squares, averaged over the outputs.
 
-    A target that never varies gives 1 where it is met exactly, else 0; a single row gives NaN.
+    A constant target gives 1 if it is predicted exactly, else 0; a single row gives NaN.
 
     Examples
     --------
@@ -60,9 +60,9 @@ class R2(Metric):
         if len(y) < 2:
             return float("nan")
         residual = np.average((y - outputs) ** 2, axis=0, weights=weight)
-        # Seen from the first row: the mean of a constant would be off by a rounding.
-        seen = y - y[:1]
-        total = np.average((seen - np.average(seen, axis=0, weights=weight)) ** 2, axis=0, weights=weight)
+        # Relative to the first row: the mean of a constant would be off by a rounding.
+        offsets = y - y[:1]
+        total = np.average((offsets - np.average(offsets, axis=0, weights=weight)) ** 2, axis=0, weights=weight)
         varies = total > 0
         scores = 1.0 - np.divide(residual, total, out=np.ones_like(residual), where=varies)
         return float(np.where(varies, scores, residual == 0).mean())

@@ -1,4 +1,4 @@
-"""Metrics by name, and which of them suit a network's outputs and targets."""
+"""The table of metrics, and which of them suit a network's outputs and targets."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -29,18 +29,18 @@ MetricLike = str | Metric | Callable[..., float] | object
 
 
 class Compared(NamedTuple):
-    """What a network's outputs and targets are."""
+    """Properties of a network's outputs and targets."""
 
     labels: bool
     """Whether the targets are class labels."""
     activation: str
-    """Of the outputs."""
+    """The output activation."""
     fused: str | None
-    """The output activation that the loss is made for; None: it compares values."""
+    """The output activation of the loss; None: a loss of values."""
     outputs: int
 
     def problem(self, metric: Metric) -> str:
-        """Return why a metric has no use for them; empty: it has."""
+        """Return why a metric does not apply; "" if it does."""
         if metric.regression_only:
             return "is for targets that are values; got class labels" if self.labels or self.fused else ""
         if not (self.labels or self.activation in ("sigmoid", "softmax", "log_softmax")):
@@ -56,17 +56,17 @@ class Compared(NamedTuple):
 
 
 def resolve_metrics(metrics: Sequence[MetricLike], compared: Compared) -> dict[str, Metric]:
-    """Return metrics by the names that they have in a history: names, Metrics, and functions.
+    """Return metrics by their names in a history, from names, Metrics and functions.
 
-    A function is ``(outputs, y)``, or ``(outputs, y, weight)`` where its third argument is called weight or
-    sample_weight; the arrays are its own. Its attribute ``greater_is_better`` says which way is better. Raises
-    ArgumentError for what is no metric, and for one that has no use for such outputs and targets.
+    A function is ``(outputs, y)``, or ``(outputs, y, weight)`` if its third argument is called weight or sample_weight;
+    it gets copies of the arrays. Its attribute ``greater_is_better`` tells which way is better. Raises ArgumentError
+    for other objects, and for a metric that does not suit the outputs and targets.
     """
     if not isinstance(metrics, Sequence):
         raise ArgumentError(f"metrics: expected a list of names, Metrics and functions; got {metrics!r}")
     if isinstance(metrics, str):
         raise ArgumentError(f"metrics: expected a list of names; got {metrics!r}")
-    found: dict[str, Metric] = {}
+    by_name: dict[str, Metric] = {}
     for metric in metrics:
         if isinstance(metric, str):
             metric = lookup("metrics", metric, METRICS)()
@@ -82,7 +82,7 @@ def resolve_metrics(metrics: Sequence[MetricLike], compared: Compared) -> dict[s
             raise ArgumentError(f"metrics: {name!r} {problem}")
         if name == "loss":
             raise ArgumentError("metrics: expected other names than 'loss', which the loss has; got a metric of it")
-        if name in found:
+        if name in by_name:
             raise ArgumentError(f"metrics: expected different names; got {name!r} twice")
-        found[name] = metric
-    return found
+        by_name[name] = metric
+    return by_name

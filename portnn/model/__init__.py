@@ -1,1 +1,1 @@
-"""How the vocabulary becomes a training step: layouts, the pure step, and the runtime that holds its state."""
+"""The model: layouts of the parameters, the pure step, and the runtime with its state."""

@@ -1,4 +1,4 @@
-"""From what the user types to layers, shapes and names; where each parameter lies in the flat vector."""
+"""The architecture: layers from a user's arguments, their shapes, and the layout of the flat vectors."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from portnn.types import Array, Namespace
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One parameter or buffer: its name ("W1"), its layer and its place in the flat vector."""
+    """A parameter or buffer: its name ("W1"), its layer and its slice of the flat vector."""
 
     name: str
     key: str
@@ -32,7 +32,7 @@ class TensorInfo:
     start: int
     stop: int
     order: int
-    """Place among all parameters and buffers, in depth order."""
+    """Index among all parameters and buffers, in depth order."""
     parameter: bool
     """Whether it is a parameter, trained or not, rather than a buffer."""
 
@@ -46,10 +46,10 @@ class Layout:
     """The tensors of a flat vector, and the slice of each."""
 
     tensors: tuple[TensorInfo, ...]
-    """In depth order."""
+    """The tensors in depth order."""
     layers: int
     storage_order: tuple[TensorInfo, ...]
-    """In the order of the vector: parameters with weight decay first, as one parameter group of the optimizer."""
+    """The tensors in the order of the vector: first those with weight decay, which are one parameter group."""
     n_decayed: int
     """Length of that group."""
 
@@ -91,7 +91,7 @@ class Layout:
 
 
 class Sizes(NamedTuple):
-    """How many numbers a layer holds, and gives for one row."""
+    """Numbers of parameters, buffers and outputs per row of a layer."""
 
     parameters: int
     buffers: int
@@ -104,7 +104,7 @@ def _count(specs: Mapping[str, SpecLike]) -> int:
 
 @dataclass(frozen=True)
 class Architecture:
-    """The layers up to the output activation, the activation, and the width that the first layer takes."""
+    """The layers, the output activation, and the input shape."""
 
     layers: tuple[Layer, ...]
     output: str
@@ -121,7 +121,7 @@ class Architecture:
         bias: bool,
         initializer: str | Initializer,
     ) -> "Architecture":
-        """Read the widths, names and layers that a user typed."""
+        """Return the architecture of the widths, names and layers that a user gave."""
         activation, output = map(activations.name_of, (activation, output))
         activations.find("activation", activation)
         activations.find("output", output)
@@ -146,7 +146,7 @@ class Architecture:
 
     @property
     def rescales_outputs(self) -> bool:
-        """Whether the last layer brings the outputs to the targets' scale, which is learnt from these."""
+        """Whether the last layer scales the outputs to the targets, whose statistics it takes."""
         return as_preprocessing(self.layers[-1]).adapts_to == "y"
 
     @property
@@ -174,7 +174,7 @@ class Architecture:
 
     @property
     def outputs(self) -> int:
-        """How many outputs one row has. The width of the input must be known."""
+        """Number of outputs per row. The width of the input must be known."""
         output = self.shapes()[-1][1].output
         if len(output) != 1:
             raise ShapeError(f"layers: expected one axis of outputs; got {output}: Flatten() lays them flat")
@@ -182,7 +182,7 @@ class Architecture:
 
     @property
     def min_batch_size(self) -> int:
-        """Rows that a batch to train on must have. The width of the input must be known."""
+        """Least number of rows of a training batch. The width of the input must be known."""
         return max(shapes.min_batch_size for _, shapes in self.shapes())
 
     def make_layouts(self) -> tuple[Layout, Layout]:
@@ -222,7 +222,7 @@ class Architecture:
         return next((layer.name for layer in following if isinstance(layer, Activation)), self.output)
 
     def sizes(self) -> list[Sizes]:
-        """Return how many numbers each layer holds and gives. The width of the input must be known."""
+        """Return each layer's ``Sizes``. The width of the input must be known."""
         return [
             Sizes(_count(shapes.parameters), _count(shapes.buffers), int(np.prod(shapes.output)))
             for _, shapes in self.shapes()
@@ -254,7 +254,7 @@ class Architecture:
 
 
 def _hidden(items: Sequence[Any], activation: str, bias: bool, initializer: str | Initializer) -> list[Layer]:
-    """Return the layers that widths, names and layers make, each width with the activation that follows it."""
+    """Return the layers of widths, names and layers, each width with the activation that follows it."""
     layers: list[Layer] = []
     widths: set[int] = set()
     for position, item in enumerate(items):
@@ -274,13 +274,13 @@ def _hidden(items: Sequence[Any], activation: str, bias: bool, initializer: str 
             raise ArgumentError(f"layers: expected an int, a layer or the name of an activation; got {item!r}")
     for i, (layer, after) in enumerate(pairwise(layers)):
         if i in widths and isinstance(layer, Dense) and isinstance(after, BatchNorm):
-            # The mean takes it away again: its gradient is rounding noise, which adam would blow up to full size.
+            # BatchNorm subtracts the bias with the mean: its gradient is rounding noise, which adam would scale up.
             layers[i] = replace(layer, bias=False)
     return layers
 
 
 def _check_order(layers: Sequence[Layer], output: str) -> None:
-    """Refuse layers that are not where they must be: what only a first layer does, or the last."""
+    """Raise ArgumentError for a first or last layer in another position."""
     for i, layer in enumerate(layers):
         name = type(layer).__name__
         if as_preprocessing(layer).adapts_to == "y":

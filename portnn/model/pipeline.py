@@ -35,12 +35,12 @@ Data = ValidatedData | ValidatedBatches
 
 
 class DataPipeline(NamedTuple):
-    """What a network expects of data, and the runtime that takes them. Call it inside ``runtime.backend.scope()``."""
+    """The specification of a network's data, with its runtime. Call the methods inside ``runtime.backend.scope()``."""
 
     schema: DataSpec
     runtime: Runtime
 
-    # ---- checked
+    # ---- validation
 
     def check(
         self,
@@ -51,7 +51,7 @@ class DataPipeline(NamedTuple):
         values: bool = True,
         stream: bool = False,
     ) -> ValidatedData:
-        """Return arrays whose shapes, kinds and (with ``values``) targets are right; ``name`` begins their names."""
+        """Return data with valid shapes, dtypes and (with ``values``) targets; ``name``: prefix of argument names."""
         check_aligned(f"{name}y", y, x)
         check_aligned(f"{name}sample_weight", sample_weight, x)
         schema, backend = self.schema, self.runtime.backend
@@ -62,7 +62,7 @@ class DataPipeline(NamedTuple):
         return ValidatedData(inputs, targets, weights, schema.columns, name, exact)
 
     def check_data(self, x: object, y: object, sample_weight: object = None, name: str = "") -> Data:
-        """Return arrays, checked (memory maps unread), or batches (``Batches``), to be checked as they come."""
+        """Return validated arrays (memory maps unread), or batches, which are validated as they are read."""
         if not isinstance(x, Batches):
             return self.check(x, y, sample_weight, name, stream=True)
         if sample_weight is not None:
@@ -73,7 +73,7 @@ class DataPipeline(NamedTuple):
     def split(
         self, x: object, y: object, sample_weight: object, validation: Any, seed: int
     ) -> tuple[Data, Data | None]:
-        """Return the data to train on and those to validate on: (x, y), batches, or a share of the rows, held out."""
+        """Return (training data, validation data); ``validation``: (x, y), batches, or a share of rows to hold out."""
         data, validation = self.check_data(x, y, sample_weight), as_python(validation)
         if validation is None:
             return data, None
@@ -97,23 +97,23 @@ class DataPipeline(NamedTuple):
         train_rows, validation_rows = random.split(data.rows, validation, seed, labels)
         return data.take(backend, train_rows, ""), data.take(backend, validation_rows, "validation ")
 
-    # ---- as the core takes them
+    # ---- conversion
 
     def inputs(self, x: object, check: bool = False) -> Array:
-        """Return x as the core takes it; ``check`` refuses what is not finite."""
+        """Return x preprocessed, on the backend; ``check`` refuses NaN and infinity."""
         schema, runtime = self.schema, self.runtime
         return runtime.inputs(schema.inputs(runtime.backend, x), check, columns=schema.columns)
 
     def blocks(self, x: object, rows: int, check: bool = False) -> Iterator[Array]:
-        """Yield the rows of a memory map as ``inputs`` does, so many at a time: it is read as they are asked for."""
+        """Yield the rows of a memory map as ``inputs`` returns them, ``rows`` at a time."""
         mapped = self.schema.inputs(self.runtime.backend, x, stream=True)
         for start in range(0, mapped.rows, rows):
             yield self.inputs(mapped[start : min(start + rows, mapped.rows)], check)
 
     def adapt(self, data: Data) -> "DataPipeline":
-        """Return a pipeline whose layers have learnt mean and deviation from the data; itself where they already have.
+        """Return a pipeline whose preprocessing layers are adapted to the data; itself if they already are.
 
-        The runtime of this one is unchanged.
+        This pipeline's runtime is unchanged.
         """
         if self.runtime.adapted:
             return self
@@ -122,13 +122,13 @@ class DataPipeline(NamedTuple):
         return self._replace(runtime=runtime)
 
     def source(self, data: Data) -> DataSource:
-        """Return batches of checked data as the core takes them. Raises DataError for what is not finite."""
+        """Return a source of batches of validated data. Raises DataError for NaN and infinity."""
         if isinstance(data, ValidatedBatches):
             return IterableSource(data, self.arrays)
         return self.arrays(data, self.runtime.model.loss.mean)
 
     def arrays(self, data: ValidatedData, mean: bool = False) -> IndexedSource:
-        """Return whole data as the core takes them; ``mean``: with weights of a mean of one."""
+        """Return a source of arrays; ``mean``: weights are scaled to a mean of 1."""
         runtime, backend = self.runtime, self.runtime.backend
         enter = partial(runtime.inputs, check=True, name=f"{data.name}x", columns=data.columns)
         weight = data.row_weights(mean)
@@ -139,7 +139,7 @@ class DataPipeline(NamedTuple):
         return Dataset(enter(data.x), y, weights, data.exact_y)
 
     def batch(self, x: Array, y: Array) -> Batch:
-        """Return checked x and y as one batch, their values unseen."""
+        """Return x and y as one batch, with shapes and dtypes checked, but not values."""
         runtime = self.runtime
         weight = 1.0 / y.shape[0] if runtime.model.loss.mean else 1.0
         return runtime.inputs(x, waits=False), runtime.flush_denormals(y), weight

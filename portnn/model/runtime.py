@@ -1,6 +1,6 @@
-"""Runtime: the pure core bound to one backend, and the state that it steps.
+"""The runtime: a functional model compiled for one backend, with its state.
 
-It takes arrays that were checked (portnn/data/arrays.py), on its backend, and is called inside ``backend.scope()``.
+It takes validated arrays on its backend, and is called inside ``backend.scope()``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,11 +27,11 @@ from portnn.reproducible.arithmetic import ARITHMETICS
 from portnn.types import Array, Batch, Forward, ForwardContext, Namespace
 
 PREDICT_ROWS = 8192
-"""Rows of one batch at prediction: bounds the memory of the hidden layers."""
+"""Rows per batch of a prediction: bounds the memory of the hidden layers."""
 
 
 class Runtime(NetworkState):
-    """A network's state on one backend, and what is computed with it."""
+    """A network's state on one backend, with the compiled functions on it."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Runtime(NetworkState):
         """Whether a step may change the state in place, so that Ctrl-C must wait."""
         self._computes = ARITHMETICS[arithmetic](backend)
         self.flush_denormals = self._computes.flush_denormals
-        """Returns an array with its denormal numbers as 0, where the arithmetic counts them so."""
+        """Returns an array with denormal numbers as 0, in an arithmetic that has none."""
         compiled = self._computes.compile
         self._forward, self._evaluate, self._gradients = (
             compiled(function) for function in (model.forward, model.evaluate, model.gradient)
@@ -80,7 +80,7 @@ class Runtime(NetworkState):
 
     @property
     def xp(self) -> Namespace:
-        """The namespace that layers, loss and optimizer compute with."""
+        """The namespace of layers, loss and optimizer."""
         return self._computes.xp
 
     @classmethod
@@ -100,7 +100,7 @@ class Runtime(NetworkState):
 
     @locked
     def optimize_by(self, optimizer: Optimizer) -> None:
-        """Take another optimizer; its vectors are kept where they fit, else started anew."""
+        """Replace the optimizer; its state vectors are kept if they fit, else initialised."""
         previous, self.optimizer = self.optimizer, optimizer
         if replace(previous, learning_rate=0) == replace(optimizer, learning_rate=0):
             self.chain = optimizer.chain()  # compiled functions take the rate as an argument
@@ -113,32 +113,32 @@ class Runtime(NetworkState):
     def inputs(
         self, x: Array, check: bool = False, name: str = "x", columns: Names = None, waits: bool = True
     ) -> Array:
-        """Return x, of the backend or of NumPy, as the core takes it; ``check``, ``waits``: of ``Preprocessor``."""
+        """Return x, of the backend or of NumPy, preprocessed; ``check`` and ``waits`` are the ``Preprocessor``'s."""
         return self.flush_denormals(self._preprocess(x, name, check, columns, waits))
 
     def _preprocessor(self) -> Preprocessor:
-        """Return the first layer's part, for the buffers as they are."""
+        """Return the preprocessor for the present buffers."""
         return Preprocessor(self.backend, self.model.architecture.layers[0], self.layer_buffers(0), self.dtype)
 
     @locked
     def assign(self, values: Mapping[str, object], argument: str = "parameters") -> None:
-        """Set the named parameters and buffers; those not named stay. On an error nothing is changed."""
+        """Set the named parameters and buffers; others stay. An error changes nothing."""
         super().assign(values, argument)
         self._preprocess = self._preprocessor()
 
-    # ---- computing
+    # ---- computation
 
     def _key(self) -> random.Key:
         return random.key(self.seed, self.counters.step)
 
     @property
     def key(self) -> random.Key:
-        """The key of the random bits of the step to come."""
+        """The key of the next step's random bits."""
         return self._key()
 
     @property
     def hyperparams(self) -> ChainHyperparams:
-        """The optimizer's numbers for the step to come."""
+        """The optimizer's host numbers of the next step."""
         return self.chain.hyperparams(self.counters.update + 1)
 
     def step(self, batch: Batch, donate: bool = True) -> Array:
@@ -161,7 +161,7 @@ class Runtime(NetworkState):
             if state.parameters.dtype != self._state_dtype:
                 raise dtype_promotion_error(state.parameters.dtype, self._state_dtype)
             done = Counters(done.step + 1, done.epoch, done.update + 1)
-            # Nothing is called between the two: an interrupt comes before both or after both.
+            # No call separates the two assignments: an interrupt comes before both or after both.
             self.state, self.counters = state, done
             return loss
 
@@ -174,11 +174,11 @@ class Runtime(NetworkState):
             )
 
     def end_epoch(self) -> None:
-        """Count an epoch."""
+        """Increment the number of epochs."""
         self.counters = self.counters._replace(epoch=self.counters.epoch + 1)
 
     def finite(self) -> Array:
-        """Return whether all that training changes is finite: 1 or 0, a 0-d array of the network's dtype, unread."""
+        """Return whether the whole state is finite: 1 or 0, a 0-d array of the network's dtype, not yet read."""
         xp, (parameters, buffers, opt_state) = self.backend.xp, self.state
         finite = xp.all(xp.isfinite(parameters))
         for vector in (buffers, *opt_state) if self.model.buffers.size else opt_state:
@@ -193,20 +193,20 @@ class Runtime(NetworkState):
         opt_state: Sequence[Array],
         hyperparams: ChainHyperparams,
     ) -> tuple[Array, tuple[Array, ...]]:
-        """Return the optimizer's (parameters, opt_state) for a gradient, as a fit computes them; nothing is changed."""
+        """Return the optimizer's (parameters, opt_state) for a gradient, as in a fit; the state is unchanged."""
         return self._updates[0](
             xp, self.backend.copy(parameters), gradient, tuple(map(self.backend.copy, opt_state)), hyperparams
         )
 
     @locked
     def gradients(self, batch: Batch) -> tuple[Array, dict[str, Array]]:
-        """Return (loss, {parameter: gradient}), with the random bits of the step to come."""
+        """Return (loss, {parameter: gradient}), with the random bits of the next step."""
         loss, vector = self._gradients(self.xp, self.state, batch, self._key)
         return loss, self.model.parameters.by_name(self.xp, vector)
 
     @locked
     def forward(self, x: Array, rows: int | None = None) -> Array:
-        """Return the outputs, in batches of at most ``rows`` rows; None: in one."""
+        """Return the outputs, computed in batches of at most ``rows`` rows; None: in one batch."""
         if rows is None or x.shape[0] <= rows:
             return self._forward(self.xp, self.state, x)
         with self.backend.scope():
@@ -217,14 +217,14 @@ class Runtime(NetworkState):
             return self.backend.xp.concat(parts)
 
     def evaluate(self, source: DataSource, metrics: Mapping[str, Metric]) -> dict[str, float]:
-        """Return {"loss": ..., metric: ...}; metrics see targets as they came, and predictions in float64."""
+        """Return {"loss": ..., metric: ...}; metrics get the original targets, and predictions in float64."""
         losses: list[Array] = []
         outputs: list[np.ndarray] = []
         targets: list[np.ndarray] = []
         weights: list[np.ndarray] = []
         rows = 0
         for part in source.sources():
-            # Not over several parts: what makes batches in a thread of its own may ask the network.
+            # Not across batches: a thread that produces batches may call the network.
             with self.lock:
                 for x, y, weight in part.batches(self.backend.xp, PREDICT_ROWS, None, mean=False):
                     loss, output = self._evaluate(self.xp, self.state, (x, y, weight))
@@ -250,9 +250,9 @@ class Runtime(NetworkState):
         return Compared(of_labels, architecture.output, self.model.loss.pair, architecture.outputs)
 
     def _predictions(self, outputs: np.ndarray) -> np.ndarray:
-        """Return what ``FunctionalModel.evaluate`` gave as predictions of the targets, (rows, outputs), on the host.
+        """Return the outputs of ``FunctionalModel.evaluate`` as predictions, (rows, outputs), on the host.
 
-        Through the last layer in float64, where that brings back the targets' scale, and the loss's inverse link.
+        A last layer that scales the outputs is computed in float64; then comes the loss's inverse link.
         """
         layers = self.model.architecture.layers
         if self.model.architecture.rescales_outputs:
@@ -269,5 +269,5 @@ class Runtime(NetworkState):
 
 
 def _init_opt_state(model: FunctionalModel, optimizer: Optimizer) -> tuple[np.ndarray, ...]:
-    """Return the optimizer's vectors before its first step."""
+    """Return the optimizer's initial state vectors."""
     return tuple(np.zeros(model.parameters.size) for _ in optimizer.chain().state_names)

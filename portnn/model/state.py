@@ -1,4 +1,4 @@
-"""The state of a network on one backend: copies, and reading and writing by name."""
+"""The state of a network on one backend: copies, and access by name."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -19,21 +19,21 @@ from portnn.types import Array
 
 
 class Counters(NamedTuple):
-    """What was done so far."""
+    """Counters of the training so far."""
 
     step: int = 0
     """Training steps."""
     epoch: int = 0
-    """Epochs finished."""
+    """Finished epochs."""
     update: int = 0
-    """Steps since the optimizer's vectors were started: its bias corrections count from there."""
+    """Steps since the optimizer's state was initialised; its bias corrections depend on them."""
 
 
 START = Counters()
 
 
 class Snapshot(NamedTuple):
-    """A copy of all that training changes."""
+    """A copy of the state and the counters."""
 
     state: State
     counters: Counters
@@ -58,8 +58,8 @@ def locked(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P]
 class NetworkState:
     """A network's state on one backend.
 
-    A step may change the state in place: what reads it in another thread waits for the step's end, and so does a step
-    for what reads.
+    A step may update the state in place: a reader in another thread waits for the end of the step, and a step waits for
+    readers.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class NetworkState:
         adapted: bool,
         arithmetic: str,
     ) -> None:
-        """Take owned copies of the state's arrays, of any library, to the backend."""
+        """Copy the state's arrays, of any library, to the backend."""
         self.lock = RLock()
         self.backend, self.model, self.optimizer, self.dtype, self.seed = backend, model, optimizer, dtype, seed
         self.state = State(
@@ -82,7 +82,7 @@ class NetworkState:
         )
         self.chain, self.counters, self.arithmetic = optimizer.chain(), counters, arithmetic
         self.adapted = adapted
-        """Whether layers such as Standardize have learnt what they need of the training data."""
+        """Whether the preprocessing layers are adapted to training data."""
 
     def _parts(self) -> dict[str, Any]:
         names = "backend", "model", "optimizer", "dtype", "seed", "state", "counters", "adapted", "arithmetic"
@@ -90,15 +90,15 @@ class NetworkState:
 
     @locked
     def copy(self, /, **changes: Any) -> Self:
-        """Return a copy with other parts."""
+        """Return a copy with some attributes replaced."""
         return type(self)(**{**self._parts(), **changes})
 
     def to(self, backend: Backend, dtype: str | None = None, arithmetic: str | None = None) -> Self:
-        """Return a copy elsewhere, counters included."""
+        """Return a copy on another backend, counters included."""
         return self.copy(backend=backend, dtype=dtype or self.dtype, arithmetic=arithmetic or self.arithmetic)
 
     def on(self, backend: Backend) -> Self:
-        """Return this state if it is there, else a copy there."""
+        """Return this state if it is on that backend, else a copy there."""
         return self if self.backend is backend else self.to(backend)
 
     @locked
@@ -113,7 +113,7 @@ class NetworkState:
 
     @locked
     def snapshot(self) -> Snapshot:
-        """Return a copy of all that training changes."""
+        """Return a copy of the state and the counters."""
         copied = State(
             self.backend.copy(self.state.parameters),
             self.backend.copy(self.state.buffers),
@@ -152,7 +152,7 @@ class NetworkState:
         return sorted([*self.model.parameters.tensors, *self.model.buffers.tensors], key=lambda tensor: tensor.order)
 
     def set_parameters(self, values: Mapping[str, object]) -> None:
-        """Set the named parameters; those not named stay. On an error nothing is changed."""
+        """Set the named parameters; others stay. An error changes nothing."""
         parameters = {tensor.name: tensor for tensor in self._tensor_infos() if tensor.parameter}
         for name in values:
             lookup("parameters", name, parameters)
@@ -160,7 +160,7 @@ class NetworkState:
 
     @locked
     def assign(self, values: Mapping[str, object], argument: str = "parameters") -> None:
-        """Set the named parameters and buffers; those not named stay. On an error nothing is changed."""
+        """Set the named parameters and buffers; others stay. An error changes nothing."""
         model, state = self.model, self.state
         self.state = state._replace(
             parameters=self._filled(argument, model.parameters, state.parameters, values),
@@ -179,7 +179,7 @@ class NetworkState:
                 raise DTypeError(f"{argument}[{name!r}]: expected real numbers; got dtype {array.dtype}")
             if array.shape != tensor.shape:
                 raise ShapeError(f"{argument}[{name!r}]: expected shape {tensor.shape}; got {array.shape}")
-            with np.errstate(over="ignore"):  # what is too large becomes infinity, refused below
+            with np.errstate(over="ignore"):  # too large values become infinity, which is refused below
                 filled[tensor.start : tensor.stop] = array.ravel()
         if not np.all(np.isfinite(filled)):
             raise DataError(f"{argument}: expected finite numbers within {self.dtype}'s range; got NaN or infinity")

@@ -1,7 +1,7 @@
-"""The pure core: forward pass, gradients, and one training step, as functions of one flat state.
+"""The functional model: forward pass, gradients and training step as pure functions of a flat state.
 
-Nothing here knows a backend, holds a value or writes into an array: ``xp`` is handed in, and what a step
-changes is what it returns.
+Nothing here depends on a backend, holds a value or writes into an array: ``xp`` is an argument, and a step returns the
+new state.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,12 +25,12 @@ Update = Callable[..., tuple[Array, tuple[Array, ...]]]
 
 
 class State(NamedTuple):
-    """All that training changes."""
+    """Everything that training changes."""
 
     parameters: Array
     """Every trainable parameter, (parameters,)."""
     buffers: Array
-    """Values that no gradient changes, (buffers,)."""
+    """Values without a gradient, (buffers,)."""
     opt_state: tuple[Array, ...]
     """The optimizer's vectors, each (parameters,)."""
 
@@ -52,7 +52,7 @@ class FunctionalModel:
     def _run(
         self, xp: Namespace, state: State, x: Array, context: ForwardContext, hook: TensorHook = no_hook
     ) -> tuple[Array, list[Backward], Array]:
-        """Return what enters the output activation, the backward closures that training needs, and the new buffers."""
+        """Return (logits, the backward closures, new buffers)."""
         views, buffers = self.parameters.views(xp, state.parameters), self.buffers.views(xp, state.buffers)
         closures: list[Backward] = []
         first, changed = self.first_trainable, False
@@ -71,7 +71,7 @@ class FunctionalModel:
 
     @property
     def first_trainable(self) -> int:
-        """Index of the first layer with parameters: the backward pass ends there."""
+        """Index of the first layer with trainable parameters: the backward pass ends there."""
         return self.parameters.tensors[0].layer
 
     def forward(self, xp: Namespace, state: State, x: Array) -> Array:
@@ -80,9 +80,9 @@ class FunctionalModel:
         return activations.find("output", self.architecture.output)(xp, z)[0]
 
     def evaluate(self, xp: Namespace, state: State, batch: Batch) -> tuple[Array, Array]:
-        """Return (loss, output) in inference mode; the output before its scale, where the last layer brings that.
+        """Return (loss, output) in inference mode; if the last layer scales the outputs, the output before that.
 
-        In the targets' unit a float32 may hold few digits of what varies: that layer is done in float64 afterwards.
+        In the target's unit a float32 may hold few digits of the variation: that layer is computed in float64 later.
         """
         x, y, weight = batch
         outputs: list[Array] = []
@@ -100,10 +100,10 @@ class FunctionalModel:
     def gradients(
         self, xp: Namespace, state: State, batch: Batch, context: ForwardContext, hook: TensorHook = no_hook
     ) -> tuple[Array, Array, Array]:
-        """Return (loss, gradient of the flat parameters, new buffers); ``context`` is one of training.
+        """Return (loss, gradient vector, new buffers); ``context`` is a training context.
 
         A batch may come in parts (``ForwardContext.row``, ``ForwardContext.rows``, ``ForwardContext.all_reduce``) whose
-        losses and gradients add up to the whole's: ``weight`` is that of the whole.
+        losses and gradients add up to the whole batch's: ``weight`` belongs to the whole batch.
         """
         x, y, weight = batch
         z, closures, buffers = self._run(xp, state, x, context, hook)
@@ -118,7 +118,7 @@ class FunctionalModel:
         return loss, self.parameters.flatten(xp, gradients), buffers
 
     def gradient(self, xp: Namespace, state: State, batch: Batch, key: Key) -> tuple[Array, Array]:
-        """Return (loss, gradient of the flat parameters) as a step takes them."""
+        """Return (loss, gradient vector) as in a training step."""
         loss, gradient, _ = self.gradients(xp, state, batch, ForwardContext(training=True, key=key))
         return loss, gradient
 
@@ -132,7 +132,7 @@ class FunctionalModel:
         hyperparams: Any,
         hook: TensorHook = no_hook,
     ) -> tuple[State, Array]:
-        """Take one training step: return (new state, loss before the step). Consumes ``state``."""
+        """Return (new state, loss before the step) of one training step. ``state`` may be overwritten."""
         loss, gradient, buffers = self.gradients(xp, state, batch, ForwardContext(training=True, key=key), hook)
         parameters, opt_state = update(xp, state.parameters, gradient, state.opt_state, hyperparams)
         return State(parameters, buffers, opt_state), loss

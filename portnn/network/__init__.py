@@ -1,4 +1,4 @@
-"""The network that users hold: what it holds (base), how it trains, predicts and is saved."""
+"""NeuralNetwork: its attributes (base), training, inference and saving."""
 
 from portnn.network.neural_network import NeuralNetwork
 

@@ -1,4 +1,4 @@
-"""What a network holds: layers, schema and runtime; where it computes, and of what widths."""
+"""Attributes of a network: layers, data specification, runtime; copies on other backends."""
 
 import copy
 import logging
@@ -33,7 +33,7 @@ _log = logging.getLogger("portnn")
 
 
 class NetworkBase:
-    """What a network holds."""
+    """Base of NeuralNetwork: its attributes."""
 
     def __init__(
         self,
@@ -71,33 +71,35 @@ class NetworkBase:
         self.metadata: dict[str, Any] = {}
         """Plain JSON values of the user's own, saved with the model."""
         self.history = History()
-        """Of the last fit, up to where it came."""
-        wanted = requested_backend(backend, device)
-        self._backend_is_fixed = wanted is not None
-        self._backend = self._require_supported(wanted or get_backend("numpy"))
+        """History of the last fit, also of one that was interrupted."""
+        requested = requested_backend(backend, device)
+        self._backend_is_fixed = requested is not None
+        self._backend = self._require_supported(requested or get_backend("numpy"))
         self._runtime: Runtime | None = None
         self._checked_signature: Any = None
         self._checked_batch_signature: Any = None
-        """Data spec and signatures of inputs, and of a batch, that were checked: equal ones are not checked again."""
+        """Data specification and signatures of the inputs and batches that passed the checks: equal ones are not
+        checked again.
+        """
         if self._architecture.features is not None:
             self._schema, self._runtime = self._initialize(self._schema, self._architecture, self._backend)
 
     def _require_supported(self, backend: Backend) -> Backend:
-        """Return the backend, if it has the network's dtype and arithmetic."""
+        """Return the backend if it supports the network's dtype and arithmetic."""
         return require_dtype(ARITHMETICS[self._arithmetic](backend).backend, self.dtype)
 
     def _initialize(self, schema: DataSpec, architecture: Architecture, home: Backend) -> tuple[DataSpec, Runtime]:
-        """Draw the initial state of an architecture whose widths are known."""
+        """Return a runtime with initial parameters for an architecture of known widths."""
         model = FunctionalModel(architecture, schema.loss, *architecture.make_layouts())
         runtime = Runtime.initialize(home, model, self._optimizer, schema.dtype, self._seed, self._arithmetic)
         return replace(schema, features=architecture.features, outputs=architecture.outputs), runtime
 
     def _pipeline(self, x: object, y: object, share: object = None, complete: bool = False) -> DataPipeline:
-        """Return the pipeline for data to train on: names, classes and widths, where nothing is known, are the data's.
+        """Return the pipeline for training data; unknown names, classes and widths come from the data.
 
-        ``complete``: the data are all that there are, and tell how many classes there are where no width does.
-        ``share`` of the rows will be held out. The network is unchanged: ``_commit`` assigns what it becomes, once the
-        data have turned out usable.
+        ``complete``: the data are the whole training set, and tell the number of classes if no width does. ``share`` of
+        the rows will be held out. The network is unchanged: ``_commit`` assigns the new attributes once the data are
+        valid.
         """
         home = self._backend if self._backend_is_fixed else self._require_supported(backend_of(x))
         infers = complete and self._runtime is None and not self._has_widths
@@ -120,17 +122,17 @@ class NetworkBase:
 
     @property
     def architecture(self) -> Architecture:
-        """The layers, the output activation, and the width of the input where it is known."""
+        """The layers, the output activation, and the width of the input if it is known."""
         return self._runtime.model.architecture if self._runtime else self._architecture
 
     @property
     def backend(self) -> str:
-        """Where the network computes: "numpy:cpu", "cupy:0", "torch:cuda:0"."""
+        """The network's device: "numpy:cpu", "cupy:0", "torch:cuda:0"."""
         return repr(self._backend)
 
     @property
     def dtype(self) -> str:
-        """Of parameters and computation; ``to(dtype=...)`` gives a copy of another."""
+        """The dtype of parameters and computation; ``to(dtype=...)`` returns a copy in another one."""
         return self._schema.dtype
 
     @property
@@ -140,34 +142,34 @@ class NetworkBase:
 
     @property
     def loss(self) -> str | None:
-        """Name of the loss, "module:name" of one of your own; None: mse."""
+        """Name of the loss; "module:name" for a loss of your own; None: mse."""
         return losses.name_of(self._loss)
 
     @property
     def classes(self) -> tuple[Label, ...] | None:
-        """Labels of the classes in the order of the outputs, as ``fit`` was given them; None: numbers from 0."""
+        """Labels of the classes in the order of the outputs; None: 0, 1, ..."""
         return self._schema.classes
 
     @property
     def columns(self) -> Names:
-        """Names of x's columns, in the order in which they are taken, where it was trained on a table; else None."""
+        """Names of x's columns in the order of the features, after training on a table; else None."""
         return self._schema.columns
 
     @property
     def target_columns(self) -> Names:
-        """Names of y's columns, where they have names; else None."""
+        """Names of y's columns, if they have names; else None."""
         return self._schema.target_columns
 
     @property
     def seed(self) -> int:
-        """Of initial weights, shuffles, splits and masks."""
+        """Seed of initial weights, shuffles, splits and masks."""
         return self._seed
 
     @property
     def optimizer(self) -> Optimizer:
-        """The optimizer. Another one (or its name) takes over from the next step on.
+        """The optimizer. Another one (or its name) may be assigned; it is used from the next step on.
 
-        Of the same kind it goes on with the vectors (momentum, moments) that there are; of another it starts anew.
+        An optimizer of the same kind keeps the state vectors (momentum, moments); another kind starts with new ones.
         """
         return self._runtime.optimizer if self._runtime else self._optimizer
 
@@ -180,7 +182,7 @@ class NetworkBase:
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the step to come; a number or a schedule may be set."""
+        """The learning rate of the next step; a number or a schedule may be assigned."""
         return self.optimizer.rate(self._runtime.counters.update if self._runtime else 0)
 
     @learning_rate.setter
@@ -189,12 +191,12 @@ class NetworkBase:
 
     @property
     def step_count(self) -> int:
-        """Training steps taken."""
+        """Number of training steps."""
         return self._runtime.counters.step if self._runtime else 0
 
     @property
     def epoch_count(self) -> int:
-        """Epochs finished."""
+        """Number of finished epochs."""
         return self._runtime.counters.epoch if self._runtime else 0
 
     @property
@@ -205,7 +207,7 @@ class NetworkBase:
 
     @property
     def buffers(self) -> Mapping[str, Array]:
-        """Copies of the values that are not trained, by name: mean1, rest1, inverse_std1."""
+        """Copies of the buffers by name: mean1, rest1, inverse_std1."""
         with self._backend.scope():
             return MappingProxyType(self._require_runtime().buffers())
 
@@ -242,9 +244,9 @@ class NetworkBase:
         dtype: str | None = None,
         arithmetic: str | None = None,
     ) -> Self:
-        """Return a copy on another backend or device, of another dtype or in another arithmetic.
+        """Return a copy on another backend or device, in another dtype or arithmetic.
 
-        The optimizer's state is copied too.
+        The copy has the optimizer's state too.
 
         Parameters
         ----------
@@ -271,12 +273,12 @@ class NetworkBase:
         """
         moved = backend is not None or device is not None
         home = get_backend(backend or self._backend.name, device) if moved else self._backend
-        kept = self.dtype if dtype is None and arithmetic in (None, "fast") else dtype
+        kept_dtype = self.dtype if dtype is None and arithmetic in (None, "fast") else dtype
         other = object.__new__(type(self))
         vars(other).update(vars(self), _backend_is_fixed=self._backend_is_fixed or moved)
         other.metadata, other.history = copy.deepcopy((self.metadata, self.history))
         other._arithmetic = arithmetic or self._arithmetic
-        other._schema = replace(self._schema, dtype=dtype_in(other._arithmetic, kept))
+        other._schema = replace(self._schema, dtype=dtype_in(other._arithmetic, kept_dtype))
         other._backend = other._require_supported(home)
         if self._runtime is not None:
             other._runtime = self._runtime.to(other._backend, other.dtype, other._arithmetic)
@@ -288,7 +290,7 @@ class NetworkBase:
     __deepcopy__ = __copy__
 
     def averaged(self) -> Self:
-        """Return a copy whose parameters are the moving average that the optimizer's option ``average`` keeps.
+        """Return a copy with the moving average of the parameters (the optimizer's option ``average``) as parameters.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Inference: outputs, labels, and what they are worth."""
+"""Inference: outputs, labels and scores."""
 
 import logging
 from collections.abc import Sequence
@@ -23,16 +23,16 @@ _log = logging.getLogger("portnn")
 
 
 class Inference(NetworkBase):
-    """What a trained network predicts."""
+    """Predictions and scores of a network."""
 
     def _inputs(self, x: object, check: bool = False) -> Array:
         runtime, schema = self._require_runtime(), self._schema
-        kinds = schema, array_signature(self._backend, x)
-        if kinds[1] is not None and kinds == self._checked_signature and not check:
+        signature = schema, array_signature(self._backend, x)
+        if signature[1] is not None and signature == self._checked_signature and not check:
             return runtime.inputs(x)
         with self._backend.scope():
             inputs = DataPipeline(schema, runtime).inputs(x, check)
-        self._checked_signature = None if schema.scales_bytes else kinds
+        self._checked_signature = None if schema.scales_bytes else signature
         return inputs
 
     def forward(self, x: object) -> Array:
@@ -58,7 +58,7 @@ class Inference(NetworkBase):
         return self._require_runtime().forward(self._inputs(x))
 
     def predict(self, x: object, *, batch_size: int | None = None) -> Any:
-        """Return the outputs in the caller's kind of array; NaN in a row gives NaN in its outputs.
+        """Return the outputs in the kind of array that x is; NaN in a row gives NaN in its outputs.
 
         Parameters
         ----------
@@ -87,7 +87,7 @@ class Inference(NetworkBase):
         return self._to_caller(x, self._outputs(x, batch_size, check=False))
 
     def predict_classes(self, x: object, *, batch_size: int | None = None) -> Any:
-        """Return the class of each row: of several outputs the largest; of one sigmoid output, whether it exceeds 1/2.
+        """Return the class of each row: the largest of several outputs; for one sigmoid output, whether it exceeds 1/2.
 
         Parameters
         ----------
@@ -123,8 +123,8 @@ class Inference(NetworkBase):
         with self._backend.scope():
             labels = self._require_runtime().classes(outputs)
         if self.classes is not None:
-            named = np.array(self.classes)[self._backend.to_numpy(labels)]
-            return named if named.dtype.kind in "UO" else backend_of(x).asarray(named)
+            class_labels = np.array(self.classes)[self._backend.to_numpy(labels)]
+            return class_labels if class_labels.dtype.kind in "UO" else backend_of(x).asarray(class_labels)
         return self._to_caller(x, labels)
 
     def _outputs(self, x: object, batch_size: int | None, check: bool) -> Array:

@@ -1,4 +1,4 @@
-"""NeuralNetwork: what users hold. It checks what comes in, and hands it to the runtime that holds the state."""
+"""NeuralNetwork, the public class. It checks the arguments and hands data to the runtime."""
 
 import logging
 
@@ -65,10 +65,10 @@ class NeuralNetwork(Training, Inference, Saving):
     """
 
     def summary(self) -> str:
-        """Return a table of the layers, with their output shapes, numbers of parameters, and the memory they take.
+        """Return a table of the layers, with output shapes, numbers of parameters, and memory.
 
-        Of a network that was trained on a table also its columns, as it reads them (kinds, what gaps become), and what
-        it predicts (classes).
+        After training on a table it also shows the columns as the network reads them (kinds, values for gaps), and the
+        classes.
 
         Returns
         -------
@@ -81,8 +81,8 @@ class NeuralNetwork(Training, Inference, Saving):
         memory: parameters 68 bytes, optimizer 136 bytes, layers' outputs a row 36 bytes
         """
         rows = [("layer", "output", "parameters"), *self.architecture.table()]
-        wide, middle, _ = (max(map(len, column)) + 2 for column in zip(*rows, strict=True))
-        lines = [f"{layer:<{wide}}{output:<{middle}}{parameters:>12}" for layer, output, parameters in rows]
+        width, middle, _ = (max(map(len, column)) + 2 for column in zip(*rows, strict=True))
+        lines = [f"{layer:<{width}}{output:<{middle}}{parameters:>12}" for layer, output, parameters in rows]
         if self.architecture.features is not None:
             lines.append(self._memory())
         lines.append(

@@ -17,12 +17,12 @@ _log = logging.getLogger("portnn")
 
 
 class Saving(NetworkBase):
-    """How a network is written to a file, and read."""
+    """Saving and loading of networks."""
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network, optimizer state and counters included, as safetensors.
+        """Write the network, with optimizer state and counters, as safetensors.
 
-        The file is written whole or not at all: an older one of that name stays until then.
+        The file is written atomically: an older file of that name stays until the new one is complete.
 
         Parameters
         ----------
@@ -85,8 +85,8 @@ class Saving(NetworkBase):
         See ``save``.
         """
         arrays, description = files.read_model(path)
-        arrays = {name: array for name, array in arrays.items() if not name.startswith(FIT_PREFIX)}  # a checkpoint's
-        home = requested_backend(backend, device) or get_backend("numpy")  # a mistyped one is not the file's fault
+        arrays = {name: array for name, array in arrays.items() if not name.startswith(FIT_PREFIX)}  # of a checkpoint
+        home = requested_backend(backend, device) or get_backend("numpy")  # a mistyped name is not the file's fault
         require_dtype(home, "float64" if description.get("dtype") == "float64" else "float32")
         if description.get("arithmetic") == "reproducible":
             ARITHMETICS["reproducible"](home)

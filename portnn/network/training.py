@@ -27,7 +27,7 @@ _log = logging.getLogger("portnn")
 
 
 class Training(NetworkBase):
-    """How a network is trained."""
+    """Training of networks."""
 
     def fit(
         self,
@@ -112,25 +112,26 @@ class Training(NetworkBase):
         x, y, sample_weight = with_targets(x, y, sample_weight)
         if isinstance(validation, tuple) and len(validation) == 2:
             validation = with_targets(*validation, name="validation y")[:2]
-        x, y, first = as_batches(x, y)
-        pipeline = self._pipeline(*first, as_python(validation), complete=first[0] is x)
-        if first[0] is not x:
+        x, y, sample = as_batches(x, y)
+        pipeline = self._pipeline(*sample, as_python(validation), complete=sample[0] is x)
+        if sample[0] is not x:
             self._schema.refuse_learnt_from_one_batch(pipeline.schema)
         with pipeline.runtime.backend.scope():
-            whole, rest = pipeline.split(x, y, sample_weight, validation, self._seed)
-            pipeline = pipeline.adapt(whole)
-            runtime, data = pipeline.runtime, pipeline.source(whole)
-            held = None if rest is None else pipeline.source(rest)
+            training_data, validation_data = pipeline.split(x, y, sample_weight, validation, self._seed)
+            pipeline = pipeline.adapt(training_data)
+            runtime, data = pipeline.runtime, pipeline.source(training_data)
+            validation_source = None if validation_data is None else pipeline.source(validation_data)
             measured = resolve_metrics(metrics, runtime.compared(data.of_labels))
             if not all(runtime.backend.read([runtime.finite()])):
                 raise DivergenceError("network: expected finite parameters to start from; got NaN or infinity")
-            run, before = FitState(runtime, data, held, epochs, size, shuffle, measured), dict(vars(self))
+            run = FitState(runtime, data, validation_source, epochs, size, shuffle, measured)
+            attributes = dict(vars(self))
             self._commit(pipeline)
             _say_that_nothing_moves(runtime)
             try:
                 hooks.begin(run)
             except BaseException:
-                vars(self).update(before)
+                vars(self).update(attributes)
                 raise
             self.history = run.history
             training.train(run, hooks, progress)
@@ -138,7 +139,7 @@ class Training(NetworkBase):
             return run.history
 
     def prepare(self, x: object, y: object) -> tuple[Runtime, Dataset]:
-        """Return the state and the checked data, in memory, that a fit would start from; nothing is changed."""
+        """Return the state and the validated data from which a fit would start; the network is unchanged."""
         pipeline = self._pipeline(x, y)
         with pipeline.runtime.backend.scope():
             checked = pipeline.check(x, y)
@@ -148,7 +149,7 @@ class Training(NetworkBase):
             return pipeline.runtime, dataset
 
     def step(self, x: object, y: object) -> Array:
-        """Take one training step on a batch.
+        """Run one training step on a batch.
 
         Shapes and dtypes are checked, values are not: that would wait for the device (``fit`` checks them once). If
         ``fit`` was never called, preprocessing layers (``Standardize`` ...) take their statistics from this batch.
@@ -176,8 +177,8 @@ class Training(NetworkBase):
         >>> net.step_count
         1
         """
-        kinds = self._schema, array_signature(self._backend, x), array_signature(self._backend, y)
-        if self._runtime is not None and kinds == self._checked_batch_signature:
+        signature = self._schema, array_signature(self._backend, x), array_signature(self._backend, y)
+        if self._runtime is not None and signature == self._checked_batch_signature:
             pipeline = DataPipeline(self._schema, self._runtime)
             return self._step(pipeline, pipeline.batch(x, self._schema.convert_targets(self._backend, y)))
         pipeline = self._pipeline(x, y)
@@ -187,9 +188,9 @@ class Training(NetworkBase):
             batch = pipeline.batch(data.x, data.y)
         loss = self._step(pipeline, batch)
         schema = pipeline.schema
-        kinds = schema, array_signature(self._backend, x), array_signature(self._backend, y)
+        signature = schema, array_signature(self._backend, x), array_signature(self._backend, y)
         self._checked_batch_signature = (
-            None if None in kinds or schema.classes is not None or schema.scales_bytes else kinds
+            None if None in signature or schema.classes is not None or schema.scales_bytes else signature
         )
         return loss
 
@@ -207,7 +208,7 @@ class Training(NetworkBase):
         return loss
 
     def gradients(self, x: object, y: object) -> tuple[Array, dict[str, Array]]:
-        """Return the loss of a batch and its gradients, as the next step takes them; no state is changed.
+        """Return the loss of a batch and its gradients, as the next step computes them; the state is unchanged.
 
         Parameters
         ----------
@@ -243,7 +244,7 @@ class Training(NetworkBase):
 
 
 def _say_that_nothing_moves(runtime: Runtime) -> None:
-    """Log that a schedule is at its end, where its rate is 0 from here on."""
+    """Log that a schedule has ended, so that its rate is 0 from now on."""
     update = runtime.counters.update
     if isinstance(runtime.optimizer.learning_rate, Schedule) and not any(
         map(runtime.optimizer.rate, (update, update + 1))

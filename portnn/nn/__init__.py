@@ -1,1 +1,1 @@
-"""The vocabulary: what a network is made of. Add yours here, and its name to the table at the end of the file."""
+"""The components of networks: layers, losses, activations, initializers. Add yours to the table of its file."""

@@ -133,8 +133,8 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def find(argument: str, name: str) -> Activation:
-    """Return the activation of that name; "module:name" is one of a user's own, that is registered."""
-    if isinstance(name, str) and name in ACTIVATIONS:  # asked in every step
+    """Return the activation of that name; "module:name" is a registered function of the user."""
+    if isinstance(name, str) and name in ACTIVATIONS:  # called in every step
         return ACTIVATIONS[name]
     if isinstance(name, str) and ":" in name:
         return registry.from_serialized_name(argument, name, ACTIVATIONS)
@@ -142,5 +142,5 @@ def find(argument: str, name: str) -> Activation:
 
 
 def name_of(activation: "str | Activation") -> str:
-    """Return the name of an activation, or of a registered function. Raises SerializationError for any other."""
+    """Return the name of an activation or of a registered function. Raises SerializationError for other functions."""
     return registry.serialized_name("activation", activation, ACTIVATIONS) if callable(activation) else activation

@@ -1,4 +1,4 @@
-"""First layers with a trainable vector (an embedding) for each whole number: alone, and beside numbers of a table."""
+"""First layers with trainable vectors (embeddings) for integers: ``Embedding``, and ``Tabular`` for tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

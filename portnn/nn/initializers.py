@@ -207,7 +207,7 @@ registry.register_kind("initializer", Initializer, INITIALIZERS)
 
 
 def check(initializer: str | Initializer) -> None:
-    """Raise ArgumentError unless it is an initializer, the name of one or "auto"."""
+    """Raise ArgumentError unless the argument is an initializer, the name of one, or "auto"."""
     resolve(initializer, "")
 
 

@@ -1,7 +1,7 @@
-"""What a layer is: a small frozen object that holds options; parameters live in the network's flat vector.
+"""The base of layers: frozen objects with options; parameters are in the network's flat vector.
 
-A layer of one's own has ``shapes`` and ``forward``; ``PreprocessingLayer`` has what only a network's first layer does,
-or its last: data before the cast to the network's dtype, whole numbers, statistics of the data to train on.
+A layer has ``shapes`` and ``forward``. A ``PreprocessingLayer`` can also do what only the first or last layer of a
+network does: preprocess data before the cast to the network's dtype, take integers, adapt to the training data.
 """
 
 import warnings
@@ -17,7 +17,7 @@ Features = tuple[int, ...]
 
 
 class Spec(NamedTuple):
-    """One parameter or buffer; a plain tuple of the first members will do.
+    """The specification of a parameter or buffer; a plain tuple of the first members will do.
 
     Examples
     --------
@@ -29,11 +29,11 @@ class Spec(NamedTuple):
     shape: Features
     initializer: str | Initializer
     decays: bool = False
-    """Whether weight decay and penalties are for it: for weights, not for biases, scales and embeddings."""
+    """Whether weight decay and penalties apply: to weights, not to biases, scales and embeddings."""
     fan_in: int = 0
-    """Inputs of one unit, for the initializer; 0: the first axis."""
+    """Number of inputs of one unit, for the initializer; 0: the length of the first axis."""
     fan_out: int = 0
-    """Units that one input goes to; 0: the last axis."""
+    """Number of units that one input feeds; 0: the length of the last axis."""
 
     @property
     def fans(self) -> tuple[int, int]:
@@ -47,7 +47,7 @@ SpecLike = Spec | tuple[Features, str | Initializer]
 
 @dataclass(frozen=True)
 class Shapes:
-    """What a layer holds and gives for one shape of input, the batch axis left out.
+    """A layer's output shape, parameters and buffers for one input shape, without the batch axis.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Shapes:
     parameters: Mapping[str, SpecLike] = field(default_factory=dict)
     buffers: Mapping[str, SpecLike] = field(default_factory=dict)
     min_batch_size: int = 1
-    """Rows that a batch to train on must have."""
+    """Least number of rows of a training batch."""
 
 
 _RENAMED = {
@@ -80,7 +80,7 @@ _RENAMED = {
 
 
 def _take_old_names(cls: Any) -> None:
-    """Read members by the names that they had before PreprocessingLayer, with a warning: for one release."""
+    """Accept members by their names before PreprocessingLayer, with a warning, for one release."""
     own, new = dict(vars(cls)), _RENAMED | {"codes": "num_categories", "least_rows": "Shapes.min_batch_size"}
     if not (old := [name for name in new if name in own]):
         return
@@ -123,7 +123,7 @@ class Layer(metaclass=CoerceScalarsMeta):
     """
 
     trainable: bool = True
-    """Whether training changes the parameters; a layer may have it as an option."""
+    """Whether training changes the parameters; a layer may make this an option."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -134,18 +134,18 @@ class Layer(metaclass=CoerceScalarsMeta):
         raise NotImplementedError
 
     def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> ForwardLike:
-        """Return the output, its ``backward``, and new values of buffers, if any, as ``Forward`` or a tuple of these.
+        """Return the output, its ``backward``, and new values of buffers if any, as ``Forward`` or a tuple.
 
-        It must depend on its arguments alone: NumPy and JAX run its Python once for each set of shapes, and then the
-        operations without it.
+        The result must depend on the arguments alone: NumPy, PyTorch and JAX run the Python code once for each set of
+        shapes, and replay its operations.
         """
         raise NotImplementedError
 
 
 class PreprocessingLayer(Layer):
-    """Base of layers at the edges of a network: they take raw data, or are fitted to data before training.
+    """Base of first and last layers that preprocess raw data, or adapt to the training data.
 
-    Such a layer is the first one; one that adapts to the targets is the last.
+    Such a layer must be the first one, or the last one if it adapts to the targets.
 
     Examples
     --------
@@ -166,30 +166,30 @@ class PreprocessingLayer(Layer):
     """
 
     adapts_to: ClassVar[str] = ""
-    """The data whose statistics give the buffers, before the first training step: "x", "y" or, for none, ""."""
+    """The data whose statistics the buffers hold: "x", "y", or "" for none."""
     input_dtype: ClassVar[str] = ""
-    """The dtype that ``forward`` takes; "": the network's."""
+    """The dtype of the input of ``forward``; "": the network's."""
 
     def num_categories(self, columns: int) -> tuple[int, ...]:
-        """Return, for each of the last of so many columns that hold whole numbers, what these are below."""
+        """Return the exclusive upper bound of each column of integers; these are the last of ``columns`` columns."""
         return ()
 
     def preprocess(self, xp: Namespace, weights: Weights, x: Array) -> Array:
-        """Return the data as ``forward`` takes them, in float64: they are then cast to the network's dtype.
+        """Return the preprocessed data in float64; the cast to the network's dtype follows.
 
-        ``x`` and ``weights`` (the buffers) are float64. Must be element by element in each row.
+        ``x`` and ``weights`` (the buffers) are float64. Each row must depend on that row alone.
         """
         return x
 
     def from_statistics(self, statistics: Statistics) -> dict[str, Array]:
-        """Return the buffers for data whose columns have these statistics."""
+        """Return the buffers from the statistics of the data's columns."""
         raise NotImplementedError
 
     def sample_input(self, rng: Any, shape: Features) -> Array:
-        """Return data of that shape, drawn by a NumPy Generator, as the layer takes them."""
+        """Return random valid input of this shape, from a NumPy Generator."""
         return rng.standard_normal(shape)
 
 
 def as_preprocessing(layer: Layer) -> PreprocessingLayer:
-    """Return the layer where it is a PreprocessingLayer, else one that takes all data as they are."""
+    """Return a PreprocessingLayer unchanged; for other layers, one that passes data unchanged."""
     return layer if isinstance(layer, PreprocessingLayer) else PreprocessingLayer()

@@ -112,7 +112,7 @@ class Activation(Layer):
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """Each row as one axis: (batch, channels, height, width) to (batch, channels height width).
+    """Flattens each row: (batch, channels, height, width) to (batch, channels height width).
 
     Examples
     --------
@@ -132,10 +132,10 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class Residual(Layer):
-    """A block with a skip: y = x + block(x) (He et al. 2016, eq. 1); dx = dy + the block's.
+    """A residual block: y = x + block(x) (He et al. 2016, eq. 1); dx = dy + the block's.
 
-    ``layers``: layer objects, widths and names of activations, as for a network; the block gives back the shape that
-    it takes.
+    ``layers``: layer objects, widths and names of activations, as for a network. The output of the block must have the
+    shape of its input.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ class Residual(Layer):
     trainable: bool = True
 
     def __post_init__(self) -> None:
-        layers = tuple(_made(item) for item in self.layers)
+        layers = tuple(as_layer(item) for item in self.layers)
         for layer in layers:
             if isinstance(layer, PreprocessingLayer):
                 raise ArgumentError(f"layers: {type(layer).__name__} cannot be in a block; got {layer!r}")
@@ -167,18 +167,18 @@ class Residual(Layer):
     def shapes(self, features: Features) -> Shapes:
         parameters: dict[str, Spec] = {}
         buffers: dict[str, Spec] = {}
-        inside, rows = features, 1
+        inner_features, rows = features, 1
         for i, layer in enumerate(self.layers):
-            shapes = layer.shapes(inside)
-            inside, rows = shapes.output, max(rows, shapes.min_batch_size)
-            for specs, own in ((parameters, shapes.parameters), (buffers, shapes.buffers)):
-                specs |= {f"{i}.{key}": self._resolved(i, Spec(*spec)) for key, spec in own.items()}
-        if inside != features:
-            raise ShapeError(f"Residual: expected a block that keeps the shape {features}; got {inside}")
+            shapes = layer.shapes(inner_features)
+            inner_features, rows = shapes.output, max(rows, shapes.min_batch_size)
+            for specs, specs_of_layer in ((parameters, shapes.parameters), (buffers, shapes.buffers)):
+                specs |= {f"{i}.{key}": self._resolved(i, Spec(*spec)) for key, spec in specs_of_layer.items()}
+        if inner_features != features:
+            raise ShapeError(f"Residual: expected a block that keeps the shape {features}; got {inner_features}")
         return Shapes(features, parameters, buffers, rows)
 
     def _resolved(self, index: int, spec: Spec) -> Spec:
-        """Return a spec whose initializer suits the activation that follows in the block."""
+        """Return a specification whose initializer suits the next activation in the block."""
         names = [layer.name for layer in self.layers[index + 1 :] if isinstance(layer, Activation)]
         return spec._replace(initializer=automatic(names[0])) if spec.initializer == "auto" and names else spec
 
@@ -186,10 +186,11 @@ class Residual(Layer):
         y, closures = x, []
         changed: dict[str, Array] = {}
         for i, layer in enumerate(self.layers):
-            mine = {key.partition(".")[2]: value for key, value in weights.items() if key.partition(".")[0] == str(i)}
-            # A number of its own for each layer within a layer: random bits must differ.
-            how = context._replace(needs_input_grad=True, layer=((context.layer + 1) * 1024 + i) & 0x7FFFFFFF)
-            result = Forward.of(layer.forward(xp, mine, y, how))
+            prefix = f"{i}."
+            layer_weights = {k.removeprefix(prefix): value for k, value in weights.items() if k.startswith(prefix)}
+            # Each inner layer needs its own number: random bits must differ.
+            inner_context = context._replace(needs_input_grad=True, layer=((context.layer + 1) * 1024 + i) & 0x7FFFFFFF)
+            result = Forward.of(layer.forward(xp, layer_weights, y, inner_context))
             y = result.output
             closures.append(result.backward)
             changed |= {f"{i}.{key}": value for key, value in result.buffers.items()}
@@ -198,8 +199,8 @@ class Residual(Layer):
             d = dy
             gradients: dict[str, Array] = {}
             for i in reversed(range(len(closures))):
-                d, own = closures[i](d)
-                gradients |= {f"{i}.{key}": value for key, value in own.items()}
+                d, layer_gradients = closures[i](d)
+                gradients |= {f"{i}.{key}": value for key, value in layer_gradients.items()}
             return dy + d, gradients
 
         return Forward(x + y, back, changed)
@@ -209,16 +210,16 @@ def _frozen(layer: Any) -> Any:
     return replace(layer, trainable=False) if "trainable" in vars(layer) else layer
 
 
-def _made(item: Any) -> Layer:
-    """Return the layer that a width, a name or a layer stands for."""
+def as_layer(item: Any) -> Layer:
+    """Return the layer of a width, a name or a layer."""
     if isinstance(item, Layer):
         return item
     return Activation(item) if isinstance(item, str) or callable(item) else Dense(item)
 
 
 LAYERS: dict[str, type[Layer]] = {
-    kind.__name__: kind
-    for kind in (
+    cls.__name__: cls
+    for cls in (
         Dense,
         Activation,
         Flatten,

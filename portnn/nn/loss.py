@@ -1,12 +1,11 @@
-"""What a loss is: value and gradient in one pass, and what it needs to know of its surroundings.
+"""The base of losses: value and gradient in one pass.
 
-``loss(xp, z, y, weight) -> (loss, dz)``: the loss is a 0-d array, ``dz`` has the shape of ``z``,
-(batch, outputs). ``weight`` multiplies each row and carries the reduction: 1 / batch for a mean, 1 for a sum,
-or one number per row, (batch, 1), for weighted rows. It always comes from the global batch, so parts of a
-batch add up to the whole.
+``loss(xp, z, y, weight) -> (loss, dz)``: the loss is a 0-d array, ``dz`` has the shape of ``z``, (batch, outputs).
+``weight`` multiplies each row and contains the reduction: 1 / batch for a mean, 1 for a sum, or one number per row,
+(batch, 1), for weighted rows. It belongs to the global batch, so that parts of a batch add up.
 
-A loss with a ``pair`` works from the pre-activation (the logits) of that output activation, so that no finite
-logit gives infinity or NaN; any other works from the network's output.
+A loss with a ``pair`` takes the logits of that output activation, so that no finite logit gives infinity or NaN; other
+losses take the network's output.
 """
 
 from collections.abc import Callable
@@ -20,9 +19,9 @@ from portnn.types import Array, LossFunction, Namespace
 
 @dataclass(frozen=True)
 class Loss(metaclass=CoerceScalarsMeta):
-    """Base of losses: one of your own is a frozen dataclass with ``__call__``, or ``Loss(function)``.
+    """Base of losses. A loss of your own is a frozen dataclass with ``__call__``, or ``Loss(function)``.
 
-    ``Loss`` is a decorator of a function, too, whose gradient may be of the output or, with ``pair``, of the logits.
+    ``Loss`` is also a decorator of a function. Its gradient is that of the output or, with ``pair``, of the logits.
 
     Parameters
     ----------
@@ -49,15 +48,15 @@ class Loss(metaclass=CoerceScalarsMeta):
     True
     """
 
-    # Not annotated: they are no options, which a dataclass would make of them.
+    # Without annotations, so that a dataclass does not make options of them.
     mean = True
-    """Whether the loss is a mean over the rows; otherwise a sum."""
+    """Whether the loss is a mean over the rows; else it is a sum."""
     pair = None  # type: str | None
     """The output activation that the loss contains; None: it takes the activated output."""
     labels = False
     """Whether integer class labels, (batch,), are accepted beside one value per output."""
     inverse_link = None  # type: Any
-    """``inverse_link(xp, outputs)`` gives what the outputs predict, which metrics compare; None: the outputs."""
+    """``inverse_link(xp, outputs)`` returns the predictions that metrics compare; None: the outputs themselves."""
 
     def __new__(cls, *arguments: Any, **options: Any) -> "Loss":
         return super().__new__(_FunctionLoss if cls is Loss else cls)
@@ -72,13 +71,13 @@ class Loss(metaclass=CoerceScalarsMeta):
 
         Raises ArgumentError for options that it does not have.
         """
-        made: Loss = registry.with_options("loss", name, options)
-        return made
+        loss: Loss = registry.with_options("loss", name, options)
+        return loss
 
 
 @dataclass(frozen=True)
 class _FunctionLoss(Loss):
-    """What ``Loss(function)`` makes."""
+    """The class of ``Loss(function)``."""
 
     function: LossFunction
     mean: bool = True

@@ -1,4 +1,4 @@
-"""The losses, and the table of all of them: portnn/nn/loss.py says what one is."""
+"""The losses, and their table. portnn/nn/loss.py has the base class."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,8 +89,8 @@ class BinaryCrossEntropy(Loss):
         weight = weight * (1.0 / z.shape[1])
         s, _ = sigmoid(xp, z)
         positive = z * xp.astype(z > 0, z.dtype)
-        each = positive - z * y + xp.log1p(xp.exp(xp.negative(xp.abs(z))))
-        return xp.sum(each * weight), (s - y) * weight
+        row_losses = positive - z * y + xp.log1p(xp.exp(xp.negative(xp.abs(z))))
+        return xp.sum(row_losses * weight), (s - y) * weight
 
 
 class MAE(Loss):
@@ -211,18 +211,18 @@ class CrossEntropy(Loss):
         shifted = xp.maximum(z - xp.max(z, axis=-1, keepdims=True), -0.25 * float(xp.finfo(z.dtype).max))
         e = xp.exp(shifted)
         total = xp.sum(e, axis=-1, keepdims=True)
-        each, share = xp.log(total), 1.0 / total
+        row_losses, share = xp.log(total), 1.0 / total
         if self.class_weight is not None:
             y = y * xp.asarray(self.class_weight, dtype=z.dtype)
             mass = xp.sum(y, axis=-1, keepdims=True)
-            each, share = each * mass, share * mass
-        each = each - xp.sum(y * shifted, axis=-1, keepdims=True)
-        return xp.sum(each * weight), (e * share - y) * weight
+            row_losses, share = row_losses * mass, share * mass
+        row_losses = row_losses - xp.sum(y * shifted, axis=-1, keepdims=True)
+        return xp.sum(row_losses * weight), (e * share - y) * weight
 
 
 @dataclass(frozen=True)
 class _OfLogits(Loss):
-    """A loss of the output, as one of what enters the output activation."""
+    """A loss of the output as a loss of the input of the output activation."""
 
     loss: Loss
     activation: str
@@ -251,42 +251,42 @@ registry.register_kind("loss", Loss, LOSSES)
 
 
 def find(loss: "str | Loss | None") -> Loss:
-    """Return the loss of that name (None: mse), one that is registered, or the object."""
+    """Return the loss of that name (None: mse), a registered loss, or the object itself."""
     if isinstance(loss, str) and ":" in loss:
-        known = registry.from_serialized_name("loss", loss, LOSSES)
-        return known() if isinstance(known, type) else known
+        registered = registry.from_serialized_name("loss", loss, LOSSES)
+        return registered() if isinstance(registered, type) else registered
     return loss if isinstance(loss, Loss) else lookup("loss", "mse" if loss is None else loss, LOSSES)()
 
 
 def name_of(loss: str | Loss | None) -> str | None:
-    """Return the name of a loss, without its options; "module:name" of one of a user's own."""
+    """Return the name of a loss, without its options; "module:name" for a user's own."""
     return registry.name_of("loss", loss) if isinstance(loss, Loss) else loss
 
 
 def get_config(loss: str | Loss | None) -> str | dict[str, Any] | None:
-    """Return a loss as plain values, for a file: its name, with those options that are not its defaults.
+    """Return a loss as plain values, for a file: its name, with the options that are not defaults.
 
-    Raises SerializationError for one that is not registered.
+    Raises SerializationError for a loss that is not registered.
     """
     if loss is None:
         return None
-    found = find(loss)
-    differing = registry.options_of(found)
-    described = {key: value for key, value in registry.get_config(found).items() if key == "loss" or key in differing}
-    return described if len(described) > 1 else str(described["loss"])
+    component = find(loss)
+    differing = registry.options_of(component)
+    config = {key: value for key, value in registry.get_config(component).items() if key == "loss" or key in differing}
+    return config if len(config) > 1 else str(config["loss"])
 
 
-def from_config(described: "str | Mapping[str, Any] | None") -> "str | Loss | None":
-    """Return what ``get_config`` described."""
-    return registry.from_config("loss", described) if isinstance(described, Mapping) else described
+def from_config(config: "str | Mapping[str, Any] | None") -> "str | Loss | None":
+    """Return the loss that ``get_config`` wrote."""
+    return registry.from_config("loss", config) if isinstance(config, Mapping) else config
 
 
-def for_output(named: str | Loss | None, output: str) -> Loss:
-    """Return a loss as one of what enters the output activation.
+def for_output(requested: str | Loss | None, output: str) -> Loss:
+    """Return a loss as a loss of the input of the output activation.
 
-    Raises ArgumentError for a loss that needs another output activation than ``output``.
+    Raises ArgumentError for a loss of another output activation than ``output``.
     """
-    loss, name = find(named), named if isinstance(named, str) else "loss"
+    loss, name = find(requested), requested if isinstance(requested, str) else "loss"
     if loss.pair == output:
         return loss
     if loss.pair is not None:

@@ -1,4 +1,4 @@
-"""Layers that draw random bits in training: counted, so that every backend has the same."""
+"""Layers with random bits in training: counter-based, so that every backend has the same bits."""
 
 import math
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from portnn.types import Array, Forward, ForwardContext, Namespace, Weights
 class Dropout(Layer):
     """Inverted dropout (Srivastava et al. 2014): in training each element is 0 with probability ``rate``.
 
-    The others are multiplied by 1 / (1 - rate), so that prediction, which drops nothing, sees the same mean. The
-    mask depends on seed, step, layer, row and column alone: it is the same on every backend.
+    The other elements are multiplied by 1 / (1 - rate), so that the mean is that of prediction, which drops nothing.
+    The mask depends on seed, step, layer, row and column alone: it is the same on every backend.
 
     Parameters
     ----------
@@ -79,5 +79,5 @@ class GaussianNoise(Layer):
 
 
 def _matrix(x: Array) -> tuple[int, int]:
-    """Return the shape of x with each row laid flat."""
+    """Return the shape of x with each row flattened."""
     return x.shape[0], math.prod(x.shape[1:])

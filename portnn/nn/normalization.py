@@ -1,4 +1,4 @@
-"""Layers that bring what passes between other layers to one scale."""
+"""Normalisation layers."""
 
 import math
 from dataclasses import dataclass
@@ -47,18 +47,18 @@ class BatchNorm(Layer):
 
     def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
         axes = (0, *range(2, x.ndim))
-        along = (1, x.shape[1], *(1 for _ in x.shape[2:]))
+        broadcast_shape = (1, x.shape[1], *(1 for _ in x.shape[2:]))
         gamma, beta, mean, var = (
-            xp.reshape(weights[key], along) for key in ("gamma", "beta", "running_mean", "running_var")
+            xp.reshape(weights[key], broadcast_shape) for key in ("gamma", "beta", "running_mean", "running_var")
         )
-        learns = context.training and self.trainable
-        total = context.all_reduce if learns and context.all_reduce else _alone
+        uses_batch = context.training and self.trainable
+        all_reduce = context.all_reduce if uses_batch and context.all_reduce else _identity
         n = (context.rows or x.shape[0]) * math.prod(x.shape[2:])
-        if learns:
-            mean = total(xp.sum(x, axis=axes, keepdims=True)) * (1.0 / n)
+        if uses_batch:
+            mean = all_reduce(xp.sum(x, axis=axes, keepdims=True)) * (1.0 / n)
         centred = x - mean
-        if learns:
-            var = total(xp.sum(centred * centred, axis=axes, keepdims=True)) * (1.0 / n)
+        if uses_batch:
+            var = all_reduce(xp.sum(centred * centred, axis=axes, keepdims=True)) * (1.0 / n)
         inverse = 1.0 / xp.sqrt(var + self.eps)
         xhat = centred * inverse
 
@@ -67,17 +67,17 @@ class BatchNorm(Layer):
             dgamma = xp.sum(dy * xhat, axis=axes, keepdims=True)
             dx = None
             if context.needs_input_grad:
-                shift = (total(dbeta) + xhat * total(dgamma)) * (1.0 / n) if learns else 0.0
+                shift = (all_reduce(dbeta) + xhat * all_reduce(dgamma)) * (1.0 / n) if uses_batch else 0.0
                 dx = (dy - shift) * (gamma * inverse)
             return dx, {"gamma": xp.reshape(dgamma, (-1,)), "beta": xp.reshape(dbeta, (-1,))}
 
         y = xhat * gamma + beta
-        if not learns:
+        if not uses_batch:
             return Forward(y, backward)
-        new = {"running_mean": mean, "running_var": var * (n / (n - 1))}
-        kept = 1.0 - self.momentum
-        new = {k: weights[k] * kept + xp.reshape(v, (-1,)) * self.momentum for k, v in new.items()}
-        return Forward(y, backward, new)
+        buffers = {"running_mean": mean, "running_var": var * (n / (n - 1))}
+        decay = 1.0 - self.momentum
+        buffers = {k: weights[k] * decay + xp.reshape(v, (-1,)) * self.momentum for k, v in buffers.items()}
+        return Forward(y, backward, buffers)
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,6 @@ class LayerNorm(Layer):
         return Forward(xhat * weights["gamma"] + weights["beta"], backward)
 
 
-def _alone(array: Array) -> Array:
-    """Return the sum over the parts of a batch that has one."""
+def _identity(array: Array) -> Array:
+    """Return the array: the all-reduce of a batch that is not split."""
     return array

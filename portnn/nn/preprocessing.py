@@ -1,4 +1,4 @@
-"""Layers at the edges of a network, which bring data to one scale: the first takes them in float64."""
+"""Layers that scale inputs (in float64) and outputs."""
 
 import math
 from dataclasses import dataclass
@@ -13,11 +13,10 @@ from portnn.types import Array, Forward, ForwardContext, Namespace, Statistics, 
 class Standardize(PreprocessingLayer):
     """Per-feature standardisation: y = (x - mean) inverse_std. It must be the first layer.
 
-    It is done in float64 as the data come in, before they are cast to the network's dtype: what varies by 100 around
-    1.7e9 would be gone in float32. Mean and standard deviation, weighted by ``sample_weight``, are learnt from the
-    first data to train on (``fit``, or the batch of a first ``step``) and stored with the model as buffers; a feature
-    that never varies keeps inverse_std = 1. The mean stands in two buffers, ``mean`` of 24 bits and the ``rest``, so
-    that float32 holds it too.
+    It is computed in float64, before the cast to the network's dtype: a variation of 100 around 1.7e9 would vanish in
+    float32. Mean and standard deviation, weighted by ``sample_weight``, come from the first training data (``fit``, or
+    the batch of a first ``step``) and are saved with the model as buffers; a constant feature has inverse_std = 1. The
+    mean has two buffers, ``mean`` of 24 bits and the remainder ``rest``, so that float32 holds it.
 
     Examples
     --------
@@ -51,7 +50,7 @@ class Standardize(PreprocessingLayer):
 class Rescale(PreprocessingLayer):
     """Division by a constant: y = x / divisor. It must be the first layer.
 
-    It is done in float64 as the data come in, whatever their dtype: bytes of images, by 255, come to lie in [0, 1].
+    It is computed in float64, before the cast to the network's dtype: bytes of images, divided by 255, lie in [0, 1].
 
     Parameters
     ----------
@@ -84,11 +83,11 @@ class Rescale(PreprocessingLayer):
 
 @dataclass(frozen=True)
 class Unstandardize(PreprocessingLayer):
-    """The way back, for a regression's outputs: y = x std + mean.
+    """The inverse of standardisation for a regression's outputs: y = x std + mean. It must be the last layer.
 
-    Both are buffers, learnt from the first targets to train on, weighted by ``sample_weight``, and stored with the
-    model: the layers before it work on numbers of size one, whatever the target's unit. It must be the last layer,
-    with the output activation identity; the loss stays in the target's unit.
+    Both are buffers from the first training targets, weighted by ``sample_weight``, and saved with the model: the other
+    layers compute numbers of size one, whatever the target's unit. The output activation must be identity; the loss
+    stays in the target's unit.
 
     Examples
     --------

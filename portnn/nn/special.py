@@ -1,4 +1,4 @@
-"""Functions that the array API standard lacks, written once in its operations."""
+"""Functions that the array API standard lacks, in terms of its operations."""
 
 from portnn.types import Array, Namespace
 

@@ -21,9 +21,9 @@ def context() -> Any:
         import mpmath
     except ImportError as error:
         raise BackendUnavailableError("against: mpmath is not installed; pip install 'portnn[exact]'") from error
-    made = mpmath.mp.clone()
-    made.dps = DIGITS
-    return made
+    mp_context = mpmath.mp.clone()
+    mp_context.dps = DIGITS
+    return mp_context
 
 
 _REFERENCES = {op.name: op.reference for op in OPS if op.reference}
@@ -103,5 +103,5 @@ class MpmathNamespace:
 
     def matmul(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         columns = b.T.tolist()
-        found = [[self._mp.fdot(row, column) for column in columns] for row in a.tolist()]
-        return np.array(found, object).reshape(a.shape[0], b.shape[1])
+        rows = [[self._mp.fdot(row, column) for column in columns] for row in a.tolist()]
+        return np.array(rows, object).reshape(a.shape[0], b.shape[1])

@@ -1,1 +1,1 @@
-"""Optimizers, the transforms around their rules, and schedules of the learning rate."""
+"""Optimizers, gradient transformations, and learning-rate schedules."""

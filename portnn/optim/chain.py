@@ -1,9 +1,9 @@
-"""From a gradient to an update: a chain of small pure stages, as optax has it.
+"""A chain of gradient transformations, as in optax.
 
 Each transformation is a function of (parameters, gradients, opt_state, hyperparams), element by element. Statistics of
-the whole gradient, such as its norm, are computed beforehand as 0-d arrays (``global_stats``): nothing waits for the
-device, and all transformations run as one kernel over the vectors. A transformation for weights alone is left out for
-biases, norms and embeddings, which are a parameter group of their own.
+the whole gradient, such as its norm, are computed before it as 0-d arrays (``global_stats``): nothing waits for the
+device, and all transformations run as one kernel over the vectors. Biases, norms and embeddings are a parameter group
+without the transformations that are for weights alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,35 +22,35 @@ ChainHyperparams = tuple[Hyperparams, ...]
 
 
 class GradientTransformation:
-    """One link: what it does to parameters and gradients."""
+    """A gradient transformation."""
 
     state_names: tuple[str, ...] = ()
-    """Names of the vectors that it keeps, as long as the parameters, zero at the start."""
+    """Names of its state vectors, as long as the parameters, initially zero."""
     weights_only: ClassVar[bool] = False
-    """Whether it is for the parameters that decay alone (``Spec.decays``)."""
+    """Whether it applies only to parameters with weight decay (``Spec.decays``)."""
 
     def hyperparams(self, step: int) -> tuple[float, ...]:
         """Return the host numbers of a step, counted from 1."""
         return ()
 
     def global_stats(self, xp: Namespace, gradient: Array) -> tuple[Array, ...]:
-        """Return what the stage needs of the whole gradient, as 0-d arrays."""
+        """Return the statistics of the whole gradient that the transformation needs, as 0-d arrays."""
         return ()
 
     def kernel(
         self, xp: Namespace, parameters: Array, gradients: Array, opt_state: OptState, hyperparams: Hyperparams
     ) -> tuple[Array, Array, Sequence[Array]]:
-        """Return (parameters, gradients, opt_state) after the stage, element by element."""
+        """Return (parameters, gradients, opt_state) after the transformation, element by element."""
         raise NotImplementedError
 
 
 class Chain:
-    """Stages in their order."""
+    """Transformations, in order."""
 
     def __init__(self, transforms: Sequence[GradientTransformation]) -> None:
         self.transforms = tuple(transforms)
         self.state_names = tuple(name for transform in transforms for name in transform.state_names)
-        """Names of the vectors of all stages."""
+        """Names of the state vectors of all transformations."""
         stops = list(accumulate(len(transform.state_names) for transform in transforms))
         places = [
             slice(stop - len(transform.state_names), stop) for transform, stop in zip(transforms, stops, strict=True)
@@ -62,11 +62,11 @@ class Chain:
         )
 
     def hyperparams(self, step: int) -> ChainHyperparams:
-        """Return each stage's host numbers of a step, counted from 1."""
+        """Return each transformation's host numbers of a step, counted from 1."""
         return tuple([transform.hyperparams(step) for transform in self.transforms])
 
     def param_groups(self, n_decayed: int, size: int) -> Sequence[tuple[int, Callable[..., tuple[Array, ...]]]]:
-        """Return the kernel of each parameter group of a vector, whose first ``n_decayed`` elements are weights."""
+        """Return the kernel of each parameter group of a vector; its first ``n_decayed`` elements have weight decay."""
         if self._links[True] == self._links[False] or n_decayed == size:
             return [(size, partial(self._kernel, self._links[True]))]
         parts = [

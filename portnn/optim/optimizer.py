@@ -1,4 +1,4 @@
-"""What an optimizer is: options, a learning rate, and one pure kernel over flat vectors."""
+"""The base of optimizers: options, a learning rate, and one pure kernel over flat vectors."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ Updated: TypeAlias = tuple[Array, Sequence[Array]]
 
 @dataclass(frozen=True)
 class Optimizer(RenamedMembers, metaclass=CoerceScalarsMeta):
-    """Base of all optimizers, with what each may have beside its own rule.
+    """Base of all optimizers, with the options that each of them has.
 
     ``learning_rate`` is a number or a schedule. ``weight_decay`` (decoupled), ``l2`` and ``l1`` (the gradients of the
-    penalties l2 w² / 2 and l1 |w|) are for weights, not for biases, scales and embeddings; the loss that is reported is
-    the data's alone. ``clip_norm`` and ``clip_value`` bound the gradient. ``average`` keeps an exponential moving
-    average of the parameters, for ``NeuralNetwork.averaged``. Options are plain Python values.
+    penalties l2 w² / 2 and l1 |w|) apply to weights, not to biases, scales and embeddings; the reported loss is without
+    them. ``clip_norm`` and ``clip_value`` bound the gradient. ``average`` keeps an exponential moving average of the
+    parameters, for ``NeuralNetwork.averaged``. Options become plain Python values.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Optimizer(RenamedMembers, metaclass=CoerceScalarsMeta):
     average: float | None = None
 
     state_names: ClassVar[tuple[str, ...]] = ()
-    """Names of the vectors that the rule keeps; may be a property."""
+    """Names of the state vectors; may be a property."""
     _renamed: ClassVar[Mapping[str, str]] = {"slots": "state_names", "dials": "hyperparams"}
 
     def __post_init__(self) -> None:
@@ -83,7 +83,7 @@ class Optimizer(RenamedMembers, metaclass=CoerceScalarsMeta):
         return rate(step) if callable(rate) else rate
 
     def hyperparams(self, step: int) -> tuple[float, ...]:
-        """Return the numbers of the given step, counted from 1: the learning rate alone, if nothing else changes."""
+        """Return the host numbers of a step, counted from 1; by default the learning rate."""
         return (self.rate(step - 1),)
 
     def kernel(
@@ -93,7 +93,7 @@ class Optimizer(RenamedMembers, metaclass=CoerceScalarsMeta):
         raise NotImplementedError
 
     def chain(self) -> Chain:
-        """Return all that is done with a gradient, the rule included."""
+        """Return all transformations of a gradient, the optimizer's rule included."""
         transforms: list[GradientTransformation] = []
         if self.clip_value is not None:
             transforms.append(ClipValue(self.clip_value))
@@ -110,7 +110,7 @@ class Optimizer(RenamedMembers, metaclass=CoerceScalarsMeta):
 
 
 class UpdateRule(GradientTransformation):
-    """The optimizer's own kernel as a stage."""
+    """The optimizer's own kernel as a transformation."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer

@@ -1,4 +1,4 @@
-"""What any optimizer may have before and after its own rule: clipping, penalties, decay, averaging. Each a stage."""
+"""Gradient transformations that any optimizer may have: clipping, penalties, decay, averaging."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from portnn.optim.schedules import Rate, power
 from portnn.types import Array, Namespace
 
 Staged = tuple[Array, Array, Sequence[Array]]
-"""(parameters, gradients, opt_state) after a stage."""
+"""(parameters, gradients, opt_state) after a transformation."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ClipNorm(GradientTransformation):
     limit: float
 
     def global_stats(self, xp: Namespace, gradient: Array) -> tuple[Array, ...]:
-        # Seen from the largest element: squares of an exploding gradient must not overflow, or it would count as none.
+        # Scaled by the largest element: squares of an exploding gradient must not overflow, or it would not be clipped.
         size = xp.max(xp.abs(gradient))
         size = xp.maximum(size, float(xp.finfo(gradient.dtype).smallest_normal))
         part = gradient * (1.0 / size)
@@ -73,10 +73,10 @@ class AddDecayedWeights(GradientTransformation):
 
 @dataclass(frozen=True)
 class ParamsEMA(GradientTransformation):
-    """The exponential moving average of the parameters, each step's weighing ``decay`` times the next one's.
+    """The exponential moving average of the parameters.
 
-    a = a + (p - a) (1 - decay) / (1 - decay^step): its start is corrected as that of Adam's moments (Kingma and Ba
-    2015, section 3), so that the initial weights have no part in it.
+    a = a + (p - a) (1 - decay) / (1 - decay^step): the start is corrected like Adam's moments (Kingma and Ba 2015,
+    section 3), so that the initial weights have no part in it.
     """
 
     decay: float

@@ -1,7 +1,7 @@
-"""Pictures, drawn with matplotlib where it is installed (the extra ``plot``).
+"""Pictures, drawn with matplotlib (the extra ``plot``).
 
-Each function draws into ``ax``, or into a figure of its own, and returns the Axes; a notebook then shows the figure
-once. With ``path`` it is saved there too (.png, .svg, .pdf).
+Each function draws into ``ax`` or a new figure, and returns the Axes; a notebook then shows the figure once. With
+``path`` the figure is also saved (.png, .svg, .pdf).
 """
 
 from portnn.plot.canvas import pyplot

@@ -1,4 +1,4 @@
-"""Where pictures are drawn: matplotlib, if it is installed, and the Axes that a picture gets."""
+"""Access to matplotlib, and the Axes of a picture."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ Place: TypeAlias = str | os.PathLike[str] | None
 
 
 def pyplot() -> Any:
-    """Return matplotlib.pyplot. Raises BackendUnavailableError, with an install hint, where it is missing.
+    """Return matplotlib.pyplot. Raises BackendUnavailableError, with an install hint, if matplotlib is not installed.
 
     Returns
     -------
@@ -34,16 +34,16 @@ def pyplot() -> Any:
 
 @contextmanager
 def canvas(path: Place, ax: Axes, size: tuple[float, float] = (7, 4.5)) -> Iterator[Axes]:
-    """Yield Axes to draw into, ``ax`` or those of a figure of its own; save it as ``path`` if one is given."""
-    plt, own = pyplot(), ax is None
-    if own:
+    """Yield ``ax`` or the Axes of a new figure; save the figure as ``path`` if that is given."""
+    plt, is_new = pyplot(), ax is None
+    if is_new:
         _, ax = plt.subplots(figsize=size, layout="constrained")
-    kept = not own
+    keep_open = not is_new
     try:
         yield ax
         if path is not None:
             ax.figure.savefig(path, dpi=120)
-        kept = kept or path is None
+        keep_open = keep_open or path is None
     finally:
-        if not kept:  # saved, or broken off: nobody is to be shown it
+        if not keep_open:  # saved or interrupted: the figure is not shown
             plt.close(ax.figure)

@@ -57,9 +57,9 @@ def curves(
 
 
 def drift(series: Mapping[tuple[str, str], Sequence[float]], path: Place = None, *, ax: Axes = None) -> Axes:
-    """Draw distances after each step from 1, by (backend, arithmetic), in decades; exact zeros in a row of their own.
+    """Draw distances after each step from 1, by (backend, arithmetic), on a logarithmic axis; zeros have their own row.
 
-    A backend has a colour, an arithmetic a style of line.
+    Each backend has a colour, each arithmetic a line style.
 
     Parameters
     ----------
@@ -82,20 +82,23 @@ def drift(series: Mapping[tuple[str, str], Sequence[float]], path: Place = None,
     True
     >>> plot.pyplot().close(ax.figure)
     """
-    backends, kinds = (list(dict.fromkeys(pair[i] for pair in series)) for i in range(2))
-    some = np.log10([v for values in series.values() for v in values if 0.0 < v < np.inf] or [1e-16])
-    low, high = int(np.floor(some.min())), int(np.floor(some.max())) + 1
+    backends, arithmetics = (list(dict.fromkeys(pair[i] for pair in series)) for i in range(2))
+    magnitudes = np.log10([v for values in series.values() for v in values if 0.0 < v < np.inf] or [1e-16])
+    low, high = int(np.floor(magnitudes.min())), int(np.floor(magnitudes.max())) + 1
     foot = low - max(1.0, (high - low) / 8)
     with canvas(path, ax) as ax:
         equal = [pair for pair, values in series.items() if 0.0 in values]  # drawn side by side
-        for (backend, kind), values in series.items():
+        for (backend, arithmetic), values in series.items():
             at = np.asarray(values, np.float64)
-            aside = equal.index((backend, kind)) - (len(equal) - 1) / 2 if (backend, kind) in equal else 0.0
+            aside = equal.index((backend, arithmetic)) - (len(equal) - 1) / 2 if (backend, arithmetic) in equal else 0.0
             zero = foot + aside * 0.02 * (high - foot)
-            shown = np.where(at == 0, zero, np.log10(np.where(at == 0, 1.0, at)))  # what is not finite stays so: a gap
-            style = {"color": f"C{backends.index(backend)}", "linestyle": ("-", "--", ":")[kinds.index(kind) % 3]}
+            # Values that are not finite leave a gap.
+            shown = np.where(at == 0, zero, np.log10(np.where(at == 0, 1.0, at)))
+            line_style = ("-", "--", ":")[arithmetics.index(arithmetic) % 3]
+            style = {"color": f"C{backends.index(backend)}", "linestyle": line_style}
+            label = f"{backend}, {arithmetic}"
             marker = "o" if len(at) < 30 else None
-            ax.plot(range(1, len(at) + 1), shown, label=f"{backend}, {kind}", marker=marker, markersize=3, **style)
+            ax.plot(range(1, len(at) + 1), shown, label=label, marker=marker, markersize=3, **style)
         decades = range(low, high + 1, 1 + (high - low) // 12)
         ax.set_yticks([foot, *decades], ["0", *(f"$10^{{{decade}}}$" for decade in decades)])
         ax.set_ylim(foot - (decades[0] - foot) / 2, high)
@@ -110,9 +113,9 @@ def drift(series: Mapping[tuple[str, str], Sequence[float]], path: Place = None,
 def confusion_matrix(
     matrix: object, path: Place = None, *, classes: Sequence[object] | None = None, ax: Axes = None
 ) -> Axes:
-    """Draw a confusion matrix, (classes, classes), of counts or weights, coloured by the share of the row.
+    """Draw a confusion matrix, (classes, classes), of counts or weights, coloured by share of the row.
 
-    A row per true class, a column per predicted class (``portnn.metrics.confusion_matrix``).
+    Rows are true classes, columns are predicted classes (``portnn.metrics.confusion_matrix``).
 
     Parameters
     ----------
@@ -167,9 +170,9 @@ def distributions(
     xlabel: str = "",
     notes: Sequence[str] = (),
 ) -> Axes:
-    """Draw histograms, (counts, edges) by name, one below the other over one axis, each to its own height.
+    """Draw histograms, (counts, edges) by name, one below the other over one axis, each scaled to its maximum.
 
-    ``notes``: what is said beside each.
+    ``notes``: a text beside each.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A network as circles and lines, its weights as colours."""
+"""The diagram of a network: units as circles, weights as coloured lines."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -13,14 +13,15 @@ from portnn.plot.canvas import Axes, Place, canvas
 Network: TypeAlias = Any
 """A NeuralNetwork: it stands above this module."""
 Shown = list[int | None]
-"""Units of a column from the top; None stands for those that are left out."""
+"""Units of a column from the top; None stands for omitted units."""
 
 
 def network(net: Network, path: Place = None, *, most: int = 12, ax: Axes = None) -> Axes:
-    """Draw a network's units and its weights: red adds, blue subtracts, the stronger the larger the weight is.
+    """Draw a network's units and weights: red is positive, blue negative, stronger for larger weights.
 
-    Colours are of the largest weight of each layer, rims of units of its largest bias. Columns of more than ``most``
-    units show that many, from either end. Layers other than ``Dense`` are named below the column that they follow.
+    Colours are relative to the largest weight of each layer, rims of units to its largest bias. Columns of more than
+    ``most`` units show that many, from both ends. Layers other than ``Dense`` are named below the column that they
+    follow.
 
     Parameters
     ----------
@@ -64,19 +65,19 @@ def _values(net: Network) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
     """Return the weights, (in, units), and biases of the Dense layers of the chain."""
     values = net.parameters
     tensors = [entry for layout in net.architecture.make_layouts() for entry in layout.tensors]
-    named = {(e.layer, e.key): host_array(values[e.name], argument=e.name) for e in tensors if e.parameter}
+    arrays = {(e.layer, e.key): host_array(values[e.name], argument=e.name) for e in tensors if e.parameter}
     dense = [i for i, layer in enumerate(net.architecture.layers) if isinstance(layer, Dense)]
-    return [named[i, "W"] for i in dense], [named.get((i, "b")) for i in dense]
+    return [arrays[i, "W"] for i in dense], [arrays.get((i, "b")) for i in dense]
 
 
 def _shown(width: int, most: int) -> Shown:
     if width <= most:
         return list(range(width))
-    first = (most + 1) // 2
-    return [*range(first), None, *range(width - most + first, width)]
+    n_from_top = (most + 1) // 2
+    return [*range(n_from_top), None, *range(width - most + n_from_top, width)]
 
 
-def _places(at: int, units: Shown) -> list[tuple[int, float]]:
+def _positions(at: int, units: Shown) -> list[tuple[int, float]]:
     return [(at, 0.5 * (len(units) - 1) - i) for i in range(len(units))]
 
 
@@ -84,8 +85,8 @@ def _colours(values: np.ndarray) -> Any:
     """Return (colours, shares of the largest value)."""
     from matplotlib import colormaps
 
-    shares = values / (np.abs(values).max() or 1.0)
-    return colormaps["RdBu_r"](0.5 + 0.5 * shares), np.abs(shares)
+    strengths = values / (np.abs(values).max() or 1.0)
+    return colormaps["RdBu_r"](0.5 + 0.5 * strengths), np.abs(strengths)
 
 
 def _lines(ax: Axes, at: int, sources: Shown, targets: Shown, weights: np.ndarray) -> None:
@@ -93,31 +94,31 @@ def _lines(ax: Axes, at: int, sources: Shown, targets: Shown, weights: np.ndarra
 
     ends = [
         (start, stop, source, unit)
-        for start, source in zip(_places(at, sources), sources, strict=True)
-        for stop, unit in zip(_places(at + 1, targets), targets, strict=True)
+        for start, source in zip(_positions(at, sources), sources, strict=True)
+        for stop, unit in zip(_positions(at + 1, targets), targets, strict=True)
         if source is not None and unit is not None
     ]
-    colours, shares = _colours(weights)
+    colours, strengths = _colours(weights)
     chosen = tuple(np.array([(source, unit) for *_, source, unit in ends]).T)
     lines = [(start, stop) for start, stop, *_ in ends]
-    ax.add_collection(LineCollection(lines, colors=colours[chosen], linewidths=0.4 + 2.2 * shares[chosen], zorder=1))
+    ax.add_collection(LineCollection(lines, colors=colours[chosen], linewidths=0.4 + 2.2 * strengths[chosen], zorder=1))
 
 
 def _units(ax: Axes, at: int, units: Shown, biases: np.ndarray | None) -> None:
-    places = _places(at, units)
-    for (x, y), unit in zip(places, units, strict=True):
+    positions = _positions(at, units)
+    for (x, y), unit in zip(positions, units, strict=True):
         if unit is None:
             ax.text(x, y, "⋮", ha="center", va="center", fontsize=14)
-    there = [(place, unit) for place, unit in zip(places, units, strict=True) if unit is not None]
-    rims = "dimgrey" if biases is None else _colours(biases)[0][[unit for _, unit in there]]
-    across, up = zip(*(place for place, _ in there), strict=True)
+    shown = [(position, unit) for position, unit in zip(positions, units, strict=True) if unit is not None]
+    rims = "dimgrey" if biases is None else _colours(biases)[0][[unit for _, unit in shown]]
+    across, up = zip(*(position for position, _ in shown), strict=True)
     ax.scatter(across, up, s=170, facecolors="white", edgecolors=rims, linewidths=2.5, zorder=2)
     if biases is not None:  # a bias near zero is nearly white
         ax.scatter(across, up, s=230, facecolors="none", edgecolors="dimgrey", linewidths=0.6, zorder=2)
 
 
 def _labels(net: Network, widths: Sequence[int]) -> list[str]:
-    """Return what is said below each column: its width, and the layers up to the next."""
+    """Return the text below each column: its width, and the layers up to the next one."""
     labels = [[f"{widths[0]} inputs"]]
     for layer in net.architecture.layers:
         if isinstance(layer, Dense):

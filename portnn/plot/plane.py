@@ -1,4 +1,4 @@
-"""The plane of two features, as a network sees it."""
+"""The decision regions of a network of two features."""
 
 from typing import Any, TypeAlias
 
@@ -12,14 +12,14 @@ Network: TypeAlias = Any
 """A NeuralNetwork: it stands above this module."""
 
 GRID = 200
-"""Points along each side of the plane that a network is asked about."""
+"""Points along each side of the plane at which the network is evaluated."""
 
 
 def decision_boundary(net: Network, x: object, y: object = None, path: Place = None, *, ax: Axes = None) -> Axes:
-    """Draw what a network of two inputs says over the plane, and rows (rows, 2) on it, coloured by their targets.
+    """Draw the outputs of a network of two inputs over the plane, and rows, (rows, 2), coloured by their targets.
 
-    Regions are those of the classes, the paler the less sure; of values, their height. Raises ShapeError for networks
-    of more inputs, or of several outputs that are no classes.
+    Class regions are paler where the network is less sure; regression outputs are contours. Raises ShapeError for
+    networks of more inputs, or of several outputs that are not classes.
 
     Parameters
     ----------
@@ -69,18 +69,18 @@ def decision_boundary(net: Network, x: object, y: object = None, path: Place = N
 
 
 def _regions(ax: Axes, outputs: np.ndarray, across: np.ndarray, up: np.ndarray) -> None:
-    """Colour each point by its class, whitened where that is unsure, and draw the boundaries."""
+    """Colour each point by its class, paler where that is unsure, and draw the boundaries."""
     from matplotlib.colors import to_rgb
 
-    shares = outputs if outputs.shape[1] > 1 else np.concatenate([1 - outputs, outputs], axis=1)
-    found, classes = shares.argmax(axis=1), shares.shape[1]
-    sure = (shares.max(axis=1) * classes - 1) / (classes - 1)
-    colours = np.array([to_rgb(f"C{i % 10}") for i in range(classes)])[found]
+    probabilities = outputs if outputs.shape[1] > 1 else np.concatenate([1 - outputs, outputs], axis=1)
+    predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
+    sure = (probabilities.max(axis=1) * classes - 1) / (classes - 1)
+    colours = np.array([to_rgb(f"C{i % 10}") for i in range(classes)])[predicted]
     image = 1 - (1 - colours) * (0.1 + 0.5 * np.clip(sure, 0, 1))[:, None]
     ends = (across[0], across[-1], up[0], up[-1])
     ax.imshow(image.reshape(GRID, GRID, 3), extent=ends, origin="lower", aspect="auto", interpolation="bilinear")
-    for i in np.unique(found) if len(np.unique(found)) > 1 else ():
-        lead = shares[:, i] - np.delete(shares, i, axis=1).max(axis=1)
+    for i in np.unique(predicted) if len(np.unique(predicted)) > 1 else ():
+        lead = probabilities[:, i] - np.delete(probabilities, i, axis=1).max(axis=1)
         ax.contour(across, up, lead.reshape(GRID, GRID), levels=[0.0], colors="black", linewidths=0.8)
 
 

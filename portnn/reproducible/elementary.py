@@ -60,8 +60,8 @@ def _reduced(xp: Namespace, x: Array, powers: Array) -> tuple[Array, Array]:
     q *= q + 2.0
     q *= q + 2.0
     # Any number will do for the place of a NaN: q is NaN.
-    place = xp.astype(xp.where(n == n, n, 0.0), xp.int64) + _OFFSET
-    return q, xp.take(powers, place, axis=0)
+    index = xp.astype(xp.where(n == n, n, 0.0), xp.int64) + _OFFSET
+    return q, xp.take(powers, index, axis=0)
 
 
 def exp(xp: Namespace, x: Array, powers: Array) -> Array:
@@ -93,9 +93,9 @@ def log(xp: Namespace, x: Array, thresholds: Array, inverses: Array) -> Array:
 
     log m = 2 (s + s³/3 + s⁵/5 ...) with s = (m - 1) / (m + 1), \\|s\\| <= 0.172.
     """
-    place = xp.astype(xp.searchsorted(thresholds, x, side="right"), xp.int64)
-    m = x * xp.take(inverses, place, axis=0)
-    n = xp.astype(place - 1001, x.dtype)
+    index = xp.astype(xp.searchsorted(thresholds, x, side="right"), xp.int64)
+    m = x * xp.take(inverses, index, axis=0)
+    n = xp.astype(index - 1001, x.dtype)
     s = (m - 1.0) / (m + 1.0)
     square = s * s
     value = _polynomial(square, _LOG) * s

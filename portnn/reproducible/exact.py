@@ -54,12 +54,12 @@ def total(xp: Namespace, x: Array, axis: int | tuple[int, ...] | None, keepdims:
     result = None
     for _ in range(1 if count <= _SHORT_SUM else 2):
         shift = unit * _ROUND
-        piece = x + shift
-        piece -= shift
-        exact = xp.sum(piece, axis=axis, keepdims=keepdims)
+        high = x + shift
+        high -= shift
+        exact = xp.sum(high, axis=axis, keepdims=keepdims)
         result = exact if result is None else result + exact
         if count > _SHORT_SUM:
-            x, unit = x - piece, unit * 2.0 ** (length - 51)
+            x, unit = x - high, unit * 2.0 ** (length - 51)
     return result
 
 
@@ -99,9 +99,9 @@ def product(xp: Namespace, a: SplitMatrix, b: SplitMatrix) -> Array:
     result = None
     for start in range(0, max(terms, 1), TERMS):
         inside = slice(start, min(start + TERMS, terms))
-        whole = terms <= TERMS
-        left = [a.high, a.low] if whole else [a.high[:, inside], a.low[:, inside]]
-        right = [b.high, b.low] if whole else [b.high[inside, :], b.low[inside, :]]
+        fits = terms <= TERMS
+        left = [a.high, a.low] if fits else [a.high[:, inside], a.low[:, inside]]
+        right = [b.high, b.low] if fits else [b.high[inside, :], b.low[inside, :]]
         cross = xp.matmul(left[0], right[1])
         cross += xp.matmul(left[1], right[0])
         cross += 0.0  # a sum of negative zeros has the sign that the library's order gives it

@@ -70,12 +70,12 @@ def _cases(xp: Namespace, ask: Callable[[np.ndarray], Array]) -> dict[str, Calla
 
 def answers(xp: Namespace, asarray: Callable[..., Array], to_numpy: Callable[[Array], np.ndarray]) -> dict[str, str]:
     """Return the digest of each answer; NaN has one form."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for name, compute in _cases(xp, lambda array: asarray(np.array(array), "float64")).items():
         values: Any = to_numpy(compute())
         values = np.where(np.isnan(values), np.nan, values).astype("<f8")  # last: np.where gives the machine's order
-        found[name] = hashing.sha256(values.tobytes()).hexdigest()[:16]
-    return found
+        digests[name] = hashing.sha256(values.tobytes()).hexdigest()[:16]
+    return digests
 
 
 ANSWERS = {
@@ -102,7 +102,7 @@ ANSWERS = {
 
 def first_failure(xp: Namespace, asarray: Callable[..., Array], to_numpy: Callable[[Array], np.ndarray]) -> str:
     """Return the name of the first answer that is not the known one; empty where all are."""
-    found = answers(xp, asarray, to_numpy)
+    digests = answers(xp, asarray, to_numpy)
     return next(
-        (f"{name} has other bits than the known answer" for name in ANSWERS if found[name] != ANSWERS[name]), ""
+        (f"{name} has other bits than the known answer" for name in ANSWERS if digests[name] != ANSWERS[name]), ""
     )

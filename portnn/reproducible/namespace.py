@@ -58,7 +58,7 @@ class ReproducibleNamespace:
 
     def __init__(self, kit: ReproducibleOps) -> None:
         self._kit, self._xp = kit, kit.xp
-        self._pieces: dict[tuple[int, int], tuple[Array, exact.SplitMatrix]] = {}
+        self._split_cache: dict[tuple[int, int], tuple[Array, exact.SplitMatrix]] = {}
         self._origins: dict[int, tuple[Array, Array]] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -93,10 +93,10 @@ class ReproducibleNamespace:
         _, origin = self._origins.get(id(a), (a, None))
         if origin is not None:  # as it lies in memory
             return self._cut(origin, 1 - axis).transposed(self._xp)
-        known = self._pieces.get((id(a), axis))
-        if known is None:
-            known = self._pieces[id(a), axis] = a, self._kit.cut(a, exact.scale(self._xp, a, axis))
-        return known[1]
+        cached = self._split_cache.get((id(a), axis))
+        if cached is None:
+            cached = self._split_cache[id(a), axis] = a, self._kit.cut(a, exact.scale(self._xp, a, axis))
+        return cached[1]
 
     # ---- reductions
 

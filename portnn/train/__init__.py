@@ -1,1 +1,1 @@
-"""One fit: its loop, callbacks, checkpoints and history."""
+"""Training: the fit loop, callbacks, checkpoints and history."""

@@ -1,8 +1,8 @@
-"""Callbacks: called after each epoch (and step) of a fit, and able to end it.
+"""Callbacks: functions and objects that a fit calls, and that can end it.
 
-A function ``(network, event)`` is called after each epoch. An object has methods: ``on_epoch_end``, and
-``on_train_batch_end`` after each step; a ``Callback`` has more. A return value of True ends the training. The network
-is whole and usable there: it may be saved, evaluated, given another learning rate.
+A function ``(network, event)`` is called after each epoch. An object has the method ``on_epoch_end``, and
+``on_train_batch_end`` for each step; a ``Callback`` has more. A return value of True ends the training. The network may
+be saved, evaluated or given another learning rate meanwhile.
 """
 
 import math
@@ -34,9 +34,9 @@ _RENAMED = {
 
 
 class Callback(RenamedMembers, metaclass=CoerceScalarsMeta):
-    """Base of callbacks that have more than a function: options, state, steps.
+    """Base of callbacks with options and state.
 
-    Of a dataclass, the fields that ``__init__`` does not take are its state, which a checkpoint keeps: numbers, and
+    In a dataclass, the fields that ``__init__`` does not take are the state, which a checkpoint saves: numbers, and
     arrays by name.
 
     Examples
@@ -52,7 +52,7 @@ class Callback(RenamedMembers, metaclass=CoerceScalarsMeta):
     """
 
     run: FitState
-    """The fit, from its beginning on."""
+    """The current fit."""
     _renamed: ClassVar[Mapping[str, str]] = _RENAMED
 
     def on_train_begin(self, network: Network, run: FitState) -> None:
@@ -66,14 +66,14 @@ class Callback(RenamedMembers, metaclass=CoerceScalarsMeta):
         return None
 
     def on_train_end(self, network: Network) -> None:
-        """Act when the training has ended, by itself or because a callback ended it."""
+        """Act at the end of the training, by itself or by a callback."""
 
     def on_interrupt(self, network: Network) -> None:
         """Act after Ctrl-C, before KeyboardInterrupt is raised."""
 
     @property
     def state(self) -> dict[str, Any]:
-        """What it has to remember from one epoch to the next."""
+        """State between epochs."""
         return {f.name: getattr(self, f.name) for f in fields(self) if not f.init} if is_dataclass(self) else {}
 
     @state.setter
@@ -87,11 +87,11 @@ CallbackLike: TypeAlias = Callback | Callable[[Network, Event], bool | None]
 
 @dataclass
 class MonitorCallback(Callback):
-    """Base of what waits for ``monitor`` to get better.
+    """Base of callbacks that wait for an improvement of ``monitor``.
 
-    ``monitor``: "loss", or the name of a metric such as "validation_loss"; what changes by no more than ``min_delta``
-    is no better. ``mode``: "min" or "max"; "auto": what the metric says (a function by its attribute
-    ``greater_is_better``, else ArgumentError); a loss is to fall.
+    ``monitor``: "loss", or the name of a metric such as "validation_loss"; a change of at most ``min_delta`` is no
+    improvement. ``mode``: "min" or "max"; "auto": the metric's direction (a function's attribute ``greater_is_better``,
+    else ArgumentError), and "min" for a loss.
     """
 
     monitor: str = "loss"
@@ -121,7 +121,7 @@ class MonitorCallback(Callback):
             )
 
     def better(self, event: Event) -> bool:
-        """Note an epoch; return whether it is the best so far."""
+        """Record an epoch; return whether it is the best so far."""
         value = float({"loss": event.loss, **event.metrics}[self.monitor])
         metric = self.run.metrics.get(self.monitor.removeprefix("validation_"))
         rising = self.mode == "max" or (self.mode == "auto" and metric is not None and bool(metric.greater_is_better))
@@ -135,10 +135,10 @@ class MonitorCallback(Callback):
 
 @dataclass
 class EarlyStopping(MonitorCallback):
-    """Ends the training when ``monitor`` has not got better for ``patience`` epochs.
+    """Ends the training when ``monitor`` has not improved for ``patience`` epochs.
 
-    At the end, also of a training that no one ended, and on Ctrl-C, the parameters and buffers of the best epoch are
-    put back, unless ``restore_best`` is False. Raises ArgumentError where nothing of that name is measured.
+    At the end, also of a complete training and on Ctrl-C, the parameters and buffers of the best epoch are restored,
+    unless ``restore_best`` is False. Raises ArgumentError if ``monitor`` is not measured.
 
     Parameters
     ----------
@@ -170,8 +170,8 @@ class EarlyStopping(MonitorCallback):
     def on_epoch_end(self, network: Network, event: Event) -> bool:
         if self.better(event) and self.restore_best:
             runtime = self.run.runtime
-            named = runtime.parameters() | runtime.buffers()
-            self._weights = {name: runtime.backend.to_numpy(array) for name, array in named.items()}
+            tensors = runtime.parameters() | runtime.buffers()
+            self._weights = {name: runtime.backend.to_numpy(array) for name, array in tensors.items()}
         return self._waited >= self.patience
 
     def on_train_end(self, network: Network) -> None:
@@ -184,10 +184,9 @@ class EarlyStopping(MonitorCallback):
 
 @dataclass
 class ReduceOnPlateau(MonitorCallback):
-    """Multiplies the learning rate by ``factor`` when ``monitor`` has not got better for ``patience`` epochs.
+    """Multiplies the learning rate by ``factor`` when ``monitor`` has not improved for ``patience`` epochs.
 
-    The rate stays above ``min_lr``. Raises ArgumentError where the rate is a schedule, or nothing of that name is
-    measured.
+    The rate stays above ``min_lr``. Raises ArgumentError if the rate is a schedule, or ``monitor`` is not measured.
 
     Parameters
     ----------
@@ -232,10 +231,10 @@ class ReduceOnPlateau(MonitorCallback):
 
 @dataclass
 class CSVLogger(Callback):
-    """Writes the history as CSV, anew and whole after each epoch: epoch, loss and whatever is measured.
+    """Writes the history as CSV, atomically after each epoch: epoch, loss and all metrics.
 
-    A file that is there already must begin as what is written does, as that of the same training broken off: another
-    is refused with ArgumentError.
+    An existing file must begin with the same lines, as that of the same interrupted training does; another file is
+    refused with ArgumentError.
 
     Parameters
     ----------
@@ -257,19 +256,20 @@ class CSVLogger(Callback):
     path: str | os.PathLike[str]
 
     def on_epoch_end(self, network: Network, event: Event) -> None:
-        arrays, before = event.history.arrays(), event.epoch - len(event.history.loss)
-        rows = zip(*(values.tolist() for values in (arrays["epoch"] + before, *list(arrays.values())[1:])), strict=True)
+        arrays, n_before = event.history.arrays(), event.epoch - len(event.history.loss)
+        columns = arrays["epoch"] + n_before, *list(arrays.values())[1:]
+        rows = zip(*(values.tolist() for values in columns), strict=True)
         text = "".join(",".join(map(str, row)) + "\n" for row in (arrays, *rows))
         path = Path(self.path)
         if len(event.history.loss) == 1 and path.exists():
-            found = path.read_text(encoding="utf-8")
-            if not (found.startswith(text) or text.startswith(found)):
+            existing = path.read_text(encoding="utf-8")
+            if not (existing.startswith(text) or text.startswith(existing)):
                 raise ArgumentError(f"path: {path} holds something else; remove it, or name another file")
         write_atomically(path, text.encode())
 
 
 def _method(callback: Any, old: str) -> Any:
-    """Return a callback's method by its new name, or its old one, with a warning; None where it has neither."""
+    """Return a callback's method by its new name, or by its old one with a warning; None without either."""
     new = getattr(callback, _RENAMED[old], None)
     if new is None and (not isinstance(callback, RenamedMembers) or old in vars(callback)):
         new = getattr(callback, old, None)
@@ -282,7 +282,7 @@ class CallbackList:
     """The callbacks of one fit: each is called, whatever the others return."""
 
     def __init__(self, network: Network, callbacks: Sequence[CallbackLike]) -> None:
-        """Take the network and its callbacks. Raises ArgumentError for what is none."""
+        """``callbacks``: functions and objects. Raises ArgumentError for anything else."""
         epochs, steps = ([_method(callback, name) for callback in callbacks] for name in ("epoch", "step"))
         for callback, epoch, step in zip(callbacks, epochs, steps, strict=True):
             if not (callable(callback) or epoch or step):
@@ -294,24 +294,24 @@ class CallbackList:
     _run: FitState
 
     def begin(self, run: FitState) -> None:
-        """Tell of a fit that is to start."""
+        """Call ``on_train_begin`` of each."""
         self._run = run
         self._call("on_train_begin", run)
 
     def step(self, event: Event) -> None:
-        """Tell who asked of a step."""
+        """Call ``on_train_batch_end`` of the callbacks that have it."""
         self._notify(self.of_steps, event)
 
     def epoch(self, event: Event) -> None:
-        """Tell of an epoch."""
+        """Call ``on_epoch_end`` of each."""
         self._notify(self._of_epochs, event)
 
     def end(self) -> None:
-        """Tell that the training is over."""
+        """Call ``on_train_end`` of each."""
         self._call("on_train_end")
 
     def interrupted(self) -> None:
-        """Tell of Ctrl-C, the last one first: a checkpoint is written before the best epoch's weights are put back."""
+        """Call ``on_interrupt`` in reverse order: a checkpoint is written before the best weights are restored."""
         self._call("on_interrupt", backwards=True)
 
     def _call(self, name: str, *arguments: Any, backwards: bool = False) -> None:

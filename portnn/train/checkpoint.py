@@ -1,7 +1,7 @@
-"""Checkpoints: files from which a fit that was broken off goes on as if nothing had happened.
+"""Checkpoints: files from which an interrupted fit resumes with the same bits.
 
-A checkpoint is a model file with the place in the fit beside the network: the epochs done, the losses of the open one,
-the history, what callbacks remember; and what the fit was asked for, so that only the same fit goes on from it.
+A checkpoint is a model file that also holds the state of the fit: finished epochs, losses of the current epoch,
+history, state of the callbacks; and the configuration of the fit, so that only the same fit resumes from it.
 """
 
 import json
@@ -23,18 +23,18 @@ from portnn.train.fit_state import FitState
 from portnn.train.history import Event
 
 FIT_PREFIX = "fit."
-"""Begins the names of the place's arrays in a model file; without its dot the key of the rest in the description."""
+"""Prefix of the fit's arrays in a model file; without its dot the key of the other values in the description."""
 _KEY = FIT_PREFIX[:-1]
 _ROWS = 8192
 
 
 @dataclass
 class Checkpoint(Callback):
-    """Writes ``path`` after each epoch, or each ``steps`` steps, and on Ctrl-C; goes on from it where it is there.
+    """Writes ``path`` after each epoch, or each ``steps`` steps, and on Ctrl-C; resumes from an existing file.
 
-    The same call goes on where the file is, on any backend; a fit that is done returns at once. Raises ArgumentError
-    for a file that another network, other data or other options wrote, and names the difference; SerializationError
-    for one that is no checkpoint. Written whole or not at all.
+    The same call of ``fit`` resumes from the file, on any backend; a finished fit returns at once. Raises ArgumentError
+    for a file of another network, other data or other options, and names the difference; SerializationError for other
+    files. The file is written atomically.
 
     Parameters
     ----------
@@ -68,23 +68,23 @@ class Checkpoint(Callback):
     def last_of(
         cls, checkpoint: "str | os.PathLike[str] | Checkpoint | None", callbacks: Sequence[CallbackLike]
     ) -> list[CallbackLike]:
-        """Return the callbacks with their checkpoints last, and that one: these keep what the others remember.
+        """Return the callbacks with checkpoints last, as these save the state of the others, and the checkpoint.
 
-        Raises ArgumentError for what are none.
+        Raises ArgumentError for objects that are not callbacks.
         """
         if not isinstance(callbacks, list | tuple):
             raise ArgumentError(f"callbacks: expected a list of functions or Callbacks; got {callbacks!r}")
-        made = [callback for callback in callbacks if isinstance(callback, cls)]
+        checkpoints = [callback for callback in callbacks if isinstance(callback, cls)]
         others = [callback for callback in callbacks if not isinstance(callback, cls)]
         if isinstance(checkpoint, cls):
-            made.append(checkpoint)
+            checkpoints.append(checkpoint)
         elif isinstance(checkpoint, str | os.PathLike):
-            made.append(cls(checkpoint))
+            checkpoints.append(cls(checkpoint))
         elif checkpoint is not None:
             raise ArgumentError(f"checkpoint: expected the name of a file, or a Checkpoint; got {checkpoint!r}")
-        for each in made:
-            each._others = others
-        return [*others, *made]
+        for checkpoint in checkpoints:
+            checkpoint._others = others
+        return [*others, *checkpoints]
 
     def on_train_begin(self, network: Network, run: FitState) -> None:
         super().on_train_begin(network, run)
@@ -108,60 +108,64 @@ class Checkpoint(Callback):
         self.write()
 
     def write(self, finished: bool = False) -> None:
-        """Write the network and the place, unless it diverged: then the file before it stays."""
+        """Write the network and the state of the fit; after a divergence the previous file stays."""
         run = self.run
         if run.nonfinite_reason():
             return
         arrays, description = self._network.serialize()
-        kept = {"losses": run.losses, "sizes": run.sizes, "loss": run.history.loss, "seconds": run.history.seconds}
-        kept |= {f"metrics.{name}": values for name, values in run.history.metrics.items()}
+        history = run.history
+        fit_arrays = {"losses": run.losses, "sizes": run.sizes, "loss": history.loss, "seconds": history.seconds}
+        fit_arrays |= {f"metrics.{name}": values for name, values in history.metrics.items()}
         for i, callback in enumerate(self._others):
             for name, value in getattr(callback, "state", {}).items():
                 values = value if isinstance(value, Mapping) else {"": value}
-                kept |= {f"callbacks.{i}.{name}.{key}": array for key, array in values.items()}
-        place = {"asked": self._fit_config, "done": run.done, "ended": run.ended, "finished": finished}
-        arrays |= {FIT_PREFIX + name: np.asarray(value) for name, value in kept.items()}
-        write_model(self.path, arrays, {**description, _KEY: place})
+                fit_arrays |= {f"callbacks.{i}.{name}.{key}": array for key, array in values.items()}
+        fit_config = {"asked": self._fit_config, "done": run.done, "ended": run.ended, "finished": finished}
+        arrays |= {FIT_PREFIX + name: np.asarray(value) for name, value in fit_arrays.items()}
+        write_model(self.path, arrays, {**description, _KEY: fit_config})
 
     def _resume(self) -> None:
-        """Take the network and the place of the file, which is of the same fit; nothing is changed if it is not."""
+        """Load the network and the state of the fit from a file of the same fit; an error changes nothing."""
         arrays, description = read_model(self.path)
         if _KEY not in description:
             raise ArgumentError(f"checkpoint: expected one that a fit wrote; {self.path} is a model: name another file")
         with contradictions(self.path):
-            place = description[_KEY]
+            fit_config = description[_KEY]
             state = {name: array for name, array in arrays.items() if not name.startswith(FIT_PREFIX)}
             optimizer = registry.from_config("optimizer", description["optimizer"])
-            wrote, finished, here = dict(place["asked"]), place["finished"], _digest(state, description["counters"])
-        self._check(wrote, finished, here)
+            saved_config, finished = dict(fit_config["asked"]), fit_config["finished"]
+            digest = _digest(state, description["counters"])
+        self._check(saved_config, finished, digest)
         with contradictions(self.path):
             run, runtime = self.run, self.run.runtime
             runtime.optimize_by(optimizer)
             runtime.load_state(state, description)
-            kept = {name.removeprefix(FIT_PREFIX): array for name, array in arrays.items() if name not in state}
-            run.done, run.ended = place["done"], place["ended"]
-            run.losses, run.sizes = kept["losses"].tolist(), kept["sizes"].astype(int).tolist()
-            run.history.loss, run.history.seconds = kept["loss"].tolist(), kept["seconds"].item()
-            metrics = {n.removeprefix("metrics."): v for n, v in kept.items() if n.startswith("metrics.")}
+            fit_arrays = {name.removeprefix(FIT_PREFIX): array for name, array in arrays.items() if name not in state}
+            run.done, run.ended = fit_config["done"], fit_config["ended"]
+            run.losses, run.sizes = fit_arrays["losses"].tolist(), fit_arrays["sizes"].astype(int).tolist()
+            run.history.loss, run.history.seconds = fit_arrays["loss"].tolist(), fit_arrays["seconds"].item()
+            metrics = {n.removeprefix("metrics."): v for n, v in fit_arrays.items() if n.startswith("metrics.")}
             run.history.metrics = {name: metrics[name].tolist() for name in metrics}
             for i, callback in enumerate(self._others):
-                _load_callback_state(callback, f"callbacks.{i}.", kept)
+                _load_callback_state(callback, f"callbacks.{i}.", fit_arrays)
 
-    def _check(self, wrote: dict[str, Any], finished: bool, here: str) -> None:
-        """Refuse a file of another fit. ``here``: digest of the state that it holds."""
-        asked = dict(self._fit_config)
-        if asked["start"] == here != wrote.get("start"):  # the very network that was interrupted
+    def _check(self, saved_config: dict[str, Any], finished: bool, digest: str) -> None:
+        """Refuse a file of another fit. ``digest``: digest of the state that it holds."""
+        config = dict(self._fit_config)
+        if config["start"] == digest != saved_config.get("start"):  # the very network that was interrupted
             if finished:
                 raise ArgumentError(
                     f"checkpoint: {self.path} holds this training, finished; to train on name another file"
                 )
-            asked |= {name: wrote.get(name) for name in ("start", "optimizer")}
-            self._fit_config = asked
-        wrote |= {name: registry.with_current_names(wrote.get(name)) for name in ("architecture", "loss", "optimizer")}
-        for name, value in asked.items():
-            if wrote.get(name) != value:
+            config |= {name: saved_config.get(name) for name in ("start", "optimizer")}
+            self._fit_config = config
+        for name in ("architecture", "loss", "optimizer"):
+            saved_config[name] = registry.with_current_names(saved_config.get(name))
+        for name, value in config.items():
+            if saved_config.get(name) != value:
                 digests = name in _DIGESTS
-                difference = f"other {_DIGESTS[name]}" if digests else f"{name} {wrote.get(name)!r}, here {value!r}"
+                values = f"{name} {saved_config.get(name)!r}, here {value!r}"
+                difference = f"other {_DIGESTS[name]}" if digests else values
                 raise ArgumentError(
                     f"checkpoint: expected one of this training; {self.path} is of one with {difference}: remove it, "
                     f"or name another file"
@@ -172,11 +176,11 @@ _DIGESTS = {"start": "initial weights", "data": "data", "validation": "validatio
 
 
 def _fit_config(network: Network, run: FitState, callbacks: Sequence[CallbackLike]) -> dict[str, Any]:
-    """Return what a fit was asked for, as plain JSON values."""
+    """Return the configuration of a fit, as plain JSON values."""
     arrays, description = network.serialize()
-    named = "architecture", "loss", "dtype", "arithmetic", "seed", "optimizer"
-    asked = {
-        **{name: description[name] for name in named},
+    keys = "architecture", "loss", "dtype", "arithmetic", "seed", "optimizer"
+    config = {
+        **{name: description[name] for name in keys},
         "epochs": run.epochs,
         "batch_size": run.batch_size,
         "shuffle": run.shuffle,
@@ -186,12 +190,12 @@ def _fit_config(network: Network, run: FitState, callbacks: Sequence[CallbackLik
         "validation": None if run.validation is None else _of_data(run, run.validation),
         "start": _digest(arrays, description["counters"]),
     }
-    plain: dict[str, Any] = json.loads(json.dumps(asked))  # as it comes back from a file
-    return plain
+    plain_config: dict[str, Any] = json.loads(json.dumps(config))  # as read from a file
+    return plain_config
 
 
 def _of_data(run: FitState, source: DataSource) -> str:
-    """Return SHA-256 over the rows in their order, as the core takes them."""
+    """Return SHA-256 over the rows in their order, as the network gets them."""
     backend, digest = run.runtime.backend, hashing.sha256()
     for batch in source.batches(backend.xp, _ROWS, None, False):
         for array in batch:
@@ -210,19 +214,19 @@ def _digest(arrays: Mapping[str, np.ndarray], counters: Mapping[str, int]) -> st
 
 
 def _name(callback: Any) -> str:
-    """Return what a callback is and its options, without what differs from process to process."""
-    kind = type(callback) if isinstance(callback, Callback) else callback
+    """Return a callback's class and options, without process-dependent parts."""
+    cls = type(callback) if isinstance(callback, Callback) else callback
     options = ""
     if is_dataclass(callback) and not isinstance(callback, type):
         options = ", ".join(f"{f.name}={getattr(callback, f.name)!r}" for f in fields(callback) if f.init)
-    return f"{getattr(kind, '__qualname__', type(kind).__qualname__)}({options})"
+    return f"{getattr(cls, '__qualname__', type(cls).__qualname__)}({options})"
 
 
-def _load_callback_state(callback: Any, prefix: str, kept: Mapping[str, np.ndarray]) -> None:
-    """Give a callback what it remembered, in the types that it has."""
+def _load_callback_state(callback: Any, prefix: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Restore a callback's state, in the types that it has."""
     state = {}
     for name, value in getattr(callback, "state", {}).items():
-        found = {n.removeprefix(f"{prefix}{name}."): v for n, v in kept.items() if n.startswith(f"{prefix}{name}.")}
-        state[name] = found if isinstance(value, Mapping) else type(value)(found[""].item())
+        values = {n.removeprefix(f"{prefix}{name}."): v for n, v in arrays.items() if n.startswith(f"{prefix}{name}.")}
+        state[name] = values if isinstance(value, Mapping) else type(value)(values[""].item())
     if state:
         callback.state = state

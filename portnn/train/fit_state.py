@@ -26,20 +26,20 @@ class FitState:
     done: int = 0
     """Epochs finished."""
     losses: list[Any] = field(default_factory=list)
-    """Of the steps of the epoch that is open, in their order: numbers, then arrays that nobody has waited for."""
+    """Losses of the current epoch's steps: numbers, then arrays that are not yet read."""
     sizes: list[int] = field(default_factory=list)
-    """Rows of the batches of those steps."""
+    """Numbers of rows of their batches."""
     ended: bool = False
     """Whether a callback ended it."""
 
     def should_continue(self) -> bool:
-        """Return whether there is an epoch to come."""
+        """Return whether there are epochs left."""
         return self.done < self.epochs and not self.ended
 
     def nonfinite_reason(self) -> str:
-        """Wait for the losses of the open epoch; return what stopped being finite, and where. Empty: all is well.
+        """Read the losses of the current epoch; return the first nonfinite quantity and step, or "".
 
-        A loss precedes its step: what the last step did shows in the state alone.
+        A loss precedes its step: the effect of the last step shows in the state alone.
         """
         step, unread = self.runtime.counters.step, [loss for loss in self.losses if type(loss) is not float]
         *values, finite = self.runtime.backend.read([*unread, self.runtime.finite()])

@@ -13,12 +13,12 @@ from portnn.errors import BackendUnavailableError
 from portnn.options import lookup
 
 _FRAMES = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "table"}
-"""Data frame libraries, and what makes a frame of columns by name."""
+"""Data frame libraries, and their function that makes a frame of columns by name."""
 
 
 @dataclass
 class History:
-    """What a fit measured, one value per epoch.
+    """The measurements of a fit, one value per epoch.
 
     Examples
     --------
@@ -32,26 +32,26 @@ class History:
     loss: list[float] = field(default_factory=list)
     """Training loss: the mean over the epoch's rows (a sum for sse), each batch before its step."""
     metrics: dict[str, list[float]] = field(default_factory=dict)
-    """The metrics asked for, at the end of each epoch; of the validation data as ``validation_loss`` and so on."""
+    """Metrics at the end of each epoch; those of the validation data begin with ``validation_``."""
     seconds: float = 0.0
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return {"epoch": 1 ... n, "loss": ..., metric: ...}, each (epochs,)."""
         columns = {"loss": self.loss, **self.metrics}
-        found: dict[str, np.ndarray] = {"epoch": np.arange(1, len(self.loss) + 1)}
-        return found | {name: np.asarray(values, np.float64) for name, values in columns.items()}
+        arrays: dict[str, np.ndarray] = {"epoch": np.arange(1, len(self.loss) + 1)}
+        return arrays | {name: np.asarray(values, np.float64) for name, values in columns.items()}
 
     def frame(self) -> Any:
-        """Return the arrays as a data frame of pandas, polars or pyarrow: one that is in use, else one that is there.
+        """Return the history as a data frame of pandas, polars or pyarrow: an imported library, else an installed one.
 
-        Raises BackendUnavailableError where none is installed.
+        Raises BackendUnavailableError if none is installed.
         """
         from importlib.util import find_spec
 
-        there = [name for name in _FRAMES if find_spec(name)]
-        if not there:
+        installed = [name for name in _FRAMES if find_spec(name)]
+        if not installed:
             raise BackendUnavailableError("frame: expected pandas, polars or pyarrow; none is installed")
-        name = next((name for name in there if name in sys.modules), there[0])
+        name = next((name for name in installed if name in sys.modules), installed[0])
         return getattr(import_module(name), _FRAMES[name])(self.arrays())
 
     def plot(
@@ -62,16 +62,16 @@ class History:
         ax: Any = None,
         log: bool = False,
     ) -> Any:
-        """Draw the loss, or a metric, over epochs: of training and validation together; return the Axes.
+        """Draw the loss, or a metric, over epochs, for training and validation; return the Axes.
 
-        It is drawn into ``ax``, or a figure of its own, and saved as ``path`` if one is given. Raises ArgumentError for
-        a metric that was not measured.
+        The picture is drawn into ``ax`` or a new figure, and saved as ``path`` if that is given. Raises ArgumentError
+        for a metric that was not measured.
         """
         from portnn import plot
 
-        known = {"loss": self.loss, **self.metrics}
-        measured = lookup("metric", metric, known)
-        pair = {"training": measured, "validation": known.get(f"validation_{metric}", [])}
+        curves = {"loss": self.loss, **self.metrics}
+        measured = lookup("metric", metric, curves)
+        pair = {"training": measured, "validation": curves.get(f"validation_{metric}", [])}
         return plot.curves({name: v for name, v in pair.items() if v}, path, ax=ax, ylabel=metric, log=log)
 
 
@@ -79,12 +79,12 @@ class Event(NamedTuple):
     """The progress of a fit, as callbacks receive it."""
 
     epoch: int
-    """Epochs finished since the network was made."""
+    """Finished epochs since the network was made."""
     step: int
-    """Steps taken since then."""
+    """Steps since the network was made."""
     loss: Any
-    """After an epoch its training loss; after a step that of its batch, a 0-d array that nobody has waited for."""
+    """After an epoch its training loss; after a step the batch's, a 0-d array that is not yet read."""
     metrics: Mapping[str, float]
-    """What was measured after the epoch; empty after a step."""
+    """Metrics of the epoch; empty after a step."""
     history: History
-    """Of this fit, up to here."""
+    """History of this fit so far."""

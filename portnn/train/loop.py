@@ -16,15 +16,15 @@ from portnn.train.history import Event, History
 
 
 def _bar(progress: bool | str | None, run: FitState, steps: int | None) -> Any:
-    from tqdm.auto import tqdm  # in a notebook its own
+    from tqdm.auto import tqdm  # notebooks have their own bar
 
-    seen = sys.stderr.isatty() or any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
-    shown = seen if progress is None else progress is True
-    # Unasked, it appears only on work of over a second.
+    is_visible = sys.stderr.isatty() or any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
+    enabled = is_visible if progress is None else progress is True
+    # By default the bar appears only after a second.
     return tqdm(
         total=None if steps is None else run.epochs * steps,
         initial=run.done * (steps or 0) + len(run.losses),
-        disable=not shown,
+        disable=not enabled,
         delay=0 if progress else 1,
         unit="step",
         leave=bool(progress),
@@ -32,7 +32,7 @@ def _bar(progress: bool | str | None, run: FitState, steps: int | None) -> Any:
 
 
 def train(run: FitState, callbacks: CallbackList, progress: bool | str | None) -> History:
-    """Train to the run's end, from where it is; see NeuralNetwork.fit."""
+    """Train from the present state to the end of the fit; see NeuralNetwork.fit."""
     runtime, data, history = run.runtime, run.data, run.history
     size = run.batch_size or 0
     if data.rows is not None:
@@ -66,19 +66,19 @@ def train(run: FitState, callbacks: CallbackList, progress: bool | str | None) -
 def _run_epoch(
     run: FitState, callbacks: CallbackList, size: int, steps: int | None, bar: Any, pause: Callable[[], None]
 ) -> None:
-    """Take the steps of an epoch, or those that are left of it; see NeuralNetwork.fit for what is left after errors."""
+    """Run the remaining steps of an epoch; NeuralNetwork.fit documents the state after errors."""
     runtime, data = run.runtime, run.data
-    backup, before, whole = runtime.snapshot(), len(run.losses), True
+    backup, n_before, is_complete = runtime.snapshot(), len(run.losses), True
     order = None
     if run.shuffle and data.rows is not None and steps != 1:
         rng = random.generator(runtime.seed, random.SHUFFLE, runtime.counters.epoch)
         order = runtime.backend.asarray(rng.permutation(data.rows))
     try:
-        for batch in islice(data.batches(runtime.backend.xp, size, order, runtime.model.loss.mean), before, None):
-            whole = False
+        for batch in islice(data.batches(runtime.backend.xp, size, order, runtime.model.loss.mean), n_before, None):
+            is_complete = False
             run.losses.append(runtime.step(batch))
             run.sizes.append(int(batch[0].shape[0]))
-            whole = True
+            is_complete = True
             bar.update()
             if callbacks.of_steps:
                 callbacks.step(_event(run, run.losses[-1], {}))
@@ -87,20 +87,20 @@ def _run_epoch(
             pause()
     except BaseException:
         # A step that fails may have overwritten its state; those before an interrupt may have diverged.
-        if not whole or run.nonfinite_reason():
-            _roll_back(run, backup, before)
+        if not is_complete or run.nonfinite_reason():
+            _roll_back(run, backup, n_before)
         raise
-    if found := run.nonfinite_reason():
-        _roll_back(run, backup, before)
-        place = "checkpoint" if before else "start of the epoch"
+    if reason := run.nonfinite_reason():
+        _roll_back(run, backup, n_before)
+        restored_to = "checkpoint" if n_before else "start of the epoch"
         raise DivergenceError(
-            f"{found}. The network is as it was at the {place} (step {runtime.counters.step}); a "
+            f"{reason}. The network is as it was at the {restored_to} (step {runtime.counters.step}); a "
             f"smaller learning_rate than {runtime.optimizer.rate(runtime.counters.update):g} may help"
         )
 
 
 def _finish_epoch(run: FitState) -> Mapping[str, float]:
-    """Count an epoch whose steps are taken, and add its loss and metrics to the history; return the metrics."""
+    """Finish an epoch: append its loss and metrics to the history; return the metrics."""
     history, mean = run.history, run.runtime.model.loss.mean
     weights = run.sizes if mean else [1] * len(run.sizes)
     history.loss.append(sum(map(operator.mul, run.losses, weights)) / (sum(run.sizes) if mean else 1))
@@ -113,7 +113,7 @@ def _finish_epoch(run: FitState) -> Mapping[str, float]:
 
 
 def _show(run: FitState, measured: Mapping[str, float], progress: bool | str | None, bar: Any) -> None:
-    """Print a line for an epoch, or show its figures beside the bar."""
+    """Print a line for an epoch, or show its measurements beside the bar."""
     shown = {k: f"{v:.4g}" for k, v in {"loss": run.history.loss[-1], **measured}.items()}
     if progress == "log":
         figures = ", ".join(f"{name} {value}" for name, value in shown.items())
@@ -136,7 +136,7 @@ def _measure(run: FitState) -> Mapping[str, float]:
     measured: dict[str, float] = {}
     if run.metrics:
         measured |= run.runtime.evaluate(run.data, run.metrics)
-        del measured["loss"]  # the training loss is the history's own
+        del measured["loss"]  # the history has the training loss
     if run.validation is not None:
         measured |= {f"validation_{k}": v for k, v in run.runtime.evaluate(run.validation, run.metrics).items()}
     return measured

@@ -42,8 +42,8 @@ def poisoned(memory):
 
 @pytest.fixture(autouse=True)
 def _memory_that_nobody_wrote(monkeypatch):
-    for dialect in (targets.NumPyTarget, targets.TorchTarget):
-        monkeypatch.setattr(dialect, "memory", poisoned(dialect.memory))
+    for target in (targets.NumPyTarget, targets.TorchTarget):
+        monkeypatch.setattr(target, "memory", poisoned(target.memory))
 
 
 X, LABELS = RNG.standard_normal((40, 4)).astype(np.float32), RNG.integers(0, 3, 40)
@@ -185,8 +185,8 @@ def test_large_elementary_functions_of_reproducible_arithmetic(activation, monke
 def test_two_kernels_keep_their_own_tables(size, recording, monkeypatch):
     """Of one block, which is a part of the program, and of several, each with a function of its own."""
     backend = get_backend(recording)
-    dialect = type(backend.compile(abs)._dialect)
-    monkeypatch.setattr(dialect, "block", 1000)
+    target = type(backend.compile(abs)._target)
+    monkeypatch.setattr(target, "block", 1000)
     turned, tens = np.array([3, 1, 4, 0, 2]), np.array([10, 20, 30, 40, 50])
 
     def looked_up(table, xp, vectors, numbers):
@@ -322,7 +322,7 @@ def test_many_row_counts_need_no_more_memory(recording):
     for each in programs(net):
         assert len(each._programs) <= CompiledFunction.LIMIT
         assert len(each._bound) <= 2 * CompiledFunction.LIMIT
-        assert len(each._seen) <= 8 * CompiledFunction.LIMIT + 1
+        assert len(each._signatures) <= 8 * CompiledFunction.LIMIT + 1
 
 
 def test_threads_that_predict_on_one_network_are_right(recording):

@@ -80,7 +80,7 @@ for m, k, n in ((5, 7, 5), (1, 7, 1), (5, 1, 7), (1, 1, 1), (64, 300, 90)):
     )
 
 
-def dialect_of(backend):
+def target_of(backend):
     return NumPyTarget() if backend.name == "numpy" else TorchTarget(backend._torch, backend.xp, backend.scope)
 
 
@@ -89,7 +89,7 @@ def dialect_of(backend):
 def test_calls_have_the_bits_of_the_librarys_own(case, dtype, recording):
     function, values = CASES[case]
     backend = get_backend(recording)
-    dialect = dialect_of(backend)
+    target = target_of(backend)
     with np.errstate(over="ignore"):
         arrays = tuple(backend.asarray(v.astype(dtype) if v.dtype.kind == "f" else v) for v in values)
 
@@ -100,24 +100,24 @@ def test_calls_have_the_bits_of_the_librarys_own(case, dtype, recording):
 
     with backend.scope():
         expected = alone_and_within(backend.xp, arrays)
-    program = Executable(dialect, alone_and_within, (backend.xp,), (arrays,), None)
+    program = Executable(target, alone_and_within, (backend.xp,), (arrays,), None)
     assert [line.shape for line in program.program.results] == [tuple(each.shape) for each in expected]
 
     def result_of(program):
         """What it gives for a state that has other values when the program is bound to it."""
-        state = tuple(dialect.aligned(array.shape, array.dtype) for array in arrays)
-        run = program.bind(state, None, dialect.memory(program.size))
+        state = tuple(target.aligned(array.shape, array.dtype) for array in arrays)
+        run = program.bind(state, None, target.memory(program.size))
         for own, array in zip(state, arrays, strict=True):
-            dialect.names["copyto"](own, array)
+            target.names["copyto"](own, array)
         return run()
 
     got = result_of(program)
-    within = Executable(dialect, lambda *all: alone_and_within(*all)[1:], (backend.xp,), (arrays,), None)
+    within = Executable(target, lambda *all: alone_and_within(*all)[1:], (backend.xp,), (arrays,), None)
     own = {line.operation for line in within.program.lines} & ALLOCATING_OPS or case == f"astype {dtype}"
     assert within.size or own or not expected[0].shape
     got = (*got, *result_of(within))
-    within = Executable(dialect, lambda xp, _, given: alone_and_within(xp, given), (backend.xp,), ((), arrays), None)
-    got = (*got, *within.bind((), None, dialect.memory(within.size))(arrays))
+    within = Executable(target, lambda xp, _, given: alone_and_within(xp, given), (backend.xp,), ((), arrays), None)
+    got = (*got, *within.bind((), None, target.memory(within.size))(arrays))
     for each, own in zip(got, (*expected, expected[1], *expected), strict=True):
         assert (each.dtype, each.shape) == (own.dtype, own.shape)
         assert backend.to_numpy(each).tobytes() == backend.to_numpy(own).tobytes()
@@ -128,7 +128,7 @@ def test_calls_have_the_bits_of_the_librarys_own(case, dtype, recording):
 def test_products_are_the_same_wherever_they_end(before, dtype, recording):
     """As pieces of a vector, such as weights' gradients: MKL's float64 depends on where its result starts."""
     backend = get_backend(recording)
-    dialect = dialect_of(backend)
+    target = target_of(backend)
     arrays = tuple(backend.asarray(RNG.standard_normal(n), dtype) for n in (before, 172 * 497, 172 * 450))
 
     def joined(xp, state):
@@ -138,19 +138,19 @@ def test_products_are_the_same_wherever_they_end(before, dtype, recording):
 
     with backend.scope():
         expected = backend.to_numpy(joined(backend.xp, arrays))
-    program = Executable(dialect, joined, (backend.xp,), (arrays,), None)
-    got = backend.to_numpy(program.bind(arrays, None, dialect.memory(program.size))())
+    program = Executable(target, joined, (backend.xp,), (arrays,), None)
+    got = backend.to_numpy(program.bind(arrays, None, target.memory(program.size))())
     assert got.tobytes() == expected.tobytes()
     (product,) = (line for line in program.program.lines if line.operation == "matmul")
-    place = program._code.plan.places[product.line]
+    place = program._code.plan.locations[product.line]
     aligned = before * expected.itemsize % CACHE_LINE_BYTES == 0
-    assert place[0] == ("piece" if aligned or recording == "numpy" else "slot")
+    assert place[0] == ("segment" if aligned or recording == "numpy" else "slot")
 
 
 def test_pieces_of_a_vector_and_views_of_it_are_told_apart(recording):
     """Of whatever size the first piece is, also where that is the number of the line which stretches the vector."""
     backend = get_backend(recording)
-    dialect = dialect_of(backend)
+    target = target_of(backend)
     for first in range(1, 9):
         arrays = tuple(backend.asarray(RNG.standard_normal(shape)) for shape in ((first,), (9,), (1, first + 9)))
 
@@ -158,10 +158,10 @@ def test_pieces_of_a_vector_and_views_of_it_are_told_apart(recording):
             a, b, row = state
             return xp.exp(row + xp.concat([a, b]))
 
-        program = Executable(dialect, stretched, (backend.xp,), (arrays,), None)
+        program = Executable(target, stretched, (backend.xp,), (arrays,), None)
         with backend.scope():
             expected = backend.to_numpy(stretched(backend.xp, arrays))
-        got = backend.to_numpy(program.bind(arrays, None, dialect.memory(program.size))())
+        got = backend.to_numpy(program.bind(arrays, None, target.memory(program.size))())
         assert got.tobytes() == expected.tobytes()
 
 

@@ -137,7 +137,7 @@ def test_the_distribution_of_normal_numbers():
     coins = np.zeros(63 * 1024 + 1)
     coins[::1024] = [math.comb(63, k) / 2**63 for k in range(64)]
     chances = np.convolve(coins, np.convolve(np.convolve(third, third), third))
-    values = random._corrected(np.arange(-67581, 67582, 2, dtype=np.int32)) * 2.0**-13
+    values = random._correct(np.arange(-67581, 67582, 2, dtype=np.int32)) * 2.0**-13
     assert values.shape == chances.shape
     assert (np.diff(values) > 0).all()
     mean, variance, skew, fourth = (float(chances @ values**k) for k in (1, 2, 3, 4))
