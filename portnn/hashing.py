@@ -1,4 +1,4 @@
-"""Hashes of bytes: hashlib takes 3 ms to import, as long as a tenth of portnn, and is imported at the first use."""
+"""Hashes of bytes. hashlib takes 3 ms to import, a tenth of portnn's time, so it is imported at the first use."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 def sha256(content: bytes = b"") -> "hashlib._Hash":
-    """Return a SHA-256 hash object of ``content``, as of hashlib."""
+    """Return hashlib's SHA-256 object of ``content``."""
     import hashlib
 
     return hashlib.sha256(content)

@@ -5,22 +5,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from signal import SIG_IGN, SIGINT
 
-try:  # what the public functions call, which take ten times as long: they convert each handler to an enum
+try:  # the C functions under signal's, which take ten times as long: they convert each handler to an enum
     from _signal import getsignal, signal  # type: ignore[import-not-found]
 except ImportError:
     from signal import getsignal, signal
 
 INPLACE_MIN_BYTES = 1 << 20
-"""Bytes of a state beyond which a step may change it in place, with Ctrl-C deferred, which takes 3 us. A smaller state
-is replaced as a whole."""
+"""Least size in bytes of a state that a step updates in place, with Ctrl-C deferred, which takes 3 us. A smaller state
+is replaced.
+"""
 
 
 @contextmanager
 def defer_keyboard_interrupt() -> Iterator[Callable[[], None]]:
-    """Defer Ctrl-C; yield a function that raises it, to be called where the state is whole.
+    """Defer Ctrl-C; yield a function that raises it, to be called where the state is complete.
 
-    A second Ctrl-C comes through at once. Nothing is deferred where Python delivers no signals, outside the main
-    thread, nor where the process was started to ignore them, as in the background of a script.
+    A second Ctrl-C is raised at once. Nothing is deferred outside the main thread, where Python delivers no signals,
+    nor in a process that ignores them, as one in the background of a script does.
     """
     previous = getsignal(SIGINT)
     if threading.current_thread() is not threading.main_thread() or previous in (SIG_IGN, None):

@@ -1,9 +1,9 @@
-"""The array functions that a network may consist of: one table, from which every reading of a layer is built.
+"""The table of array functions that networks may use; all namespaces are built from it.
 
-The recorder (portnn/jit), the error bounds and the 50-digit reference (portnn/numerics), reproducible arithmetic
-(portnn/reproducible), what an adapter is asked (portnn/equivalence/conformance.py) and the test array that has nothing
-else take their names, errors and kinds from here. To add a function, add a line; tests/test_ops.py names what else it
-needs: a bound where it is no elementary function, and a case for adapters.
+The tracer (portnn/jit), the error bounds and the 50-digit reference (portnn/numerics), reproducible arithmetic
+(portnn/reproducible), the checks of adapters (portnn/equivalence/conformance.py) and the strict test array take names,
+errors and kinds from here. To add a function, add a line; tests/test_ops.py names what else it needs: a bound unless it
+is an elementary function, and a case for adapters.
 """
 
 from collections.abc import Callable
@@ -20,22 +20,24 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Op:
-    """One function of the array API standard."""
+    """A function of the array API standard."""
 
     name: str
     kind: Kind
     operands: int = 1
-    """Arrays or numbers that it is given."""
+    """Number of operands."""
     ulps: float | None = None
-    """Largest error in units in the last place on any library; None: no elementary function."""
+    """Largest error in units in the last place on any library; None: not an elementary function."""
     exact: bool = False
-    """Whether it has the same bits on every library: it moves numbers, or rounds correctly."""
+    """Whether its results have the same bits on every library: it moves numbers, or rounds correctly."""
     reference: str = ""
-    """mpmath's name for it, where its values are computed one by one."""
+    """mpmath's name, if its values are computed one by one."""
     core: bool = True
-    """Whether layers, losses and optimizers may call it by name; others are operators, or reproducible arithmetic's."""
+    """Whether layers, losses and optimizers may call it by name; other functions are operators, or reproducible
+    arithmetic's.
+    """
     slope: float | Callable[[Any, Any], Any] = 0.0
-    """Of a function that a user registers: the largest |f'|, or a function of values and their errors that gives it."""
+    """For a registered function: the largest |f'|, or a function of values and errors that returns it."""
 
 
 OPS = (
@@ -88,14 +90,14 @@ maximum and the minimum may be 0 or -0; matrix_transpose is noted by reproducibl
 
 
 def names(*kinds: Kind) -> frozenset[str]:
-    """Return the names of the functions of some kinds."""
+    """Return the names of the functions of the given kinds."""
     return frozenset(op.name for op in OPS if op.kind in kinds)
 
 
 CORE = frozenset(op.name for op in OPS if op.core)
-"""What the core may call on ``xp``."""
+"""Names that layers may call on ``xp``."""
 ELEMENTWISE = set(names("elementwise", "comparison"))
-"""With those that users register."""
+"""All functions by name, with registered ones."""
 REGISTERED: dict[str, Op] = {}
 """Those by name."""
 
@@ -103,7 +105,7 @@ REGISTERED: dict[str, Op] = {}
 def register_op(
     name: str, *, ulps: float, slope: float | Callable[[Any, Any], Any], reference: str | None = None
 ) -> None:
-    """Let layers of your own call another element-wise function of one array, with a bound and recorded.
+    """Register another element-wise function of one array, with an error bound, for layers of your own.
 
     ::
 

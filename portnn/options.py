@@ -1,4 +1,4 @@
-"""Options: what a user types becomes a plain Python value, checked once, where it enters."""
+"""Options: conversion to plain Python values, and checks of their values."""
 
 import math
 from abc import ABCMeta
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 def as_python(value: Any) -> Any:
-    """Return a NumPy scalar or a 0-d array of any library as Python's number; all else as it is.
+    """Return a NumPy scalar or a 0-d array of any library as a Python number; other values unchanged.
 
-    ``np.float64(0.1)`` times a float32 array is float64 on NumPy and float32 elsewhere; Python's 0.1 takes the
-    array's dtype everywhere.
+    ``np.float64(0.1)`` times a float32 array is float64 on NumPy and float32 elsewhere; Python's 0.1 takes the array's
+    dtype everywhere.
     """
     if type(value) in (tuple, list):
         return type(value)(map(as_python, value))
@@ -30,9 +30,9 @@ def as_python(value: Any) -> Any:
 
 
 class CoerceScalarsMeta(ABCMeta):
-    """Metaclass of what carries options: the arguments and attributes of its objects become plain Python values.
+    """Metaclass of classes with options: arguments and attributes of their objects become plain Python values.
 
-    It sits before ``__init__``, so that checks there see plain values, and no subclass can forget it.
+    It runs before ``__init__``, so that checks there see plain values and no subclass can forget it.
     """
 
     def __call__(cls, *arguments: Any, **options: Any) -> Any:
@@ -40,7 +40,7 @@ class CoerceScalarsMeta(ABCMeta):
         made = super().__call__(
             *map(as_python, arguments), **{name: as_python(value) for name, value in options.items()}
         )
-        for name, value in vars(made).items():  # defaults, and what __init__ computed with NumPy
+        for name, value in vars(made).items():  # defaults, and values that __init__ computed
             if (changed := as_python(value)) is not value and type(value) not in (tuple, list):
                 object.__setattr__(made, name, changed)
         return made
@@ -68,7 +68,7 @@ def check_positive_int(argument: str, value: Any) -> int:
 
 
 def format_bytes(size: float) -> str:
-    """Return a number of bytes as people write it: 9.64 kB."""
+    """Return a number of bytes as text: 9.64 kB."""
     power = min(int(math.log10(max(size, 1)) // 3), 3)
     return f"{size / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB')[power]}"
 

@@ -1,14 +1,14 @@
-"""The pytest plugin: ``portnn_backend`` runs a test on every backend; ``--portnn-require`` allows no skips.
+"""The pytest plugin: ``portnn_backend`` runs a test on every backend; ``--portnn-require`` turns skips into errors.
 
-A test that takes the fixture gets the name of a backend ("numpy", "cupy" ...) and is skipped, with the reason, where
-that one cannot run. Loading the plugin imports portnn and NumPy, no other array library.
+A test with the fixture gets the name of a backend ("numpy", "cupy" ...) and is skipped, with the reason, if that one
+cannot run. Loading the plugin imports portnn and NumPy, but no other array library.
 """
 
 import pytest
 
 
 def reason(name: str) -> str:
-    """Return why a backend such as "torch:cuda:0" cannot run here; empty where it can."""
+    """Return why a backend such as "torch:cuda:0" cannot run here; "" if it can."""
     from portnn.backend import available_backends
 
     library, _, device = name.partition(":")
@@ -45,7 +45,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def header() -> list[str]:
-    """Return a line per backend, so that a run without a GPU cannot be read as proof for CuPy."""
+    """Return a line for each backend, so that a run without a GPU is not taken as proof for CuPy."""
     from portnn.backend import available_backends
 
     return [
@@ -59,14 +59,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         from portnn.backend import available_backends
 
         names = [info.name for info in available_backends() if not info.slow]
-        # A device asked for by name is tested beside its library's default one.
+        # A device that is required by name is tested beside its library's default one.
         names += [name for name in _required(metafunc.config) if name not in names]
         metafunc.parametrize("portnn_backend", names, indirect=True)
 
 
 @pytest.fixture
 def portnn_backend(request: pytest.FixtureRequest) -> str:
-    """Name of a backend that can run here; the test runs once for each."""
+    """Name of an available backend; the test runs once for each."""
     if why := reason(request.param):
         pytest.skip(f"{request.param}: {why}")
     return str(request.param)

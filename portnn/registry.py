@@ -1,7 +1,7 @@
-"""Names in files: ours by their own, a user's by module and name once it is registered.
+"""The registry of components: names in files, and configurations.
 
-A file names what its network is made of. It is read by looking these names up, never by importing what it names: a file
-cannot choose what code runs.
+A file names its components: the library's by short names, a user's by module and name once it is registered. Names are
+looked up, never imported: a file cannot choose what code runs.
 """
 
 import json
@@ -28,7 +28,7 @@ class _Kind(NamedTuple):
 _REGISTERED: dict[str, Any] = {}
 _KINDS: dict[str, _Kind] = {}
 _ORDER = "layer", "optimizer", "schedule", "loss", "metric", "initializer"
-"""A description's kind is the first of these that it names: a layer may have an option called initializer."""
+"""Order in which a configuration's kind is determined: a layer may have an option called initializer."""
 
 
 def _qualified_name(component: Any) -> str:
@@ -56,7 +56,7 @@ def _factory(component: Any) -> Any:
 
 
 def register(component: T) -> T:
-    """Make a layer, loss, optimizer, activation or the like of your own known to ``load``; return it: a decorator.
+    """Register a layer, loss, optimizer, activation or the like of your own for ``load``; return it: a decorator.
 
     ::
 
@@ -69,8 +69,8 @@ def register(component: T) -> T:
 
         huber = portnn.register(portnn.Loss(huber_function))
 
-    A class must be a dataclass whose options are plain JSON values; a file names it by its module and name, and whoever
-    loads the file imports that module first. Raises ArgumentError for what a file could not name.
+    A class must be a dataclass whose options are plain JSON values; files name it by module and name, and that module
+    must be imported before a file is loaded. Raises ArgumentError for objects that a file could not name.
 
     Parameters
     ----------
@@ -150,7 +150,9 @@ def get_config(component: Any) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise SerializationError(f"{kind} {name}: expected options that are plain JSON values; {error}") from error
     if copy != component:
-        raise SerializationError(f"{kind} {name}: its options do not make it again: {copy!r} for {component!r}")
+        raise SerializationError(
+            f"{kind} {name}: expected options that make an equal copy; got {copy!r} for {component!r}"
+        )
     return config
 
 

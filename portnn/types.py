@@ -1,4 +1,4 @@
-"""Names for what flows through the core."""
+"""Types of arrays, batches, layers' results and contexts."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,15 +16,15 @@ Weights: TypeAlias = Mapping[str, Array]
 """A layer's parameters and buffers by name, as shaped views of the flat vectors."""
 
 Closure: TypeAlias = Callable[[Array], Array]
-"""From the gradient of an output to the gradient of the input."""
+"""Maps the gradient of an output to the gradient of the input."""
 
 Backward: TypeAlias = Callable[[Array], tuple[Array, Mapping[str, Array]]]
-"""From the gradient of a layer's output to that of its input and those of its parameters."""
+"""Maps the gradient of a layer's output to those of its input and its parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """What a layer's forward pass returns; a plain tuple of the first members will do.
+    """The result of a layer's forward pass; a plain tuple of the first members will do.
 
     Examples
     --------
@@ -39,15 +39,15 @@ class Forward:
     backward: Backward
     """``backward(dy)`` returns (dx, {parameter: gradient})."""
     buffers: Mapping[str, Array] = field(default_factory=dict)
-    """New values of buffers by name, which a training step keeps."""
+    """New values of buffers by name, for a training step."""
 
     @classmethod
     def of(cls, result: "ForwardLike") -> "Forward":
-        """Return a layer's result as one object."""
+        """Return a layer's result as a Forward."""
         return result if isinstance(result, cls) else cls(*result)
 
     def __iter__(self) -> Iterator[Any]:
-        """Unpack as the tuple that forward passes of layers of one's own may return."""
+        """Unpack as a tuple, as forward passes of custom layers may return it."""
         return iter((self.output, self.backward, self.buffers) if self.buffers else (self.output, self.backward))
 
 
@@ -63,21 +63,21 @@ Batch: TypeAlias = tuple[Array, Array, Any]
 
 
 class ForwardContext(NamedTuple):
-    """How a layer is run: the fourth argument of ``forward``."""
+    """The context of a forward pass: the fourth argument of ``forward``."""
 
     training: bool = False
     needs_input_grad: bool = True
-    """False for the first layer with trainable parameters: nobody needs the gradient of its input."""
+    """Whether the gradient of the input is needed; not for the first layer with trainable parameters."""
     layer: int = 0
-    """The layer's number in the network."""
+    """Number of the layer in the network."""
     key: tuple[int, int] = (0, 0)
-    """The step's key of random bits (portnn/nn/random.py)."""
+    """Key of the step's random bits (portnn/nn/random.py)."""
     row: int = 0
-    """Offset of the first row in the global batch, where a batch comes in parts."""
+    """Offset of the first row in the global batch, if the batch is split."""
     rows: int = 0
-    """Rows of the global batch; 0: those of this one."""
+    """Number of rows of the global batch; 0: those of this one."""
     all_reduce: Callable[[Array], Array] | None = None
-    """Sums an array over the parts of the batch; None: there is one part."""
+    """Sums an array over the parts of the batch; None: the batch is not split."""
 
     @property
     def input_gradient(self) -> bool:
@@ -93,7 +93,7 @@ class ForwardContext(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """Of the columns of data, each row counted by its weight; each (\\*features), in float64."""
+    """Statistics of the columns of data, each row counted by its weight; each (\\*features), in float64."""
 
     mean: Array
     """The mean's leading 24 bits, which float32 holds exactly."""

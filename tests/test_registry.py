@@ -141,8 +141,8 @@ def test_a_layer_that_bears_a_name_of_ours_is_not_taken_for_it(tmp_path):
         (Plain(), "layer: a file cannot name .*Plain yet"),
         (Known(note=object()), "Known: expected options that are plain JSON values"),
         (Known(note=float("nan")), "Known: expected options that are plain JSON values"),
-        (Known(note=[1]), "Known: its options do not make it again"),
-        (Hidden(), "Hidden: its options do not make it again"),
+        (Known(note=[1]), "Known: expected options that make an equal copy"),
+        (Hidden(), "Hidden: expected options that make an equal copy"),
     ],
 )
 def test_what_could_not_be_loaded_is_not_saved(tmp_path, layer, message, monkeypatch):

@@ -40,16 +40,16 @@ DTYPES = ("float32", "float64")
 @click.option(
     "--dtype",
     type=click.Choice([*DTYPES, "both"]),
-    help="Of the built-in networks; default: both, float64 with --bits.",
+    help="Dtype of the built-in networks; default: both, float64 with --bits.",
 )
 @click.option(
     "--against",
     type=click.Choice(["auto", "exact"]),
     default="auto",
     show_default=True,
-    help="exact: judge every library by numbers of 50 digits (mpmath), however long it takes.",
+    help="exact: compare every library with numbers of 50 digits (mpmath), which may take long.",
 )
-@click.option("--verbose", is_flag=True, help="Print a table of all pieces as well.")
+@click.option("--verbose", is_flag=True, help="Also print a table of all tensors.")
 @click.option(
     "--bits",
     is_flag=True,
@@ -60,7 +60,7 @@ DTYPES = ("float32", "float64")
     "outputs",
     type=OUTPUT,
     multiple=True,
-    help="Write the report to .json or .md, or the drift to .png (with --bits beside that of fast arithmetic).",
+    help="Write the report as .json or .md, or a picture of the drift as .png (with --bits also in fast arithmetic).",
 )
 def check(
     model: Path | None,
@@ -82,7 +82,7 @@ def check(
     bit differs. JAX's compiled code is kept in the user's cache folder, or in JAX_COMPILATION_CACHE_DIR.
     """
     if bits and against == "exact":
-        raise ArgumentError("against: --bits compares bits with NumPy's; expected one of the two")
+        raise ArgumentError("against: --bits compares bits with NumPy's; expected one of --bits and --against")
     if bits and dtype not in (None, "float64"):
         raise ArgumentError(f"dtype: reproducible arithmetic is float64 throughout; got --dtype {dtype} with --bits")
     endings = (".json", ".md", *PICTURES)

@@ -45,7 +45,7 @@ OUTPUT = click.Path(dir_okay=False, path_type=Path)
 header = click.option(
     "--header/--no-header", default=None, help="Whether a CSV has a header; default: decided by its first rows."
 )
-encoding = click.option("--encoding", help="Of a CSV's text: latin-1, cp1252 ...; default: utf-8.")
+encoding = click.option("--encoding", help="Text encoding of a CSV: latin-1, cp1252 ...; default: utf-8.")
 backend = click.option("--backend", help="numpy, cupy, torch:cuda:0, jax, auto ...; default: PORTNN_BACKEND or numpy.")
 
 
@@ -135,7 +135,7 @@ def loss_picture(save: Path | None, plot: Path | None) -> Path | None:
         return None
     beside = save.with_suffix(".png")
     if beside == save:
-        raise ArgumentError(f"save: the loss curve would be drawn over {save}; name it otherwise, or --plot")
+        raise ArgumentError(f"save: the picture of the loss would overwrite {save}; give another name, or --plot")
     if beside.exists():
         raise ArgumentError(f"plot: {beside} exists; --plot {beside} draws the loss over it, or name another")
     return beside

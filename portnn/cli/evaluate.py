@@ -44,7 +44,7 @@ def evaluate(
     network, x, y = model_and_data(model, backend, data, header, encoding, target)
     metric = "accuracy" if of_classes(network) else "r2"
     if picture is not None and metric != "accuracy":
-        raise ArgumentError("plot: expected a model of classes to draw its confusion matrix; got one of values")
+        raise ArgumentError("plot: expected a classifier, for a confusion matrix; got a regression")
     results = scores(network, metric, x, y)
     lines = [f"backend      {network.backend}", *score_lines(results, metric)]
     show({"backend": network.backend, **results}, lines, as_json)

@@ -29,7 +29,7 @@ from portnn.nn.losses import find
     help="Print the network's outputs (probabilities, logarithms of counts) instead of what they predict.",
 )
 @click.option("--output", type=OUTPUT, help="Write to this file instead of stdout.")
-@click.option("--verbose", is_flag=True, help="Say what the model is, and how it reads the columns.")
+@click.option("--verbose", is_flag=True, help="Print what the model is, and how it reads the columns.")
 def predict(
     model: Path,
     data: Path,

@@ -76,7 +76,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     "--continue",
     "continued",
     type=FILE,
-    help="Model to train further, on its columns and classes; what describes a network is the model's.",
+    help="Model to train further, with its layers, loss, columns and classes.",
 )
 @click.option("--columns", callback=_names, help="Columns to learn from: age,fare,class; default: all but the target.")
 @click.option("--drop", callback=_names, help="Columns to leave out: name,ticket.")
@@ -86,7 +86,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option(
     "--optimizer",
     type=click.Choice(list(OPTIMIZERS)),
-    help="Default: adamw, the fewer rows the more weight decay; with --continue the model's.",
+    help="Default: adamw, with more weight decay for fewer rows; with --continue the model's.",
 )
 @click.option("--learning-rate", type=float, help="Default: the optimizer's own.")
 @click.option("--initializer", type=click.Choice(["auto", *INITIALIZERS]), default="auto", show_default=True)
@@ -101,7 +101,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     "--task", type=click.Choice(["classification", "regression"]), help="Default: decided by the target's values."
 )
 @click.option("--test", type=FILE, help="File to test on; otherwise rows are held out of DATA.")
-@click.option("--test-target", type=FILE, help="Targets of --test, where --target is a file.")
+@click.option("--test-target", type=FILE, help="File with the targets of --test, if --target is a file.")
 @click.option(
     "--holdout",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -110,20 +110,20 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option(
     "--validation",
     type=click.FloatRange(0, 1, max_open=True),
-    help="Share of the rows to train on that is held out, to stop by; 0: none. "
-    f"Default: {VALIDATION}, where that is {MIN_VALIDATION_ROWS} rows.",
+    help="Share of the training rows held out for early stopping; 0: none. "
+    f"Default: {VALIDATION}, if that is at least {MIN_VALIDATION_ROWS} rows.",
 )
 @click.option(
     "--patience",
     type=click.IntRange(min=1),
     default=PATIENCE,
     show_default=True,
-    help="Epochs without a smaller loss of the validation that end the training.",
+    help="Number of epochs without a smaller validation loss after which the training ends.",
 )
 @click.option(
     "--standardize/--no-standardize",
     default=None,
-    help="Features, and the target of a regression; default: all but images of bytes, scaled to [0, 1].",
+    help="Standardise features and a regression's target; default: yes, but scale images of bytes to [0, 1].",
 )
 @header
 @encoding
@@ -135,7 +135,9 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--save", type=OUTPUT, help="Where to write the model.")
 @click.option("--checkpoint", type=OUTPUT, help="File to write after each epoch, and on Ctrl-C or SIGTERM.")
-@click.option("--resume", is_flag=True, help="Go on from --checkpoint where it is there; the other options as before.")
+@click.option(
+    "--resume", is_flag=True, help="Resume from --checkpoint if the file exists; the other options must be the same."
+)
 @click.option("--plot", type=OUTPUT, help="Where to draw the loss; default: beside the model, with matplotlib.")
 @click.option("--progress/--no-progress", default=None, help="Default: on a terminal.")
 @json_flag
@@ -203,7 +205,7 @@ def train(
     say(f"{inferred.kind}: {inferred.reason if previous is None else 'as the model'}")
     test_is_data = test is not None and os.path.realpath(test) == os.path.realpath(data)
     if test_is_data:
-        say(f"test: {test} is the training file; the figures are of rows that were trained on")
+        say(f"test: {test} is the training file; the scores are those of the training rows")
     if previous is None:
         layers, loss, output = inferred.network(hidden, loss, standardize)
         network = NeuralNetwork(
@@ -230,7 +232,7 @@ def train(
     network.metadata |= majority_baseline(classes, rows.y)
     options = fit_options(rows.x.rows, batch_size=batch_size, epochs=epochs, validation=validation, patience=patience)
     if share := options.get("validation"):
-        say(f"validation: {share:g} of the rows; the epoch of their least loss is kept (--patience {patience})")
+        say(f"validation: {share:g} of the rows; the epoch with their least loss is kept (--patience {patience})")
     started = time.perf_counter()
     done = False
     try:
@@ -267,7 +269,7 @@ def _refuse_contradictions(
     fresh = {"hidden", "activation", "loss", "initializer", "task", "columns", "drop", "standardize", "dtype", "seed"}
     chosen = {name for name in {*fresh, "reproducible"} if _is_given(name)}
     if continued is not None and chosen:
-        raise ArgumentError(f"{min(chosen)}: --continue takes it from {continued}; expected one of the two")
+        raise ArgumentError(f"{min(chosen)}: --continue takes it from {continued}; expected one of the two options")
     if continued is None and target is None:
         raise ArgumentError("target: expected --target with the column to predict, or --continue with a model")
     if test is not None and holdout is not None:

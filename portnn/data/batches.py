@@ -56,7 +56,7 @@ class Batches:
     def _through(self) -> Iterator[tuple[Any, Any, Any]]:
         lengths, batches = {2, 3}, self.given() if callable(self.given) else self.given
         if not isinstance(batches, Iterable):
-            raise ArgumentError(f"batches: expected a function that makes an iterator; got {type(batches).__name__}")
+            raise ArgumentError(f"batches: expected a function that returns an iterator; got {type(batches).__name__}")
         if isinstance(batches, Iterator) and batches is self._previous:
             raise _exhausted("x", batches)
         self._previous = batches
@@ -71,8 +71,8 @@ class Batches:
             yield x, y, weight[0] if weight else None
         if len(lengths) == 2:
             raise DataError(
-                "x: expected at least one batch each time they are gone through; got none: a function has to make "
-                "a new iterator each time"
+                "x: expected at least one batch in each pass; got none: a function must return "
+                "a new iterator at each call"
             )
 
     @cached_property
@@ -99,8 +99,8 @@ def as_batches(x: object, y: object) -> tuple[object, object, tuple[object, obje
 
 def _exhausted(argument: str, batches: object) -> ArgumentError:
     return ArgumentError(
-        f"{argument}: expected batches that can be gone through again; got {type(batches).__name__}, which is used up "
-        "after one time: give a function that makes it anew"
+        f"{argument}: expected batches that can be iterated again; got {type(batches).__name__}, which one pass "
+        "exhausts: give a function that returns a new one"
     )
 
 

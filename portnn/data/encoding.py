@@ -104,7 +104,7 @@ class Column:
         codes = Categories(self.values).codes(values)
         if not missing.all() and (codes[~missing] < 0).all():
             _log.warning(
-                "%s: none of its values was there where the model was trained: each counts as the average row",
+                "%s: none of the values occurred in training: each counts as the average row",
                 location(int(np.argmin(missing))),
             )
         codes[missing] = 0

@@ -85,7 +85,7 @@ def check_aligned(argument: str, given: Any, x: Any) -> None:
     if len(own) == len(other) and not own.equals(other) and own.symmetric_difference(other, sort=False).empty:
         raise DataError(
             f"{argument}: expected its rows in the order of x's index; got the same labels in another order: take "
-            f".loc[x.index], or to_numpy() where places are meant"
+            f".loc[x.index], or to_numpy() to match by position"
         )
 
 

@@ -49,7 +49,7 @@ def _operator(name: str, swapped: bool = False) -> Callable[..., Any]:
 
 
 def _raise_untraceable(self: Any, *arguments: object, **options: object) -> Any:
-    raise UntraceableError("its course depends on the value of an array, or on a number of the step")
+    raise UntraceableError("control flow that depends on the value of an array, or on a number of the step")
 
 
 class _Operators:

@@ -131,9 +131,7 @@ class TracingNamespace:
             return lambda *operands: self._elementwise(name, *operands)
         if name in ("float32", "float64", "int32", "int64", "finfo", "arange", "asarray"):
             return getattr(self._tape.xp, name)
-        raise UnrecordedError(
-            f"xp.{name} is not among the functions that a step is recorded with, nor registered (portnn.register_op)"
-        )
+        raise UnrecordedError(f"xp.{name} is not a function that the tracer knows, nor registered (portnn.register_op)")
 
     def _elementwise(self, name: str, x: Operand, *others: Operand) -> Any:
         if name == "astype":
@@ -161,7 +159,7 @@ class TracingNamespace:
         parts = tuple(map(self._tape.operand, arrays))
         rest = {(part.dtype, part.shape[:axis], part.shape[axis + 1 :]) for part in parts}
         if len(rest) > 1 or not 0 <= axis < parts[0].ndim:
-            raise UntraceableError("concat of arrays of several dtypes, or along an axis that they have not")
+            raise UntraceableError("concat of arrays of several dtypes, or along an axis that they do not have")
         joined = sum(part.shape[axis] for part in parts)
         return self._tape.emit("concat", parts, (axis,), (*parts[0].shape[:axis], joined, *parts[0].shape[axis + 1 :]))
 

@@ -81,7 +81,9 @@ def resolve_metrics(metrics: Sequence[MetricLike], compared: Compared) -> dict[s
         if checked and (problem := compared.problem(metric)):
             raise ArgumentError(f"metrics: {name!r} {problem}")
         if name == "loss":
-            raise ArgumentError("metrics: expected other names than 'loss', which the loss has; got a metric of it")
+            raise ArgumentError(
+                "metrics: expected other names than 'loss', which is the loss's; got a metric of that name"
+            )
         if name in by_name:
             raise ArgumentError(f"metrics: expected different names; got {name!r} twice")
         by_name[name] = metric

@@ -177,7 +177,7 @@ class Architecture:
         """Number of outputs per row. The width of the input must be known."""
         output = self.shapes()[-1][1].output
         if len(output) != 1:
-            raise ShapeError(f"layers: expected one axis of outputs; got {output}: Flatten() lays them flat")
+            raise ShapeError(f"layers: expected one axis of outputs; got {output}: Flatten() makes one of them")
         return int(output[0])
 
     @property
@@ -287,4 +287,4 @@ def _check_order(layers: Sequence[Layer], output: str) -> None:
             if not (i == len(layers) - 1 and output == "identity"):
                 raise ArgumentError(f'layers: {name} must be the last, before output="identity"; got {output!r}')
         elif i and isinstance(layer, PreprocessingLayer):
-            raise ArgumentError(f"layers: {name} must be the first layer: it takes data as they come")
+            raise ArgumentError(f"layers: {name} must be the first layer: it takes raw data")

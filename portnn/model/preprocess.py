@@ -101,7 +101,7 @@ def fitted_buffers(
             n_rows += len(rows)
             ends.append((rows.min(axis=0), rows.max(axis=0)))
         if n_rows < 2:
-            raise DataError("x: expected at least two rows to learn mean and deviation from; got 1")
+            raise DataError("x: expected at least two rows for mean and standard deviation; got 1")
         if layer.adapts_to == "y":  # which is in the network's dtype, as outputs are
             lows, highs = zip(*ends, strict=True)
             _check_resolved(np.min(lows, axis=0), np.max(highs, axis=0))

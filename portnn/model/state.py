@@ -189,7 +189,7 @@ class NetworkState:
     def use_average(self) -> None:
         """Replace the parameters by the optimizer's average of them."""
         if not self.counters.update:
-            raise ArgumentError("averaged: there is no average yet; no step was taken")
+            raise ArgumentError("averaged: expected at least one training step; there is no average yet")
         vector = dict(zip(self.chain.state_names, self.state.opt_state, strict=True))["average"]
         self.state = self.state._replace(parameters=self.backend.copy(vector))
 

@@ -250,6 +250,6 @@ def _say_that_nothing_moves(runtime: Runtime) -> None:
         map(runtime.optimizer.rate, (update, update + 1))
     ):
         _log.warning(
-            "learning_rate: %s has come to its end, with a rate of 0: the fit changes nothing; set net.learning_rate",
+            "learning_rate: %s has ended, with a rate of 0: the fit changes nothing; set net.learning_rate",
             runtime.optimizer.learning_rate,
         )

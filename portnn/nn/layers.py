@@ -57,7 +57,7 @@ class Dense(Layer):
     def shapes(self, features: Features) -> Shapes:
         if len(features) != 1:
             raise ShapeError(
-                f"Dense: expected an input of (batch, features); got (batch, {features}): Flatten() lays a row flat"
+                f"Dense: expected an input of (batch, features); got (batch, {features}): Flatten() makes rows of it"
             )
         parameters = {"W": Spec((features[0], self.units), self.initializer, decays=True)}
         if self.bias:

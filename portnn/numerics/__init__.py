@@ -1,1 +1,1 @@
-"""How far off a computation may be: error bounds, and a reference of 50 digits."""
+"""Error bounds, and a reference of 50 digits."""

@@ -1,18 +1,15 @@
-"""How far apart two correct computations may be: a namespace that carries a bound beside each value.
+"""Error bounds: a namespace that computes a bound beside each value.
 
-The same layers, losses and optimizers, handed this namespace instead of a library's, return values with a bound on
-the error that any library may make in computing them in a given precision (running error analysis, Wilkinson
-1963; Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.3). Inputs count as exact. Values are
-computed in float64 by NumPy.
+Layers, losses and optimizers that run on this namespace return values with a bound on the error that any library may
+make in a given precision (running error analysis, Wilkinson 1963; Higham, Accuracy and Stability of Numerical
+Algorithms, 2nd ed., section 3.3). Inputs count as exact. NumPy computes the values in float64.
 
 Per operation, with u the unit roundoff (2^-24 for float32, 2^-53 for float64):
 
-- ``+ - *`` and division: u of the result.
-- Sums and products of length k: ``min(k, LAMBDA sqrt(k)) u |A||B|``, the probabilistic bound of Higham and Mary
-  (2019, SIAM J. Sci. Comput. 41(5)) where it is below the worst case ``k u |A||B|``.
-- Elementary functions: ULPS units in the last place.
-- A comparison that the errors could turn over counts as undecided: what is masked by it may be kept or dropped.
-- Denormals may count as zero: the smallest normal number is added everywhere.
+- ``+ - *`` and division: u of the result. - Sums and products of length k: ``min(k, LAMBDA sqrt(k)) u |A||B|``, the
+probabilistic bound of Higham and Mary (2019, SIAM J. Sci. Comput. 41(5)) if it is below the worst case ``k u |A||B|``.
+- Elementary functions: ULPS units in the last place. - A comparison whose result the errors may change is undecided:
+either branch of a mask is allowed. - Denormals may be flushed to zero: the smallest normal number is added everywhere.
 """
 
 from collections.abc import Sequence
@@ -24,12 +21,12 @@ import numpy as np
 from portnn.ops import OPS, REGISTERED, Op
 
 LAMBDA = 2.0
-"""Of the probabilistic bound, for one computation beside the truth.
+"""The factor of the probabilistic bound, for one computation beside the true value.
 
-Rounding errors of a sum of k terms behave as independent ones, of standard deviation at most u / sqrt(3) each, of the
-partial sum. Where no terms cancel, partial sums grow evenly to the sum of magnitudes, and LAMBDA sqrt(k) u is 6 of the
-standard deviations of their sum: two elements in a billion go beyond. Others are further away: sgemm is seen to use a
-twentieth. It cannot be much larger: a product in TF32 must break the bound at k = 4096.
+The rounding errors of a sum of k terms behave as independent ones, each with a standard deviation of at most u /
+sqrt(3) of the partial sum. Without cancellation, partial sums grow evenly to the sum of magnitudes, and LAMBDA sqrt(k)
+u is 6 standard deviations of their sum: two elements in a billion exceed it. With cancellation the errors are smaller
+still: sgemm uses about a twentieth. LAMBDA cannot be much larger: a product in TF32 must break the bound at k = 4096.
 """
 
 ULPS = {op.name: op.ulps for op in OPS if op.ulps is not None}
@@ -49,7 +46,7 @@ class BoundedArray:
 
     @classmethod
     def given(cls, array: np.ndarray) -> "BoundedArray":
-        """Return an array that all libraries are given: exact, but that some of them take denormal numbers for 0."""
+        """Return an input array: exact, except that some libraries flush denormals to 0."""
         if array.dtype.kind != "f":
             return cls(array)
         value = array.astype(np.float64)
@@ -68,7 +65,7 @@ class BoundedArray:
         return self.value.ndim
 
     def _of(self, other: Any) -> "BoundedArray":
-        """Return an operand; a number is rounded to the dtype, by some libraries sooner, by others later."""
+        """Return an operand; a number is rounded to the dtype, by some libraries earlier than by others."""
         if isinstance(other, BoundedArray):
             return other
         if self.dtype.kind != "f":
@@ -76,7 +73,7 @@ class BoundedArray:
         return BoundedArray(np.asarray(other, np.float64), abs(other - float(self.dtype.type(other))), self.dtype)
 
     def _rounded(self, value: Any, error: Any, ulps: float = 0.5) -> "BoundedArray":
-        """Return a result of the given error plus that of rounding it; whole numbers are exact, and wrap."""
+        """Return a result with its error and that of rounding it; integers are exact, and wrap."""
         if self.dtype.kind in "iu":
             return BoundedArray(value)
         limits = np.finfo(self.dtype)
@@ -148,11 +145,11 @@ class BoundedArray:
 class BoundingNamespace:
     """The array API functions that the core uses, on BoundedArrays of one floating dtype."""
 
-    __name__ = "portnn.numerics.bounds"  # as a module has: array-api-compat asks for it
+    __name__ = "portnn.numerics.bounds"  # array-api-compat asks a module for it
     float32, float64, int32 = np.dtype("float32"), np.dtype("float64"), np.dtype("int32")
 
     def __init__(self, factor: float = LAMBDA) -> None:
-        """Take LAMBDA of the probabilistic bound; ``math.inf`` gives the worst case."""
+        """``factor``: LAMBDA of the probabilistic bound; ``math.inf`` gives the worst case."""
         self._factor = factor
 
     def __getattr__(self, name: str) -> Any:
@@ -206,7 +203,7 @@ class BoundingNamespace:
         return self.negative(self.maximum(self.negative(x), -other))
 
     def sign(self, x: BoundedArray) -> BoundedArray:
-        # In doubt it may be anything from -1 to 1.
+        # Undecided: anything from -1 to 1.
         return BoundedArray(np.sign(x.value), np.where((x.error > 0) & (np.abs(x.value) <= x.error), 2.0, 0.0), x.dtype)
 
     def asarray(self, values: Sequence[float], *, dtype: Any) -> BoundedArray:
@@ -275,4 +272,4 @@ def _registered(op: Op, x: BoundedArray) -> BoundedArray:
 
 
 _DEFAULT = BoundingNamespace()
-"""Whose functions an array's own namespace has: one for all arrays."""
+"""The namespace of all BoundedArrays."""

@@ -1,7 +1,7 @@
-"""The arbiter that is nobody's library: the core's functions on numbers of fifty digits (mpmath).
+"""The mpmath namespace: array functions on numbers of fifty digits, the reference for float64.
 
-Floating arrays are NumPy's arrays of objects, each a number of mpmath's, whose rounding is nothing beside a library's;
-whole numbers and truth values are NumPy's own. A float is taken for the number that it is, to its last bit.
+Floating arrays are NumPy object arrays of mpmath numbers; integers and bools are NumPy's own. A float is converted
+exactly.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ DIGITS = 50
 
 
 def context() -> Any:
-    """Return a context of mpmath's of DIGITS digits, its own. Raises BackendUnavailableError where it is missing."""
+    """Return a separate mpmath context with DIGITS digits. Raises BackendUnavailableError without mpmath."""
     try:
         import mpmath
     except ImportError as error:
@@ -30,14 +30,14 @@ _REFERENCES = {op.name: op.reference for op in OPS if op.reference}
 
 
 class MpmathNamespace:
-    """The array API functions that the core uses, on arrays of exact numbers."""
+    """The array API functions of the layers, on arrays of exact numbers."""
 
     int32 = np.dtype("int32")
 
     def __init__(self, dtype: Any) -> None:
-        """Take the dtype of the computation that is judged: its limits are what the core asks for."""
+        """``dtype``: that of the computation to judge, whose limits the layers ask for."""
         self._dtype, self._mp = np.dtype(dtype), context()
-        # The dtype that is judged is that of exact numbers; the other one is NumPy's.
+        # The judged dtype is that of exact numbers; the other one is NumPy's.
         kinds = (np.dtype(object) if name == self._dtype else np.dtype(name) for name in ("float32", "float64"))
         self.float32, self.float64 = kinds
         self._number = np.frompyfunc(lambda value: self._mp.mpf(float(value)), 1, 1)
@@ -45,12 +45,12 @@ class MpmathNamespace:
     def __getattr__(self, name: str) -> Any:
         reference = _REFERENCES.get(name) or (REGISTERED[name].reference if name in REGISTERED else "")
         if not reference:
-            raise AttributeError(f"arbiter: xp.{name} is not among the functions that the core may use")
+            raise AttributeError(f"mpmath: xp.{name} is not a function that layers may use")
         function = np.frompyfunc(getattr(self._mp, reference), 1, 1)
         return lambda x: np.asarray(function(x), object)
 
     def exact(self, array: Any) -> Any:
-        """Return floats as exact numbers; whole numbers as they are."""
+        """Return floats as exact numbers, integers unchanged."""
         array = np.asarray(array)
         return np.asarray(self._number(array), object) if array.dtype.kind == "f" else array
 

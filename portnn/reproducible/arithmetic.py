@@ -1,4 +1,4 @@
-"""In which arithmetic a network computes: the library's own, or one that has the same bits on every library."""
+"""Arithmetics: the library's own, or one with the same bits on every library."""
 
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property, partial
@@ -16,24 +16,24 @@ from portnn.types import Array, Namespace
 
 _RETAINED = 30 << 20
 _BLOCK = 16384
-"""Elements from which on an element-wise kernel is left to the adapter, which may run it in blocks."""
+"""Least number of elements of an element-wise kernel that the adapter runs, in blocks if it can."""
 
 
 class Arithmetic:
-    """What the core computes with on a backend: the library's own functions, the way it runs them fastest."""
+    """The library's own functions, run the fastest way."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
 
     @property
     def xp(self) -> Namespace:
-        """The namespace that one call of the core is handed."""
+        """The namespace of one call."""
         return self.backend.xp
 
     def compile(
         self, function: Callable[..., Any], static: int = 1, donation: Donation | None = None
     ) -> Callable[..., Any]:
-        """Return a pure function of the core as the backend compiles it."""
+        """Return a pure function, compiled by the backend."""
         return self.backend.compile(function, static, donation)
 
     def elementwise(
@@ -43,25 +43,25 @@ class Arithmetic:
         return self.backend.elementwise(param_groups, donate, offsets)
 
     def donates_state(self, size: int) -> bool:
-        """Return whether steps donate a state of so many bytes; see Backend.donates_state."""
+        """Return whether a step updates a state of this size in place; see Backend.donates_state."""
         return self.backend.donates_state(size)
 
     def flush_denormals(self, array: Array) -> Array:
-        """Return data or buffers as the next step takes them."""
+        """Return data or buffers as the next step needs them."""
         return array
 
 
 class Reproducible(Arithmetic):
-    """Computing one IEEE 754 operation at a time: no multiplication is fused with an addition, denormals are 0.
+    """Arithmetic of single IEEE 754 operations: no multiplication is fused with an addition, denormals are 0.
 
-    Raises BackendUnavailableError where there is no float64, or known answers do not come out.
+    Raises BackendUnavailableError without float64, and if known answers do not come out.
     """
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
         if "float64" not in backend.dtypes():
             raise BackendUnavailableError(f"arithmetic: reproducible arithmetic needs float64; {backend!r} has none")
-        # glibc gives freed memory back to the system beyond twice the largest mapping that was ever freed: without this
+        # glibc returns freed memory to the system beyond twice the largest mapping that was ever freed: without this
         # one, which no one touches, a step takes its temporaries anew, page by page, in a fifth of its time.
         np.empty(_RETAINED, np.uint8)
         with backend.scope():
@@ -79,7 +79,7 @@ class Reproducible(Arithmetic):
         return ReproducibleNamespace(self._kit)
 
     def _over(self, xp: Namespace) -> Namespace:
-        """Return the namespace over the library's own, or over one that records what is asked of it."""
+        """Return the namespace over the library's, or over a tracer."""
         if isinstance(xp, ReproducibleNamespace):
             return xp
         if xp is self.backend.xp:
@@ -89,14 +89,14 @@ class Reproducible(Arithmetic):
     def compile(
         self, function: Callable[..., Any], static: int = 1, donation: Donation | None = None
     ) -> Callable[..., Any]:
-        """Return the function itself where a compiler may contract a multiplication and an addition."""
+        """Return the function uncompiled if a compiler may contract a multiplication and an addition."""
         if not self.backend.preserves_op_order:
             return partial(self.backend.call_in_scope, function, static)
         compiled = self.backend.compile(lambda xp, *rest: function(self._over(xp), *rest), static, donation)
         return partial(self._run, compiled, partial(self.backend.call_in_scope, function, static))
 
     def _run(self, compiled: Callable[..., Any], eagerly: Callable[..., Any], xp: Namespace, *arguments: Any) -> Any:
-        """Run what is compiled in the namespace of this arithmetic, what is not in any other."""
+        """Run a compiled function in this arithmetic's namespace, else the eager one."""
         if isinstance(xp, ReproducibleNamespace):
             return compiled(self.backend.xp, *arguments)
         return eagerly(xp, *arguments)
@@ -110,11 +110,11 @@ class Reproducible(Arithmetic):
         )
 
     def donates_state(self, size: int) -> bool:
-        """Return whether steps consume a state of so many bytes, where they are compiled at all."""
+        """Return whether steps update a state of this size in place, if they are compiled."""
         return self.backend.preserves_op_order and self.backend.donates_state(size)
 
     def flush_denormals(self, array: Array) -> Array:
-        """Return an array of float64 with denormals as 0: some libraries would take them so, some not."""
+        """Return a float64 array with denormals as 0: some libraries flush them, some do not."""
         if array.dtype != self.backend.xp.float64:
             return array
         with self.backend.scope():
@@ -127,7 +127,7 @@ class Reproducible(Arithmetic):
 
     @cached_property
     def _cut(self) -> Cut:
-        """Return exact.split, which has nothing to contract, as one call for large matrices if the library has it."""
+        """Return exact.split, compiled for large matrices if the library can: it has nothing to contract."""
         at_once = self.backend.jit_exact(exact.split)
         return lambda a, by: (at_once if prod(a.shape) > _BLOCK else exact.split)(a, by)
 
@@ -149,11 +149,11 @@ ARITHMETICS: dict[str, Callable[[Backend], Arithmetic]] = {
     "fast": cache(Arithmetic),
     "reproducible": cache(Reproducible),
 }
-"""By name; one object a backend, so that known answers are asked for once."""
+"""Arithmetics by name; one object per backend, so that known answers are checked once."""
 
 
 def dtype_in(arithmetic: str, dtype: str | None) -> str:
-    """Return the dtype of parameters in an arithmetic; None: its own. Raises ArgumentError for one that it has not."""
+    """Return the dtype of an arithmetic's parameters; None: the default. Raises ArgumentError for another dtype."""
     lookup("arithmetic", arithmetic, ARITHMETICS)
     if arithmetic == "fast":
         return "float32" if dtype is None else dtype

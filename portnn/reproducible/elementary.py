@@ -18,11 +18,11 @@ from portnn.types import Array, Namespace
 _LOWEST, _HIGHEST = -1000, 1010
 _OFFSET = 1080
 POWERS = [0.0 if n <= _LOWEST else math.inf if n >= _HIGHEST else 2.0**n for n in range(-_OFFSET, 1024)]
-"""2^n by n + 1080, where exp ends in 0 and infinity."""
+"""2^n at index n + 1080; exp ends in 0 and infinity."""
 THRESHOLDS = [math.sqrt(0.5) * 2.0**n for n in range(-1000, 1023)]
-"""sqrt(1/2) 2^n by n + 1000: numbers from one to the next have the logarithm n log 2 + log m with m near 1."""
+"""sqrt(1/2) 2^n at index n + 1000: from one to the next, log x = n log 2 + log m with m near 1."""
 INVERSES = [2.0**1000, *(2.0**-n for n in range(-1000, 1023))]
-"""2^-n by the place among the thresholds."""
+"""2^-n at the index among the thresholds."""
 
 # log 2 in two parts; the first has 32 bits, so that its product with an exponent is exact (Cody and Waite 1980).
 _LOG2_HIGH = float.fromhex("0x1.62e42fee00000p-1")
@@ -59,7 +59,7 @@ def _reduced(xp: Namespace, x: Array, powers: Array) -> tuple[Array, Array]:
     q = _polynomial(r, _EXP) * r
     q *= q + 2.0
     q *= q + 2.0
-    # Any number will do for the place of a NaN: q is NaN.
+    # Any index will do for NaN: q is NaN.
     index = xp.astype(xp.where(n == n, n, 0.0), xp.int64) + _OFFSET
     return q, xp.take(powers, index, axis=0)
 

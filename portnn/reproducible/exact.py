@@ -1,12 +1,11 @@
-"""Sums and matrix products that have one right answer, whatever the order in which a library adds.
+"""Sums and matrix products whose result does not depend on the order of additions.
 
-Operands are cut into pieces so short that each partial sum is a float64 number exactly: the order of the additions,
-the number of threads, fused multiply-adds and atomics cannot change a bit. What is left to rounding is a fixed
-sequence of single IEEE 754 operations. (Ozaki, Ogita, Oishi and Rump 2012, Numerical Algorithms 59; Demmel and Nguyen
-2013, ARITH.)
+Operands are split into parts so short that each partial sum is exact in float64: the order of the additions, the number
+of threads, fused multiply-adds and atomics cannot change a bit. The remaining roundings are a fixed sequence of single
+IEEE 754 operations. (Ozaki, Ogita, Oishi and Rump 2012, Numerical Algorithms 59; Demmel and Nguyen 2013, ARITH.)
 
-Everything here is in float64, computed one operation at a time: a compiler that fuses a multiplication and an addition
-would change the last bit. Numbers below 2^-440 may count as zero, numbers beyond 2^960 are not finite.
+All of it is float64, computed one operation at a time: a compiler that fuses a multiplication and an addition would
+change the last bit. Numbers below 2^-440 may count as zero, numbers beyond 2^960 are not finite.
 """
 
 from typing import NamedTuple
@@ -14,24 +13,24 @@ from typing import NamedTuple
 from portnn.types import Array, Namespace
 
 BITS = 20
-"""Bits of one piece of a product's operand: with TERMS terms, sums of products have 2 * 20 + 10 bits of the 53."""
+"""Bits of one part of a product's operand: with TERMS terms, sums of products have 2 * 20 + 10 bits of the 53."""
 TERMS = 1024
-"""Terms of one exact product; longer ones are added up in blocks of so many, in their order."""
+"""Terms of one exact product; longer products are sums of blocks of TERMS, in order."""
 LEAST = 2.0**-400
-"""Smallest scale: what is all zero or denormal (which some libraries flush) gives 0, not 0/0."""
+"""Smallest scale: a row of zeros or denormals (which some libraries flush) gives 0, not 0/0."""
 
 _ROUND = 1.5 * 2.0**52
 """``(x + _ROUND u) - _ROUND u`` is x rounded to a multiple of u, a power of two, for |x| < 2^51 u."""
 _HIGH, _LOW = _ROUND * 2.0**-BITS, _ROUND * 2.0 ** (-2 * BITS)
 _SHORT_SUM = 4096
-"""Terms of a sum up to which one piece of each is enough: 39 bits of it."""
+"""Terms of a sum up to which one part of each is enough: 39 bits of it."""
 
 
 def scale(xp: Namespace, x: Array, axis: int | tuple[int, ...] | None) -> Array:
     """Return powers of two above the largest magnitudes along the axes, which are kept with length 1; at least LEAST.
 
-    The unit of the first place of m is \\|q - (1 - 2^-53) q\\| with q = (2^52 + 1) m (Rump 2009, algorithm 3.6):
-    neither a logarithm nor a power, which differ from library to library. NaN where there is NaN or infinity.
+    The unit in the first place of m is \\|q - (1 - 2^-53) q\\| with q = (2^52 + 1) m (Rump 2009, algorithm 3.6): this
+    needs no logarithm or power, which differ between libraries. NaN for NaN and infinity.
     """
     largest = xp.maximum(xp.max(x, axis=axis, keepdims=True), xp.negative(xp.min(x, axis=axis, keepdims=True)))
     q = xp.maximum(largest, LEAST) * (2.0**52 + 1.0)
@@ -70,14 +69,14 @@ class SplitMatrix(NamedTuple):
     low: Array
 
     def transposed(self, xp: Namespace) -> "SplitMatrix":
-        """Return the pieces of the transpose."""
+        """Return the transpose."""
         return SplitMatrix(xp.matrix_transpose(self.high), xp.matrix_transpose(self.low))
 
 
 def split(a: Array, by: Array) -> SplitMatrix:
-    """Cut a matrix into pieces by the scales of its rows or columns, of shape (rows, 1) or (1, columns).
+    """Split a matrix by the scales of its rows or columns, of shape (rows, 1) or (1, columns).
 
-    But for exact multiplications these are additions alone: a compiler has nothing to contract.
+    Apart from exact multiplications these are additions: a compiler has nothing to contract.
     """
     shift = by * _HIGH
     high = a + shift
@@ -90,10 +89,10 @@ def split(a: Array, by: Array) -> SplitMatrix:
 
 
 def product(xp: Namespace, a: SplitMatrix, b: SplitMatrix) -> Array:
-    """Return the product of a matrix cut by rows and one cut by columns: high high + (high low + low high), each exact.
+    """Return the product of a matrix split by rows and one split by columns.
 
-    |error| <= 1.25 k 2^-40 times the scales of row and column, for k terms: what is left out is below the last place of
-    the pieces.
+    The result is high high + (high low + low high), each of them exact. |error| <= 1.25 k 2^-40 times the scales of row
+    and column, for k terms: low low is below the last place of the parts.
     """
     terms = a.high.shape[1]
     result = None
@@ -104,7 +103,7 @@ def product(xp: Namespace, a: SplitMatrix, b: SplitMatrix) -> Array:
         right = [b.high, b.low] if fits else [b.high[inside, :], b.low[inside, :]]
         cross = xp.matmul(left[0], right[1])
         cross += xp.matmul(left[1], right[0])
-        cross += 0.0  # a sum of negative zeros has the sign that the library's order gives it
+        cross += 0.0  # the sign of a sum of negative zeros depends on the library's order
         cross += xp.matmul(left[0], right[0])
         if result is None:
             result = cross

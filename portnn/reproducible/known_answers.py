@@ -1,7 +1,7 @@
-"""Known answers: whether a library, on its device, computes as reproducible arithmetic needs.
+"""Known answers: a test that a library, on its device, computes as reproducible arithmetic needs.
 
-The questions are made of whole numbers; the answers are digests of bits, the same on every machine. They are asked once
-a process, when a backend is first used in reproducible arithmetic.
+The inputs are made of integers; the answers are digests of bits, the same on every machine. The test runs once per
+process, when a backend is first used in reproducible arithmetic.
 """
 
 import math
@@ -15,7 +15,7 @@ from portnn import hashing
 from portnn.types import Array, Namespace
 
 _COUNT = 4099
-"""Odd, so that a library's loops over several elements at a time leave a rest."""
+"""Odd, so that vectorised loops leave a remainder."""
 
 
 def _uniform(count: int, start: int = 0) -> np.ndarray:
@@ -35,15 +35,15 @@ _ENDS = [0.0, -0.0, -750.0, 750.0, math.inf, -math.inf, math.nan]
 
 
 def sqrt_is_exact(xp: Namespace, asarray: Callable[..., Array], to_numpy: Callable[[Array], np.ndarray]) -> bool:
-    """Return whether the library's square roots are those of IEEE 754, which Python's are."""
+    """Return whether the library's square roots are correctly rounded, as Python's are."""
     x = np.abs(np.concatenate([_spread(_COUNT), _spread(_COUNT) * 2.0**-300]))
     return bool(np.array_equal(to_numpy(xp.sqrt(asarray(x, "float64"))), [math.sqrt(v) for v in x]))
 
 
 def _cases(xp: Namespace, ask: Callable[[np.ndarray], Array]) -> dict[str, Callable[[], Array]]:
-    """Return by name what is computed; ``ask`` puts a NumPy array on the device.
+    """Return the computations by name; ``ask`` brings a NumPy array to the device.
 
-    Few shapes: JAX compiles each operation for each of them.
+    There are few shapes: JAX compiles each operation for each shape.
     """
     spread, u = _spread(_COUNT), _uniform(_COUNT, _COUNT)
     spread[: len(_ENDS)] = _ENDS
@@ -54,12 +54,12 @@ def _cases(xp: Namespace, ask: Callable[[np.ndarray], Array]) -> dict[str, Calla
     return {
         "a product of matrices": lambda: xp.matmul(ask(a), ask(b.T)),
         "a transposed product": lambda: xp.matmul(xp.matrix_transpose(ask(a)), ask(b)),
-        # Large enough for a library to cut its operands in one call (portnn/reproducible/arithmetic.py).
+        # Large enough for a compiled split (portnn/reproducible/arithmetic.py).
         "a product of large matrices": lambda: xp.matmul(large, xp.matrix_transpose(large)),
         "a product of denormals": lambda: xp.matmul(ask(a * 2.0**-1060), ask(b.T)),
         "a sum": lambda: xp.sum(y),
         "a sum of columns": lambda: xp.sum(ask(a), axis=0),
-        "a difference of products": lambda: x * y - y * y,  # if they are fused, only one of them is rounded
+        "a difference of products": lambda: x * y - y * y,  # a fused operation rounds only once
         "a quotient": lambda: y / x,
         "a reciprocal": lambda: 1.0 / x,
         "a maximum": lambda: xp.max(zeros) + xp.maximum(zeros, 0.0),
@@ -69,11 +69,11 @@ def _cases(xp: Namespace, ask: Callable[[np.ndarray], Array]) -> dict[str, Calla
 
 
 def answers(xp: Namespace, asarray: Callable[..., Array], to_numpy: Callable[[Array], np.ndarray]) -> dict[str, str]:
-    """Return the digest of each answer; NaN has one form."""
+    """Return the digest of each computation; NaN has one form."""
     digests: dict[str, str] = {}
     for name, compute in _cases(xp, lambda array: asarray(np.array(array), "float64")).items():
         values: Any = to_numpy(compute())
-        values = np.where(np.isnan(values), np.nan, values).astype("<f8")  # last: np.where gives the machine's order
+        values = np.where(np.isnan(values), np.nan, values).astype("<f8")  # last: np.where returns native byte order
         digests[name] = hashing.sha256(values.tobytes()).hexdigest()[:16]
     return digests
 
@@ -101,7 +101,7 @@ ANSWERS = {
 
 
 def first_failure(xp: Namespace, asarray: Callable[..., Array], to_numpy: Callable[[Array], np.ndarray]) -> str:
-    """Return the name of the first answer that is not the known one; empty where all are."""
+    """Return the first computation with another answer, or ""."""
     digests = answers(xp, asarray, to_numpy)
     return next(
         (f"{name} has other bits than the known answer" for name in ANSWERS if digests[name] != ANSWERS[name]), ""

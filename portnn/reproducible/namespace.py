@@ -1,9 +1,9 @@
-"""Reproducible arithmetic: the array API functions that the core uses, with the same bits on every array library.
+"""The reproducible namespace: the array API functions that networks use, with the same bits on every array library.
 
-The same layers, losses and optimizers, handed this namespace in place of a library's, train to the same weights bit for
-bit, whatever the library, its BLAS, its device and its number of threads. Arrays stay the library's own float64 arrays:
-``+ - *``, comparisons, same-shape ``/`` and ``1.0 / x`` are correctly rounded on each. What is not (sums, products of
-matrices, elementary functions) is here; what is neither is refused, so that nothing differs in silence.
+Layers, losses and optimizers that run on this namespace train to the same weights bit for bit, whatever the library,
+its BLAS, its device and its number of threads. Arrays are the library's float64 arrays: ``+ - *``, comparisons,
+same-shape ``/`` and ``1.0 / x`` are correctly rounded on each. Sums, matrix products and elementary functions are here;
+all other functions are refused, so that nothing differs in silence.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,19 +15,19 @@ from portnn.reproducible import elementary, exact
 from portnn.types import Array, Namespace
 
 _SAME = frozenset({"float32", "float64", "int32", "argmax"} | {op.name for op in OPS if op.exact and op.core})
-"""Functions (and dtypes) of a library that are exact, or move numbers alone."""
+"""Functions (and dtypes) of a library that are exact, or only move numbers."""
 
 Each: TypeAlias = Callable[..., tuple[Array, ...]]
-"""``each(kernel, arrays)``: an element-wise kernel on arrays of one shape, run the best way that the library has."""
+"""``each(kernel, arrays)`` runs an element-wise kernel on arrays of one shape, the library's fastest way."""
 Cut: TypeAlias = Callable[[Array, Array], exact.SplitMatrix]
-"""``cut(a, by)``: exact.split, run the best way that the library has."""
+"""``cut(a, by)`` is exact.split, run the library's fastest way."""
 
 
 class ReproducibleOps:
-    """What the namespaces of one backend share: its library, its way of running kernels, and the tables."""
+    """Shared by the namespaces of one backend: the library, its way of running kernels, and the tables."""
 
     def __init__(self, xp: Namespace, each: Each, exact_sqrt: bool, cut: Cut = exact.split) -> None:
-        """Take the library's namespace; ``exact_sqrt``: whether its square root is correctly rounded."""
+        """``xp``: the library's namespace; ``exact_sqrt``: whether its square root is correctly rounded."""
         self.xp, self.each, self.exact_sqrt, self.cut = xp, each, exact_sqrt, cut
         tables = elementary.POWERS, elementary.THRESHOLDS, elementary.INVERSES
         powers, thresholds, inverses = (xp.asarray(table, dtype=xp.float64) for table in tables)
@@ -51,9 +51,9 @@ class ReproducibleOps:
 
 
 class ReproducibleNamespace:
-    """The functions on arrays of one library, for one call of the core.
+    """The functions on one library's arrays, for one call.
 
-    It remembers the pieces of each operand until the call ends. What is computed does not depend on what is remembered.
+    It caches the split of each operand until the call ends; the cache does not change results.
     """
 
     def __init__(self, kit: ReproducibleOps) -> None:
@@ -70,7 +70,7 @@ class ReproducibleNamespace:
                 f"reproducible: xp.{name} may differ from one array library to the next: write it in the operations of "
                 f"portnn/reproducible/namespace.py, or add it there"
             )
-        setattr(self, name, value)  # looked up once
+        setattr(self, name, value)  # cached: __getattr__ runs once per name
         return value
 
     # ---- matrices
@@ -83,7 +83,7 @@ class ReproducibleNamespace:
     def matmul(self, a: Array, b: Array) -> Array:
         """Return the product of two matrices; see ``exact.product``.
 
-        The left operand is cut by rows, the right one by columns: each row of a result depends on its own row alone.
+        The left operand is split by rows, the right one by columns: each row of a result depends on its own row alone.
         """
         if (a.ndim, b.ndim) != (2, 2):
             raise ShapeError(f"matmul: expected two matrices in reproducible arithmetic; got {a.shape} and {b.shape}")
@@ -91,7 +91,7 @@ class ReproducibleNamespace:
 
     def _cut(self, a: Array, axis: int) -> exact.SplitMatrix:
         _, origin = self._origins.get(id(a), (a, None))
-        if origin is not None:  # as it lies in memory
+        if origin is not None:  # in its memory order
             return self._cut(origin, 1 - axis).transposed(self._xp)
         cached = self._split_cache.get((id(a), axis))
         if cached is None:
@@ -101,7 +101,7 @@ class ReproducibleNamespace:
     # ---- reductions
 
     def sum(self, x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
-        """Return the sum; see ``exact.total``. Whole numbers have one right answer already."""
+        """Return the sum; see ``exact.total``. Sums of integers are exact."""
         if x.dtype == self._xp.float64:
             return exact.total(self._xp, x, axis, keepdims)
         if self._xp.isdtype(x.dtype, "integral"):
@@ -109,7 +109,7 @@ class ReproducibleNamespace:
         raise DTypeError(f"sum: expected float64 or whole numbers in reproducible arithmetic; got {x.dtype}")
 
     def max(self, x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
-        return self._xp.max(x, axis=axis, keepdims=keepdims) + 0.0  # of 0 and -0 libraries take either
+        return self._xp.max(x, axis=axis, keepdims=keepdims) + 0.0  # between 0 and -0 libraries differ
 
     # ---- elements
 

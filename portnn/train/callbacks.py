@@ -116,8 +116,8 @@ class MonitorCallback(Callback):
         metric = run.metrics.get(self.monitor.removeprefix("validation_"))
         if self.mode == "auto" and metric is not None and metric.greater_is_better is None:
             raise ArgumentError(
-                f'mode: expected "min" or "max" for {self.monitor!r}, which does not say which way is better: '
-                f"mode, or the function's attribute greater_is_better, has to"
+                f'mode: expected "min" or "max" for {self.monitor!r}, whose better direction is unknown: give '
+                f"mode, or the function's attribute greater_is_better"
             )
 
     def better(self, event: Event) -> bool:
@@ -264,7 +264,10 @@ class CSVLogger(Callback):
         if len(event.history.loss) == 1 and path.exists():
             existing = path.read_text(encoding="utf-8")
             if not (existing.startswith(text) or text.startswith(existing)):
-                raise ArgumentError(f"path: {path} holds something else; remove it, or name another file")
+                raise ArgumentError(
+                    f"path: expected a history of this training; {path} holds something else: remove it, or name "
+                    f"another file"
+                )
         write_atomically(path, text.encode())
 
 

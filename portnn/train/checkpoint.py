@@ -155,7 +155,7 @@ class Checkpoint(Callback):
         if config["start"] == digest != saved_config.get("start"):  # the very network that was interrupted
             if finished:
                 raise ArgumentError(
-                    f"checkpoint: {self.path} holds this training, finished; to train on name another file"
+                    f"checkpoint: {self.path} holds this training, finished; name another file to train further"
                 )
             config |= {name: saved_config.get(name) for name in ("start", "optimizer")}
             self._fit_config = config

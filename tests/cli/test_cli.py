@@ -295,7 +295,7 @@ def test_no_file_is_destroyed(tmp_path, iris):
         (*train, "--plot", iris): "plot: expected another file than those that are read",
         (*train, "--test", model, "--save", model): "save: expected another file than those that are read",
         (*train, "--save", model): f"m.png exists; --plot {tmp_path / 'm.png'} draws the loss over it",
-        (*train, "--save", tmp_path / "net.png"): "save: the loss curve would be drawn over",
+        (*train, "--save", tmp_path / "net.png"): "save: the picture of the loss would overwrite",
         (*train, "--save", tmp_path / "a.png", "--plot", tmp_path / "a.png"): "plot: expected another file than save's",
         (*train, "--plot", tmp_path / "loss.xyz"): "plot: expected a name ending in .png, .svg, .pdf",
         ("check", "--output", tmp_path / "x.txt"): "output: expected a name ending in .json, .md, .png",

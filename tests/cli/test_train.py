@@ -80,7 +80,7 @@ def test_training_stops_by_a_validation_where_rows_allow(noisy):
             assert found["best_epoch"] == 1 + int(np.argmin(history.metrics["validation_loss"]))
             assert found["epochs"] == found["best_epoch"] + patience
     text = portnn_command(*train)
-    assert "validation: 0.1 of the rows; the epoch of their least loss is kept (--patience 10)" in text.stderr
+    assert "validation: 0.1 of the rows; the epoch with their least loss is kept (--patience 10)" in text.stderr
     assert re.search(r"^best +epoch \d+, by the loss of the validation$", text.stdout, re.MULTILINE)
 
 
@@ -191,7 +191,7 @@ def test_a_confusion_matrix_is_drawn_where_there_is_one(noisy, tmp_path):
     write(tmp_path / "values.csv", x[:50], x[:50].sum(axis=1))
     portnn_command("train", tmp_path / "values.csv", "--target", "kind", "--epochs", "1", "--save", tmp_path / "v")
     refused = portnn_command("evaluate", tmp_path / "v", tmp_path / "values.csv", "--plot", tmp_path / "c.png", code=2)
-    assert "plot: expected a model of classes" in refused.stderr
+    assert "plot: expected a classifier" in refused.stderr
 
 
 EXAMPLES = [

@@ -190,7 +190,7 @@ def test_what_are_no_batches_is_refused():
         ((X,), {}, r"y: expected targets, or batches of \(x, y\) for x; got ndarray alone"),
         (("x",), {}, "y: expected targets, .* got str alone"),
         (({"x": X},), {}, "y: expected targets, .* got dict alone"),
-        ((iter(cut(X, Y)),), {}, "x: expected batches that can be gone through again; got list_iterator"),
+        ((iter(cut(X, Y)),), {}, "x: expected batches that can be iterated again; got list_iterator"),
         (([],), {}, "x: expected at least one batch each time"),
         (([X, Y],), {}, r"batch 0: expected \(x, y\) or \(x, y, weight\); got ndarray"),
         ((cut(X, Y),), {"validation": 0.25}, r"validation: expected \(x, y\) or batches beside batches; got 0.25"),
@@ -200,7 +200,7 @@ def test_what_are_no_batches_is_refused():
             net.fit(*arguments, **options)
     assert net.fingerprint() == before
     once = iter(cut(X, Y))
-    with pytest.raises(ArgumentError, match="x: expected batches that can be gone through again; got list_iterator"):
+    with pytest.raises(ArgumentError, match="x: expected batches that can be iterated again; got list_iterator"):
         net.fit(lambda: once, epochs=2)
     with pytest.raises(ArgumentError, match=r'y: expected the classes of batches to be named .*classes=\("a", "b"\)'):
         NeuralNetwork(4, 3, output="softmax", loss="cross_entropy").fit(cut(X, np.array(list("abc"))[LABELS]))

@@ -261,7 +261,7 @@ def test_the_look_at_the_first_batch_loses_none():
     assert one.fingerprint() == expected.fingerprint()
     assert len(history.loss) == 1
     once = iter(cut(X, Y))
-    with pytest.raises(DataError, match="a function has to make a new iterator each time"):
+    with pytest.raises(DataError, match="a function must return a new iterator at each call"):
         values().fit(lambda: (batch for batch in once), epochs=2)
     once = iter(cut(X, Y))
     assert values().evaluate(lambda: (batch for batch in once)) == values().evaluate(cut(X, Y))
@@ -343,7 +343,7 @@ def test_a_schedule_that_has_ended_is_said(schedule, caplog):
     before = net.fingerprint()
     net.fit(X, Y, epochs=3, batch_size=5)
     assert net.fingerprint() == before
-    assert caplog.text.count("has come to its end, with a rate of 0") == 1
+    assert caplog.text.count("has ended, with a rate of 0") == 1
     net.learning_rate = 0.1
     caplog.clear()
     net.fit(X, Y)
@@ -437,8 +437,8 @@ def test_a_function_that_is_not_recorded_is_named_once(caplog):
         net.predict(X)
     said = [record.message for record in caplog.records]
     assert said == [
-        "xp.sin is not among the functions that a step is recorded with, nor registered (portnn.register_op): it is "
-        "computed call by call, more slowly (docs/test-equivalence.md)"
+        "xp.sin is not a function that the tracer knows, nor registered (portnn.register_op): it runs "
+        "eagerly, more slowly (docs/test-equivalence.md)"
     ]
     with pytest.raises(AttributeError, match=r"xp.sin has no bound yet: .*assert_same_on_backends \(docs/test-equi"):
         portnn.compare(net, X, Y, backends=["array_api_strict"])

@@ -505,7 +505,7 @@ def test_a_column_in_which_nothing_is_known_is_said(caplog):
     answers(network, ["u", "new"])
     assert not caplog.text
     answers(network, ["other", "new"])
-    assert "x, row 0, column 'v': none of its values was there where the model was trained" in caplog.text
+    assert "x, row 0, column 'v': none of the values occurred in training" in caplog.text
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])

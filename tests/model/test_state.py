@@ -215,7 +215,7 @@ def test_a_step_loop_learns_to_standardise(backend):
 
 def test_one_row_teaches_no_deviation():
     for method in ("fit", "step", "gradients"):
-        with pytest.raises(DataError, match="at least two rows to learn mean and deviation"):
+        with pytest.raises(DataError, match="at least two rows for mean and standard deviation"):
             getattr(net(Standardize(), 4), method)(X[:1], Y[:1])
     with pytest.raises(DataError, match="row 3"):
         net(Standardize(), 4).step(np.where(np.arange(20)[:, None] == 3, np.nan, X), Y)

@@ -170,7 +170,7 @@ def test_the_averaged_network(backend):
     rng = np.random.default_rng(0)
     x, y = rng.random((20, 3)), rng.random((20, 1))
     net = NeuralNetwork(3, 4, 1, optimizer=Adam(0.1, average=0.5), seed=0, backend=backend)
-    with pytest.raises(ArgumentError, match="no step"):
+    with pytest.raises(ArgumentError, match="averaged: expected at least one training step"):
         net.averaged()
     seen = []
     for _ in range(4):

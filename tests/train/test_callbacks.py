@@ -246,7 +246,7 @@ def test_csv_logger(tmp_path):
     again = net()
     again.fit(X, Y, **options)  # the same training once more
     assert path.read_text() == written
-    with pytest.raises(ArgumentError, match=r"log\.csv holds something else; remove it, or name another file"):
+    with pytest.raises(ArgumentError, match=r"log\.csv holds something else: remove it, or name another file"):
         one.fit(X, Y, **options)
     assert path.read_text() == written
     path.unlink()

@@ -161,7 +161,7 @@ def test_a_finished_one_returns_at_once(tmp_path):
     again = net()
     found = fit(again, path, last=1)  # no step is taken
     assert (found.loss, again.fingerprint()) == (history.loss, first.fingerprint())
-    with pytest.raises(ArgumentError, match="holds this training, finished; to train on name another file"):
+    with pytest.raises(ArgumentError, match="holds this training, finished; name another file to train further"):
         fit(first, path)
     assert path.read_bytes() == written
     done = first.epoch_count
