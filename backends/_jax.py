@@ -118,25 +118,25 @@ class JAXBackend(Backend):
         donated = () if donation is None or donation.atomic else (static,)
         split = partial(SplitVector.of, offsets=offsets)
 
-        def pieces(state: Any, cut: Callable[[Array], SplitVector] = split) -> Any:
+        def split_leaves(state: Any, cut: Callable[[Array], SplitVector] = split) -> Any:
             def of(array: Any) -> Any:
                 return cut(array) if array.shape == offsets[-1:] and not is_split(array) else array
 
             return tree.tree_map(of, state, is_leaf=is_split)
 
         def inside(*arguments: Any) -> Any:
-            whole = tree.tree_map(concatenate, arguments[static:], is_leaf=is_split)
-            result = function(*arguments[:static], *whole)
-            return result if donation is None else (pieces(result[0]), *result[1:])
+            joined = tree.tree_map(concatenate, arguments[static:], is_leaf=is_split)
+            result = function(*arguments[:static], *joined)
+            return result if donation is None else (split_leaves(result[0]), *result[1:])
 
         compiled = self._jax.jit(inside, static_argnums=tuple(range(static)), donate_argnums=donated)
 
         def run(*arguments: Any) -> Any:
-            fixed, state, rest = arguments[:static], arguments[static], arguments[static + 1 :]
+            fixed, state, data = arguments[:static], arguments[static], arguments[static + 1 :]
             if donation is not None:  # split on the host: XLA would compile each slice
-                cut = lambda array: SplitVector(map(self.asarray, split(self.to_numpy(array)).pieces))  # noqa: E731
-                state = self.call_in_scope(partial(pieces, cut=cut), 0, state)
-            return self.call_in_scope(compiled, static, *fixed, state, *rest)
+                cut = lambda array: SplitVector(map(self.asarray, split(self.to_numpy(array)).parts))  # noqa: E731
+                state = self.call_in_scope(partial(split_leaves, cut=cut), 0, state)
+            return self.call_in_scope(compiled, static, *fixed, state, *data)
 
         return run
 
@@ -146,4 +146,4 @@ def _register() -> None:
     """Register SplitVector as a pytree."""
     from jax import tree_util
 
-    tree_util.register_pytree_node(SplitVector, lambda vector: (vector.pieces, None), lambda _, new: SplitVector(new))
+    tree_util.register_pytree_node(SplitVector, lambda vector: (vector.parts, None), lambda _, new: SplitVector(new))

@@ -37,13 +37,13 @@ class CoerceScalarsMeta(ABCMeta):
 
     def __call__(cls, *arguments: Any, **options: Any) -> Any:
         options = with_new_names(cls, options)
-        made = super().__call__(
+        instance = super().__call__(
             *map(as_python, arguments), **{name: as_python(value) for name, value in options.items()}
         )
-        for name, value in vars(made).items():  # defaults, and values that __init__ computed
+        for name, value in vars(instance).items():  # defaults, and values that __init__ computed
             if (changed := as_python(value)) is not value and type(value) not in (tuple, list):
-                object.__setattr__(made, name, changed)
-        return made
+                object.__setattr__(instance, name, changed)
+        return instance
 
 
 def lookup(argument: str, value: object, options: Mapping[str, T], *others: str) -> T:

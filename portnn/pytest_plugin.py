@@ -36,8 +36,8 @@ def _required(config: pytest.Config) -> list[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     for name in _required(config):
-        if why := reason(name):
-            raise pytest.UsageError(f"--portnn-require {name}: {why}")
+        if problem := reason(name):
+            raise pytest.UsageError(f"--portnn-require {name}: {problem}")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -67,6 +67,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def portnn_backend(request: pytest.FixtureRequest) -> str:
     """Name of an available backend; the test runs once for each."""
-    if why := reason(request.param):
-        pytest.skip(f"{request.param}: {why}")
+    if problem := reason(request.param):
+        pytest.skip(f"{request.param}: {problem}")
     return str(request.param)

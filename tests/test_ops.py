@@ -69,7 +69,7 @@ def test_elementary_functions_have_an_error():
     elementary = {op.name for op in OPS if op.ulps is not None}
     assert elementary == set(ULPS) == {op.name for op in OPS if op.reference and op.name != "sign"} | {"divide"}
     assert not any(op.exact for op in OPS if op.ulps is not None)
-    x = BoundedArray.given(np.array([0.5], np.float32))
+    x = BoundedArray.from_input(np.array([0.5], np.float32))
     for name in elementary - {"divide"}:
         found = getattr(BoundingNamespace(), name)(x)
         least = ULPS[name] * np.finfo(np.float32).eps * abs(found.value) * 0.99

@@ -24,7 +24,7 @@ def apply_param_groups(
     for stop, kernel in param_groups:
         parts.append(kernel(xp, [vector[start:stop] for vector in vectors], numbers))
         start = stop
-    return tuple(xp.concat(list(pieces)) for pieces in zip(*parts, strict=True))
+    return tuple(xp.concat(list(parts_of_vector)) for parts_of_vector in zip(*parts, strict=True))
 
 
 def apply_blocked(

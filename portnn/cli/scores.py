@@ -68,10 +68,10 @@ def scores(network: NeuralNetwork, metric: str, x: Table, y: Table | np.ndarray)
     return results
 
 
-def score_lines(results: Results, metric: str, kind: str = "") -> Iterator[str]:
+def score_lines(results: Results, metric: str, suffix: str = "") -> Iterator[str]:
     """Yield the results of ``scores`` as lines; ``suffix`` ends the first one."""
     classes, always = results.get("classes", []), f"{results['guess']} always" if metric == "accuracy" else "the mean"
-    yield f"{metric:<12} {results[metric]:.4f} on {results['rows']} rows{kind}"
+    yield f"{metric:<12} {results[metric]:.4f} on {results['rows']} rows{suffix}"
     yield f"baseline     {results['baseline']:.4f} by guessing {always}"
     yield f"loss         {results['loss']:.6g}"
     counts = np.sum(results["confusion_matrix"], axis=1) if classes else np.zeros(1)

@@ -240,9 +240,9 @@ def train(
             network.fit(rows.x, rows.y, checkpoint=checkpoint, progress=progress, **options)
         done = True
     except KeyboardInterrupt:
-        best = best_epoch(network.history)
-        kept = "the network" if best is None else f"epoch {best}, of the least loss of the validation,"
-        say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); {kept} is kept")
+        best_row = best_epoch(network.history)
+        kept_state = "the network" if best_row is None else f"epoch {best_row}, of the least loss of the validation,"
+        say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); {kept_state} is kept")
     fit = {"seconds": time.perf_counter() - started, "epochs": len(network.history.loss), "finished": done}
     trained_on = True if test_is_data else False if previous is None else None
     results, lines = _tested(network, "accuracy" if inferred.classes else "r2", rows, trained_on, fit)

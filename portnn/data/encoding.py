@@ -143,7 +143,7 @@ def is_plain(table: Table, names: Sequence[str]) -> bool:
 
 
 def _locations(table: Table, name: str, rows: np.ndarray | None = None) -> Locate:
-    return lambda row: f"{table.source}, {table.place(row if rows is None else int(rows[row]))}, column {name!r}"
+    return lambda row: f"{table.source}, {table.location_of(row if rows is None else int(rows[row]))}, column {name!r}"
 
 
 @dataclass(frozen=True)

@@ -69,11 +69,11 @@ class Task:
         if self.images and not standardize:
             entering = [Rescale()]
         # ``fit`` makes the encoding, and with it the width of the first layer.
-        first = [self.features, *entering] if self.features is not None else entering or ["identity"]
+        first_layers = [self.features, *entering] if self.features is not None else entering or ["identity"]
         # A regression's target has its own unit and size, whatever the features are; the logarithm of a rate has none.
         free = standardize is not False and LOSSES[loss].inverse_link is None
-        last = [Unstandardize()] if free and not self.classes else []
-        return [*first, *hidden, outputs, *last], loss, output
+        last_layers = [Unstandardize()] if free and not self.classes else []
+        return [*first_layers, *hidden, outputs, *last_layers], loss, output
 
 
 class Data(NamedTuple):
@@ -146,7 +146,7 @@ def read_task(
     if known:
         x = features(table, columns, name)
     else:
-        x = table.select([each for each in map(table.column, columns or table.columns) if each not in dropped])
+        x = table.select([column for column in map(table.column, columns or table.columns) if column not in dropped])
     if not x.columns:
         raise DataError(f"{table.source}: expected columns beside the target; got {name!r} alone")
     (column,) = target_cells.columns

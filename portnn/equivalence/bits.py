@@ -48,8 +48,8 @@ class BitsReport(Comparison):
 
     def verdict(self) -> str:
         """Return one line a backend."""
-        same = f"the same bits as NumPy after {self.steps} steps"
-        return "\n".join(f"{name}: {self.differences.get(name, same)}" for name in self.backends[1:])
+        no_difference = f"the same bits as NumPy after {self.steps} steps"
+        return "\n".join(f"{name}: {self.differences.get(name, no_difference)}" for name in self.backends[1:])
 
     def __str__(self) -> str:
         lines = [f"{name:<28} {digest}" for name, prints in self.fingerprints.items() for digest in prints]

@@ -50,7 +50,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
 
 def violations(backend: Backend) -> Iterator[str]:
     """Yield a line for each violation of the protocol, with a hint."""
-    for check in (_places, _round_trips, _copies, _integers, _dtypes, _functions, _bits, _scalars, _steps):
+    for check in (_device_names, _round_trips, _copies, _integers, _dtypes, _functions, _bits, _scalars, _steps):
         try:
             with backend.scope():
                 yield from check(backend)
@@ -58,7 +58,7 @@ def violations(backend: Backend) -> Iterator[str]:
             yield f"{check.__name__.strip('_')}: {type(error).__name__}: {error}"
 
 
-def _places(backend: Backend) -> Iterator[str]:
+def _device_names(backend: Backend) -> Iterator[str]:
     array = backend.asarray(np.ones(3, np.float32))
     if backend.device not in backend.devices():
         yield f"devices: expected {backend.device!r}, which asks for this one, among {backend.devices()}"
@@ -70,7 +70,7 @@ def _places(backend: Backend) -> Iterator[str]:
         yield f"device_of: an array of {backend!r} is taken for one of {backend_of(array)!r}"
 
 
-def _arrays() -> Iterator[tuple[str, np.ndarray]]:
+def _sample_arrays() -> Iterator[tuple[str, np.ndarray]]:
     rng = np.random.default_rng(0)
     plain = rng.standard_normal((4, 6)).astype(np.float32)
     frozen = plain.copy()
@@ -90,7 +90,7 @@ def _arrays() -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _round_trips(backend: Backend) -> Iterator[str]:
-    for name, array in _arrays():
+    for name, array in _sample_arrays():
         # portnn passes a dtype where the numbers may have another byte order.
         back = backend.to_numpy(backend.asarray(array, "float32" if array.dtype.kind == "f" else None))
         if not isinstance(back, np.ndarray) or back.dtype != array.dtype.newbyteorder("=") or back.shape != array.shape:
@@ -99,9 +99,9 @@ def _round_trips(backend: Backend) -> Iterator[str]:
             yield f"asarray, to_numpy: the values of an array ({name}) come back changed"
     for dtype in backend.dtypes():
         if dtype in ("float32", "float64"):
-            made = backend.to_numpy(backend.asarray([1, 2, 3], dtype))
-            if made.dtype != dtype:
-                yield f"asarray: asked for {dtype}; got {made.dtype}"
+            integers = backend.to_numpy(backend.asarray([1, 2, 3], dtype))
+            if integers.dtype != dtype:
+                yield f"asarray: asked for {dtype}; got {integers.dtype}"
 
 
 def _copies(backend: Backend) -> Iterator[str]:
@@ -126,11 +126,11 @@ def _integers(backend: Backend) -> Iterator[str]:
             ">>": (ends >> 7, expected >> 7),
             "arange": (xp.arange(3, 9, dtype=xp.int32), np.arange(3, 9, dtype=np.int32)),
         }
-    for name, (got, wanted) in pairs.items():
-        host = backend.to_numpy(got)
-        if host.dtype != np.int32 or not np.array_equal(host, wanted):
+    for name, (result, expected) in pairs.items():
+        host = backend.to_numpy(result)
+        if host.dtype != np.int32 or not np.array_equal(host, expected):
             hint = "int32 must wrap at 2^31 as in two's complement: keep whole numbers in NumPy's int32, or the like"
-            yield f"int32 {name}: expected {wanted.tolist()} in int32; got {host.tolist()} in {host.dtype}: {hint}"
+            yield f"int32 {name}: expected {expected.tolist()} in int32; got {host.tolist()} in {host.dtype}: {hint}"
 
 
 def _floating(backend: Backend) -> list[str]:
@@ -141,9 +141,10 @@ def _dtypes(backend: Backend) -> Iterator[str]:
     xp = backend.xp
     for dtype in _floating(backend):
         a = backend.asarray(np.linspace(0.5, 2, 6).reshape(2, 3), dtype)
-        for name, got in {"a * 0.5": a * 0.5, "1.0 / a": 1.0 / a, "xp.sum": xp.sum(a), "a + a": a + a}.items():
-            if got.dtype != a.dtype or a.dtype != getattr(xp, dtype):
-                yield f"dtypes: expected {name} of {dtype} to be xp.{dtype}; got {got.dtype}: Python's numbers are weak"
+        for name, result in {"a * 0.5": a * 0.5, "1.0 / a": 1.0 / a, "xp.sum": xp.sum(a), "a + a": a + a}.items():
+            if result.dtype != a.dtype or a.dtype != getattr(xp, dtype):
+                hint = "Python's numbers are weak"
+                yield f"dtypes: expected {name} of {dtype} to be xp.{dtype}; got {result.dtype}: {hint}"
 
 
 def _functions(backend: Backend) -> Iterator[str]:
@@ -152,23 +153,23 @@ def _functions(backend: Backend) -> Iterator[str]:
     for dtype in _floating(backend):
         a, b = rng.uniform(0.5, 2, (2, 5, 5)).astype(dtype)
         for name, function in (FUNCTIONS | {name: _unary(name) for name in REGISTERED}).items():
-            bound = function(bounding, *map(BoundedArray.given, (a, b)))
+            bound = function(bounding, *map(BoundedArray.from_input, (a, b)))
             try:
-                got = backend.to_numpy(function(backend.xp, backend.asarray(a), backend.asarray(b)))
+                result = backend.to_numpy(function(backend.xp, backend.asarray(a), backend.asarray(b)))
             except Exception as error:
                 yield f"{name}: {type(error).__name__}: {error}"
                 continue
-            if got.dtype != dtype or got.shape != bound.shape:
-                yield f"{name}: expected {dtype} {bound.shape}; got {got.dtype} {got.shape}"
-            elif not np.all(np.abs(got - bound.value) <= 2 * bound.error):
-                share = np.max(np.abs(got - bound.value) / (2 * bound.error))
+            if result.dtype != dtype or result.shape != bound.shape:
+                yield f"{name}: expected {dtype} {bound.shape}; got {result.dtype} {result.shape}"
+            elif not np.all(np.abs(result - bound.value) <= 2 * bound.error):
+                share = np.max(np.abs(result - bound.value) / (2 * bound.error))
                 yield f"{name} of {dtype}: {share:.3g} times as far from its true value as two libraries may be"
 
 
 def _bits(backend: Backend) -> Iterator[str]:
     host = get_backend("numpy")
-    got = backend.to_numpy(random.bits(backend.xp, _MODE, (7, 5)))
-    if not np.array_equal(got, host.to_numpy(random.bits(host.xp, _MODE, (7, 5)))):
+    result = backend.to_numpy(random.bits(backend.xp, _MODE, (7, 5)))
+    if not np.array_equal(result, host.to_numpy(random.bits(host.xp, _MODE, (7, 5)))):
         yield "random bits: expected NumPy's, to the bit: masks and noise would be others; see the checks of int32"
 
 

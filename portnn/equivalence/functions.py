@@ -29,21 +29,22 @@ def differences(
         if len(results) != len(expected):
             yield f"{backend!r}: expected {len(expected)} results; got {len(results)}"
             continue
-        for i, (reference, got) in enumerate(zip(expected, results, strict=True)):
+        for i, (reference, result) in enumerate(zip(expected, results, strict=True)):
             name = f"{backend!r}, result {i}" if len(expected) > 1 else repr(backend)
-            if (reference.shape, reference.dtype) != (got.shape, got.dtype):
-                yield f"{name}: expected {reference.dtype} {reference.shape}; got {got.dtype} {got.shape}"
+            if (reference.shape, reference.dtype) != (result.shape, result.dtype):
+                yield f"{name}: expected {reference.dtype} {reference.shape}; got {result.dtype} {result.shape}"
             elif reference.dtype.kind != "f":
-                if not np.array_equal(reference, got):
-                    yield f"{name}: {np.count_nonzero(reference != got)} elements are others than NumPy's"
-            elif bounds is not None and bounds[i].shape == got.shape:
-                share = _largest(np.abs(got - bounds[i].value), bounds[i].error, got, bounds[i].value)
+                if not np.array_equal(reference, result):
+                    yield f"{name}: {np.count_nonzero(reference != result)} elements are others than NumPy's"
+            elif bounds is not None and bounds[i].shape == result.shape:
+                share = _largest(np.abs(result - bounds[i].value), bounds[i].error, result, bounds[i].value)
                 if share > 1.0:
                     yield f"{name}: {share:.3g} times as far from the true value as its operations explain"
-            elif (
-                distance := _largest(np.abs(got - reference), np.spacing(_size(reference, got)), got, reference)
-            ) > ulps:
-                yield f"{name}: {distance:.3g} ulps from NumPy's, of {ulps:g} that are allowed"
+            else:
+                unit = np.spacing(_size(reference, result))
+                distance = _largest(np.abs(result - reference), unit, result, reference)
+                if distance > ulps:
+                    yield f"{name}: {distance:.3g} ulps from NumPy's, of {ulps:g} that are allowed"
 
 
 def _results(function: Function, backend: Backend, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -59,7 +60,7 @@ def _bounds(
     dtypes = {array.dtype for array in inputs if array.dtype.kind == "f"}
     if len(dtypes) != 1:
         return None
-    exact = [BoundedArray.given(a) for a in inputs]
+    exact = [BoundedArray.from_input(a) for a in inputs]
     try:
         with np.errstate(all="ignore"):
             result = function(*exact)
@@ -71,14 +72,15 @@ def _bounds(
     )
 
 
-def _size(expected: np.ndarray, got: np.ndarray) -> np.ndarray:
+def _size(expected: np.ndarray, result: np.ndarray) -> np.ndarray:
     """Return the larger magnitude, at least the smallest normal number."""
-    size: np.ndarray = np.maximum(np.maximum(np.abs(expected), np.abs(got)), np.finfo(expected.dtype).smallest_normal)
+    largest = np.maximum(np.abs(expected), np.abs(result))
+    size: np.ndarray = np.maximum(largest, np.finfo(expected.dtype).smallest_normal)
     return size
 
 
-def _largest(distance: np.ndarray, unit: np.ndarray, got: np.ndarray, expected: np.ndarray) -> float:
+def _largest(distance: np.ndarray, unit: np.ndarray, result: np.ndarray, expected: np.ndarray) -> float:
     with np.errstate(invalid="ignore", divide="ignore"):
-        is_equal = (got == expected) | (np.isnan(got) & np.isnan(expected))
+        is_equal = (result == expected) | (np.isnan(result) & np.isnan(expected))
         share = np.where(is_equal, 0.0, distance / unit)
     return float(np.nan_to_num(np.max(share, initial=0.0), nan=np.inf))

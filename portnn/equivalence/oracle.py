@@ -151,7 +151,7 @@ class Oracle:
 
     def _bounded(self, start: StepInputs, factor: float) -> dict[Name, BoundedArray]:
         def convert(array: Any) -> Any:
-            return BoundedArray.given(array) if isinstance(array, np.ndarray) else array
+            return BoundedArray.from_input(array) if isinstance(array, np.ndarray) else array
 
         return self._trace(BoundingNamespace(factor), start, convert)
 

@@ -37,8 +37,8 @@ def truth(text: str) -> bool | None:
 
 def typed_cells(texts: Sequence[str]) -> np.ndarray:
     """Return text cells as bools if each spells one, else as texts."""
-    found = [truth(text) for text in texts]
-    return np.array(texts) if None in found else np.array(found, bool)
+    bools = [truth(text) for text in texts]
+    return np.array(texts) if None in bools else np.array(bools, bool)
 
 
 def as_text(value: Any) -> str:

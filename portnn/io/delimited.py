@@ -41,9 +41,9 @@ def _text(path: str | os.PathLike[str], encoding: str) -> Iterator[IO[str]]:
         with opened(path, "rt", newline="", encoding=encoding) as file:
             yield file
     except UnicodeDecodeError as error:
-        known = "UTF-8" if encoding == UTF8 else encoding
+        name = "UTF-8" if encoding == UTF8 else encoding
         raise DataError(
-            f"{path}: expected a CSV file of {known} text; {error}. --encoding (encoding=) names another: latin-1"
+            f"{path}: expected a CSV file of {name} text; {error}. --encoding (encoding=) names another: latin-1"
         ) from error
     except (csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: expected a CSV file; {error}") from error
@@ -111,38 +111,38 @@ def _delimiter(line: str) -> str:
 
 def _decimal_mark(path: str | os.PathLike[str], rows: Iterator[tuple[int, list[str]]]) -> dict[str, str]:
     """Return {decimal mark: the first number that shows it}; refuse a file with both."""
-    found: dict[str, str] = {}
+    marks: dict[str, str] = {}
     for line, row in rows:
         for cell in row:
             if cell.count(",") + cell.count(".") < 2:
                 continue
             for mark, form in ((".", _COMMA_THOUSANDS), (",", _POINT_THOUSANDS)):
                 if form.fullmatch(cell):
-                    found.setdefault(mark, cell)
-        _refuse_both(path, line, found)
-    return found
+                    marks.setdefault(mark, cell)
+        _refuse_both(path, line, marks)
+    return marks
 
 
 def _plain(
     path: str | os.PathLike[str], rows: Iterator[tuple[int, list[str]]], marked: dict[str, str]
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield rows with decimal points in their numbers; ``marked``: the file's decimal mark, if known."""
-    found = dict(marked)
+    marks = dict(marked)
     with_comma = _WITH_COMMA if "," in marked else _COMMA
     for line, row in rows:
         plain = []
         for cell in row:
             comma = bool(with_comma.fullmatch(cell)) and not ("." in marked and number(cell) is not None)
             if comma or _POINT.fullmatch(cell):
-                found.setdefault("," if comma else ".", cell)
+                marks.setdefault("," if comma else ".", cell)
             plain.append(cell.translate(_SWAPPED) if comma else cell)
-        _refuse_both(path, line, found)
+        _refuse_both(path, line, marks)
         yield line, plain
 
 
-def _refuse_both(path: str | os.PathLike[str], line: int, found: dict[str, str]) -> None:
-    if len(found) == 2:
-        raise DataError(f"{path}, line {line}: expected one decimal mark; got both {found[',']} and {found['.']}")
+def _refuse_both(path: str | os.PathLike[str], line: int, marks: dict[str, str]) -> None:
+    if len(marks) == 2:
+        raise DataError(f"{path}, line {line}: expected one decimal mark; got both {marks[',']} and {marks['.']}")
 
 
 def _body(rows: Callable[[], Iterator[tuple[int, list[str]]]], header: bool) -> Iterator[tuple[int, list[str]]]:
@@ -175,6 +175,6 @@ def _columns(
         cells.append(row)
     columns = {}
     for name, column in zip(names, zip(*cells, strict=True), strict=True):
-        whole = all("," not in cell and number(cell) is not None for cell in column)
-        columns[name] = np.array(column).astype(np.float64) if whole else typed_cells(column)
+        are_numbers = all("," not in cell and number(cell) is not None for cell in column)
+        columns[name] = np.array(column).astype(np.float64) if are_numbers else typed_cells(column)
     return columns

@@ -41,12 +41,12 @@ def is_header(source: str, first: Sequence[str], below: Sequence[Sequence[str]])
     counted = list(numbers.values()) == list(range(len(first))) and len(first) > 2
     others = any(_counts_up([number(cell) for cell in row]) for row in below) and not texts
     new = all(first[i] not in columns[i] for i in texts)
-    named = over_numbers or (not others and new and (counted or 2 * unlike >= len(numbers)))
-    if named:
+    is_header_row = over_numbers or (not others and new and (counted or 2 * unlike >= len(numbers)))
+    if is_header_row:
         _log.warning("%s: its first row, %s, is read as a header; --no-header (header=False): as data", source, shown)
     elif counted or unlike:
         _log.warning("%s: its first row, %s, is read as data; --header (header=True): as a header", source, shown)
-    return named
+    return is_header_row
 
 
 def _is_numbers(column: Sequence[str]) -> bool:
@@ -56,19 +56,19 @@ def _is_numbers(column: Sequence[str]) -> bool:
 
 def _counts_up(amounts: Sequence[float | None]) -> bool:
     """Return whether the numbers rise by a constant step, or are rising years; a single one: 0 or a year."""
-    whole = [int(amount) for amount in amounts if amount is not None and amount == amount and abs(amount) < 2**53]
-    if not whole or len(whole) < len(amounts) or any(amount != int(amount) for amount in amounts if amount):
+    integers = [int(amount) for amount in amounts if amount is not None and amount == amount and abs(amount) < 2**53]
+    if not integers or len(integers) < len(amounts) or any(amount != int(amount) for amount in amounts if amount):
         return False
-    if len(whole) == 1:
-        return whole[0] == 0 or whole[0] in _YEARS
-    steps = {after - before for before, after in pairwise(whole)}
-    years = all(amount in _YEARS for amount in whole)
-    return min(steps) > 0 and (years or steps == {1} or (len(steps) == 1 and len(whole) > 2))
+    if len(integers) == 1:
+        return integers[0] == 0 or integers[0] in _YEARS
+    steps = {after - before for before, after in pairwise(integers)}
+    years = all(amount in _YEARS for amount in integers)
+    return min(steps) > 0 and (years or steps == {1} or (len(steps) == 1 and len(integers) > 2))
 
 
 def _is_unlike(amount: float, column: Sequence[str]) -> bool:
     """Return whether an integer cannot belong to a column: it is out of range, or the column has fractions."""
-    amounts = [found for found in map(number, column) if found is not None]
-    if 2 * len(amounts) <= len(column) or any(found != found or found % 1 for found in amounts):
+    amounts = [amount for amount in map(number, column) if amount is not None]
+    if 2 * len(amounts) <= len(column) or any(amount != amount or amount % 1 for amount in amounts):
         return True
     return not min(amounts) <= amount <= max(amounts)

@@ -61,8 +61,8 @@ def read_table(path: str | os.PathLike[str], header: bool | None = None, encodin
     if name.endswith(".npz"):
         return _read_npz(path)
     if name.endswith((".npy", "-ubyte", ".idx")):
-        flat = _rows(str(path), read_array(path))
-        return Table(str(path), {str(i): flat[:, i] for i in range(flat.shape[1])}, header=False)
+        rows = _rows(str(path), read_array(path))
+        return Table(str(path), {str(i): rows[:, i] for i in range(rows.shape[1])}, header=False)
     return read_csv(path, header, encoding or UTF8)
 
 
@@ -77,11 +77,11 @@ def _read_npz(path: str | os.PathLike[str]) -> Table:
         raise SerializationError(f"{path}: expected arrays without pickled objects; {error}") from error
     columns: dict[str, np.ndarray] = {}
     for key, array in arrays.items():
-        flat = _rows(f"{path}[{key}]", array)
+        rows = _rows(f"{path}[{key}]", array)
         if array.ndim == 1:
             columns[key] = array
         else:
-            columns |= {f"{key}{i}": flat[:, i] for i in range(flat.shape[1])}
+            columns |= {f"{key}{i}": rows[:, i] for i in range(rows.shape[1])}
     if len({len(column) for column in columns.values()}) != 1:
         raise DataError(
             f"{path}: expected arrays with one number of rows; got { ({k: a.shape for k, a in arrays.items()}) }"

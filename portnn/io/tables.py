@@ -63,7 +63,7 @@ class Table:
         row = self._file_row(row)
         return row + 1 + self.header if self.cells is None else next(islice(self.cells(), row, None))[0]
 
-    def place(self, row: int) -> str:
+    def location_of(self, row: int) -> str:
         """Return where a row is, for messages: its line in a CSV, else its number; rows count from 0."""
         return f"line {self.line(row)}" if self.cells is not None else f"row {self._file_row(row)}"
 
@@ -81,8 +81,8 @@ class Table:
         row = next((i for i, text in enumerate(texts) if _ONE_MARK.fullmatch(str(text))), None)
         if row is not None:
             raise DataError(
-                f"{self.source}, {self.place(row)}, column {name!r}: expected numbers whose thousands are marked, as "
-                f"{known}; got {texts[row]}, of which nothing in the file says whether its mark is a decimal one"
+                f"{self.source}, {self.location_of(row)}, column {name!r}: expected numbers whose thousands are marked, "
+                f"as {known}; got {texts[row]}, of which nothing in the file says whether its mark is a decimal one"
             )
 
     def column(self, name: str) -> str:
@@ -105,13 +105,15 @@ class Table:
                 if row is None:
                     continue
                 cell = "a missing cell" if not values[row].strip() else repr(str(values[row]))
-                raise DataError(f"{self.source}, {self.place(row)}, column {name!r}: expected a number; got {cell}")
+                raise DataError(
+                    f"{self.source}, {self.location_of(row)}, column {name!r}: expected a number; got {cell}"
+                )
             if values.dtype.kind not in "biuf":
                 raise DataError(f"{self.source}, column {name!r}: expected real numbers; got dtype {values.dtype}")
             if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
                 row = int(np.argmin(np.isfinite(values)))
-                place = f"{self.source}, {self.place(row)}, column {name!r}"
-                raise DataError(f"{place}: expected a finite number; got {values[row]}")
+                location = f"{self.source}, {self.location_of(row)}, column {name!r}"
+                raise DataError(f"{location}: expected a finite number; got {values[row]}")
         columns = [self.columns[self.column(name)] for name in names]
         return np.stack([[number(cell) for cell in c] if c.dtype.kind == "U" else c for c in columns], axis=1)
 

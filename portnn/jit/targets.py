@@ -94,8 +94,8 @@ class NumPyTarget(Target):
     }
 
     def __init__(self) -> None:
-        known = {"copyto", "concatenate", "matmul", "where"} | names("elementwise", "comparison") - {"astype"}
-        self.names = {self._UFUNCS.get(n, n): getattr(np, self._UFUNCS.get(n, n)) for n in known}
+        supported = {"copyto", "concatenate", "matmul", "where"} | names("elementwise", "comparison") - {"astype"}
+        self.names = {self._UFUNCS.get(n, n): getattr(np, self._UFUNCS.get(n, n)) for n in supported}
         self.scope = partial(np.errstate, all="ignore")
         self.names["scope"] = self._within
 
@@ -107,7 +107,7 @@ class NumPyTarget(Target):
         return update_wrapper(partial(context.run, run), run)
 
     def call(self, line: TracedArray, a: Sequence[str], out: str) -> str:
-        operation, options, last = line.operation, line.options, f", {out}" if out else ""
+        operation, options, out_argument = line.operation, line.options, f", {out}" if out else ""
         match operation:
             case "take":
                 return f"{a[0]}.take({a[1]}, {options[0]})"
@@ -122,13 +122,12 @@ class NumPyTarget(Target):
             case "matmul":
                 # dot is faster and gives the same product, except for operands of one element.
                 dense = all(x.layout != "rows" and prod(x.shape) > 1 for x in line.arrays)
-                return f"{a[0]}.dot({a[1]}{last})" if dense else f"matmul({a[0]}, {a[1]}{last})"
+                return f"{a[0]}.dot({a[1]}{out_argument})" if dense else f"matmul({a[0]}, {a[1]}{out_argument})"
             case "astype":
                 return f"copyto({out}, {a[0]}, 'unsafe')" if out else f"{a[0]}.astype('{np.dtype(line.dtype).str}')"
-        last = (
-            last.replace(", ", ", out=") if operation in ("maximum", "minimum") else last
-        )  # NumPy requires the keyword
-        return f"{self._UFUNCS.get(operation, operation)}({', '.join(a)}{last})"
+        if operation in ("maximum", "minimum"):  # NumPy requires the keyword
+            out_argument = out_argument.replace(", ", ", out=")
+        return f"{self._UFUNCS.get(operation, operation)}({', '.join(a)}{out_argument})"
 
     def memory(self, size: int) -> Array:
         memory: np.ndarray = np.empty(size + CACHE_LINE_BYTES, np.uint8)  # NumPy's memory starts 16 bytes past a line
@@ -164,8 +163,8 @@ class TorchTarget(Target):
         """``torch``: the module; ``xp``: the namespace of the layers; ``scope``: the context of each call."""
         self.array, self.scope, self._torch = torch.Tensor, scope, torch
         self.library = torch
-        known = names("elementwise", "comparison") | {"matmul", "sum", "max", "min"}
-        self.names = {n: getattr(torch, self._NAMES.get(n, n)) for n in known - self._LEFT - {"astype"}}
+        supported = names("elementwise", "comparison") | {"matmul", "sum", "max", "min"}
+        self.names = {n: getattr(torch, self._NAMES.get(n, n)) for n in supported - self._LEFT - {"astype"}}
         self.names |= {f"array_{name}": getattr(xp, name) for name in self._LEFT | {"sum", "max", "min", "concat"}}
         self.names |= {"reciprocal": torch.reciprocal, "torch": torch}
         self.names |= {"copyto": torch.Tensor.copy_, "scope": self._within}
@@ -186,8 +185,8 @@ class TorchTarget(Target):
             case "astype":
                 return f"copyto({out}, {a[0]})" if out else f"{a[0]}.to({line.dtype})"
             case "divide" if not isinstance(line.operands[0], TracedArray):  # as PyTorch's operator does
-                last = f", out={out}" if out else ""
-                return f"multiply(reciprocal({a[1]}{last}), {a[0]}{last})"
+                out_argument = f", out={out}" if out else ""
+                return f"multiply(reciprocal({a[1]}{out_argument}), {a[0]}{out_argument})"
             case _ if operation in self._LEFT:
                 text = f"array_{operation}({', '.join(a)})"
             case _:

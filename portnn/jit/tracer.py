@@ -143,8 +143,8 @@ class TracingNamespace:
 
     def reshape(self, x: Operand, shape: tuple[int, ...]) -> Any:
         x = self._tape.operand(x)
-        rest = prod(n for n in shape if n != -1)
-        shape = tuple(prod(x.shape) // rest if n == -1 else n for n in shape)
+        known_size = prod(n for n in shape if n != -1)
+        shape = tuple(prod(x.shape) // known_size if n == -1 else n for n in shape)
         return x if shape == x.shape else self._tape.emit("reshape", (x,), (shape,), shape)
 
     def expand_dims(self, x: Operand, *, axis: int) -> Any:
@@ -157,8 +157,8 @@ class TracingNamespace:
 
     def concat(self, arrays: Sequence[Operand], *, axis: int = 0) -> Any:
         parts = tuple(map(self._tape.operand, arrays))
-        rest = {(part.dtype, part.shape[:axis], part.shape[axis + 1 :]) for part in parts}
-        if len(rest) > 1 or not 0 <= axis < parts[0].ndim:
+        others = {(part.dtype, part.shape[:axis], part.shape[axis + 1 :]) for part in parts}
+        if len(others) > 1 or not 0 <= axis < parts[0].ndim:
             raise UntraceableError("concat of arrays of several dtypes, or along an axis that they do not have")
         joined = sum(part.shape[axis] for part in parts)
         return self._tape.emit("concat", parts, (axis,), (*parts[0].shape[:axis], joined, *parts[0].shape[axis + 1 :]))
@@ -191,8 +191,8 @@ class TracingNamespace:
         if not self._tape.is_floating(x.dtype):
             raise UntraceableError(f"{name} of {x.dtype}")
         axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-        gone = {a % x.ndim for a in axes}
-        shape = [1 if i in gone else n for i, n in enumerate(x.shape) if keepdims or i not in gone]
+        reduced = {a % x.ndim for a in axes}
+        shape = [1 if i in reduced else n for i, n in enumerate(x.shape) if keepdims or i not in reduced]
         return self._tape.emit(name, (x,), (axis, keepdims), shape)
 
     def matmul(self, a: Operand, b: Operand) -> Any:

@@ -125,20 +125,22 @@ class Architecture:
         activation, output = map(activations.name_of, (activation, output))
         activations.find("activation", activation)
         activations.find("output", output)
-        rest: list[Any] = [item if isinstance(item, Layer) else activations.name_of(as_python(item)) for item in items]
+        remaining: list[Any] = [
+            item if isinstance(item, Layer) else activations.name_of(as_python(item)) for item in items
+        ]
         features: Features | None = None
-        if rest and isinstance(rest[0], int | tuple):
-            first = rest.pop(0)
+        if remaining and isinstance(remaining[0], int | tuple):
+            first = remaining.pop(0)
             features = tuple(
                 check_positive_int("units", width) for width in (first if isinstance(first, tuple) else (first,))
             )
-        if rest and isinstance(rest[-1], str):
-            name = str(rest.pop())
+        if remaining and isinstance(remaining[-1], str):
+            name = str(remaining.pop())
             activations.find("layers", name)
             if output not in ("identity", name):
                 raise ArgumentError(f"output: the last layer is {name!r} already; got output={output!r}")
             output = name
-        layers = _hidden(rest, activation, bias, initializer)
+        layers = _hidden(remaining, activation, bias, initializer)
         if not any(isinstance(layer, Dense) for layer in layers):
             raise ArgumentError(f"layers: expected at least an input and an output width; got {tuple(items)!r}")
         _check_order(layers, output)
@@ -272,8 +274,8 @@ def _hidden(items: Sequence[Any], activation: str, bias: bool, initializer: str 
                 layers.append(Activation(activation))
         else:
             raise ArgumentError(f"layers: expected an int, a layer or the name of an activation; got {item!r}")
-    for i, (layer, after) in enumerate(pairwise(layers)):
-        if i in widths and isinstance(layer, Dense) and isinstance(after, BatchNorm):
+    for i, (layer, next_layer) in enumerate(pairwise(layers)):
+        if i in widths and isinstance(layer, Dense) and isinstance(next_layer, BatchNorm):
             # BatchNorm subtracts the bias with the mean: its gradient is rounding noise, which adam would scale up.
             layers[i] = replace(layer, bias=False)
     return layers

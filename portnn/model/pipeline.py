@@ -87,10 +87,10 @@ class DataPipeline(NamedTuple):
         if isinstance(data, ValidatedBatches):
             raise ArgumentError(f"validation: expected (x, y) or batches beside batches; got {validation!r}")
         if type(validation) is not float or not 0.0 < validation < 1.0 or data.rows < 2:
-            found = repr(validation) if isinstance(validation, int | float | str) else type(validation).__name__
+            got = repr(validation) if isinstance(validation, int | float | str) else type(validation).__name__
             raise ArgumentError(
                 f"validation: expected a share between 0 and 1 of at least 2 rows, or (x, y); "
-                f"got {found} of {data.rows} rows"
+                f"got {got} of {data.rows} rows"
             )
         backend = self.runtime.backend
         labels = to_host(backend, data.y) if data.y.ndim == 1 else None

@@ -81,25 +81,25 @@ _RENAMED = {
 
 def _take_old_names(cls: Any) -> None:
     """Accept members by their names before PreprocessingLayer, with a warning, for one release."""
-    own, new = dict(vars(cls)), _RENAMED | {"codes": "num_categories", "least_rows": "Shapes.min_batch_size"}
-    if not (old := [name for name in new if name in own]):
+    members, new = dict(vars(cls)), _RENAMED | {"codes": "num_categories", "least_rows": "Shapes.min_batch_size"}
+    if not (old := [name for name in new if name in members]):
         return
     renamed = ", ".join(f"{name} is now {new[name]}" for name in old)
     warnings.warn(f"{cls.__name__}: {renamed} (portnn.PreprocessingLayer)", DeprecationWarning, stacklevel=4)
-    if "least_rows" in own:
-        cls.shapes = lambda self, features: replace(own["shapes"](self, features), min_batch_size=self.least_rows)
+    if "least_rows" in members:
+        cls.shapes = lambda self, features: replace(members["shapes"](self, features), min_batch_size=self.least_rows)
         old.remove("least_rows")
     if old and not issubclass(cls, PreprocessingLayer):
         PreprocessingLayer.register(cls)
         for name, member in vars(PreprocessingLayer).items():
             if not hasattr(cls, name):
                 setattr(cls, name, member)
-    if "codes" in own:
+    if "codes" in members:
         cls.input_dtype = "int32"
         cls.num_categories = lambda self, columns: (self.codes,) * columns
         cls.sample_input = lambda self, rng, shape: rng.integers(0, self.codes, shape)
     for name in set(old) - {"codes"}:
-        setattr(cls, new[name], own[name])
+        setattr(cls, new[name], members[name])
 
 
 class Layer(metaclass=CoerceScalarsMeta):

@@ -45,7 +45,7 @@ class BoundedArray:
         self.dtype = self.value.dtype if dtype is None else np.dtype(dtype)
 
     @classmethod
-    def given(cls, array: np.ndarray) -> "BoundedArray":
+    def from_input(cls, array: np.ndarray) -> "BoundedArray":
         """Return an input array: exact, except that some libraries flush denormals to 0."""
         if array.dtype.kind != "f":
             return cls(array)

@@ -52,10 +52,10 @@ class Chain:
         self.state_names = tuple(name for transform in transforms for name in transform.state_names)
         """Names of the state vectors of all transformations."""
         stops = list(accumulate(len(transform.state_names) for transform in transforms))
-        places = [
+        state_slices = [
             slice(stop - len(transform.state_names), stop) for transform, stop in zip(transforms, stops, strict=True)
         ]
-        every = tuple(zip(transforms, places, range(len(transforms)), strict=True))
+        every = tuple(zip(transforms, state_slices, range(len(transforms)), strict=True))
         self._links = {True: every, False: tuple(link for link in every if not link[0].weights_only)}
         self._scaled = any(
             type(transform).global_stats is not GradientTransformation.global_stats for transform in transforms
@@ -91,9 +91,10 @@ class Chain:
         numbers = hyperparams
         if self._scaled:
             global_stats = (transform.global_stats(xp, gradient) for transform in self.transforms)
-            numbers = tuple((*own, *scale) for own, scale in zip(hyperparams, global_stats, strict=True))
-        parameters, *rest = run(xp, (parameters, gradient, *opt_state), numbers)
-        return parameters, tuple(rest)
+            pairs = zip(hyperparams, global_stats, strict=True)
+            numbers = tuple((*host_numbers, *scale) for host_numbers, scale in pairs)
+        parameters, *new_state = run(xp, (parameters, gradient, *opt_state), numbers)
+        return parameters, tuple(new_state)
 
     def _kernel(
         self,
@@ -103,7 +104,7 @@ class Chain:
         numbers: ChainHyperparams,
     ) -> tuple[Array, ...]:
         parameters, gradients, *opt_state = vectors
-        for transform, place, number in links:
-            updated = transform.kernel(xp, parameters, gradients, opt_state[place], numbers[number])
-            parameters, gradients, opt_state[place] = updated
+        for transform, state_slice, number in links:
+            updated = transform.kernel(xp, parameters, gradients, opt_state[state_slice], numbers[number])
+            parameters, gradients, opt_state[state_slice] = updated
         return parameters, *opt_state

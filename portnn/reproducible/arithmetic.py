@@ -66,7 +66,7 @@ class Reproducible(Arithmetic):
         np.empty(_RETAINED, np.uint8)
         with backend.scope():
             exact_sqrt = known_answers.sqrt_is_exact(backend.xp, backend.asarray, backend.to_numpy)
-            self._kit = ReproducibleOps(backend.xp, partial(self._each, backend.xp), exact_sqrt, self._cut)
+            self._kit = ReproducibleOps(backend.xp, partial(self._run_elementwise, backend.xp), exact_sqrt, self._cut)
             wrong = known_answers.first_failure(self.xp, backend.asarray, backend.to_numpy)
         if wrong:
             raise BackendUnavailableError(
@@ -84,7 +84,7 @@ class Reproducible(Arithmetic):
             return xp
         if xp is self.backend.xp:
             return self.xp
-        return ReproducibleNamespace(ReproducibleOps(xp, partial(self._each, xp), self._kit.exact_sqrt))
+        return ReproducibleNamespace(ReproducibleOps(xp, partial(self._run_elementwise, xp), self._kit.exact_sqrt))
 
     def compile(
         self, function: Callable[..., Any], static: int = 1, donation: Donation | None = None
@@ -92,7 +92,7 @@ class Reproducible(Arithmetic):
         """Return the function uncompiled if a compiler may contract a multiplication and an addition."""
         if not self.backend.preserves_op_order:
             return partial(self.backend.call_in_scope, function, static)
-        compiled = self.backend.compile(lambda xp, *rest: function(self._over(xp), *rest), static, donation)
+        compiled = self.backend.compile(lambda xp, *arguments: function(self._over(xp), *arguments), static, donation)
         return partial(self._run, compiled, partial(self.backend.call_in_scope, function, static))
 
     def _run(self, compiled: Callable[..., Any], eagerly: Callable[..., Any], xp: Namespace, *arguments: Any) -> Any:
@@ -118,7 +118,7 @@ class Reproducible(Arithmetic):
         if array.dtype != self.backend.xp.float64:
             return array
         with self.backend.scope():
-            return self._each(self.backend.xp, elementary.flushed, [array])[0]
+            return self._run_elementwise(self.backend.xp, elementary.flushed, [array])[0]
 
     def _flushed(
         self, kernel: Callable[..., tuple[Array, ...]], xp: Namespace, vectors: Sequence[Array], numbers: Any
@@ -131,7 +131,7 @@ class Reproducible(Arithmetic):
         at_once = self.backend.jit_exact(exact.split)
         return lambda a, by: (at_once if prod(a.shape) > _BLOCK else exact.split)(a, by)
 
-    def _each(
+    def _run_elementwise(
         self, xp: Namespace, kernel: Callable[..., tuple[Array, ...]], arrays: Sequence[Array]
     ) -> tuple[Array, ...]:
         """Run a kernel on arrays of one shape."""

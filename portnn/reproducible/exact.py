@@ -99,12 +99,12 @@ def product(xp: Namespace, a: SplitMatrix, b: SplitMatrix) -> Array:
     for start in range(0, max(terms, 1), TERMS):
         inside = slice(start, min(start + TERMS, terms))
         fits = terms <= TERMS
-        left = [a.high, a.low] if fits else [a.high[:, inside], a.low[:, inside]]
-        right = [b.high, b.low] if fits else [b.high[inside, :], b.low[inside, :]]
-        cross = xp.matmul(left[0], right[1])
-        cross += xp.matmul(left[1], right[0])
+        a_parts = [a.high, a.low] if fits else [a.high[:, inside], a.low[:, inside]]
+        b_parts = [b.high, b.low] if fits else [b.high[inside, :], b.low[inside, :]]
+        cross = xp.matmul(a_parts[0], b_parts[1])
+        cross += xp.matmul(a_parts[1], b_parts[0])
         cross += 0.0  # the sign of a sum of negative zeros depends on the library's order
-        cross += xp.matmul(left[0], right[0])
+        cross += xp.matmul(a_parts[0], b_parts[0])
         if result is None:
             result = cross
         else:

@@ -18,7 +18,7 @@ _SAME = frozenset({"float32", "float64", "int32", "argmax"} | {op.name for op in
 """Functions (and dtypes) of a library that are exact, or only move numbers."""
 
 Each: TypeAlias = Callable[..., tuple[Array, ...]]
-"""``each(kernel, arrays)`` runs an element-wise kernel on arrays of one shape, the library's fastest way."""
+"""``run_elementwise(kernel, arrays)`` runs an element-wise kernel on arrays of one shape, the library's fastest way."""
 Cut: TypeAlias = Callable[[Array, Array], exact.SplitMatrix]
 """``cut(a, by)`` is exact.split, run the library's fastest way."""
 
@@ -26,9 +26,9 @@ Cut: TypeAlias = Callable[[Array, Array], exact.SplitMatrix]
 class ReproducibleOps:
     """Shared by the namespaces of one backend: the library, its way of running kernels, and the tables."""
 
-    def __init__(self, xp: Namespace, each: Each, exact_sqrt: bool, cut: Cut = exact.split) -> None:
+    def __init__(self, xp: Namespace, run_elementwise: Each, exact_sqrt: bool, cut: Cut = exact.split) -> None:
         """``xp``: the library's namespace; ``exact_sqrt``: whether its square root is correctly rounded."""
-        self.xp, self.each, self.exact_sqrt, self.cut = xp, each, exact_sqrt, cut
+        self.xp, self.run_elementwise, self.exact_sqrt, self.cut = xp, run_elementwise, exact_sqrt, cut
         tables = elementary.POWERS, elementary.THRESHOLDS, elementary.INVERSES
         powers, thresholds, inverses = (xp.asarray(table, dtype=xp.float64) for table in tables)
         self.functions: dict[str, Callable[[Array], Array]] = {
@@ -47,7 +47,7 @@ class ReproducibleOps:
         def kernel(xp: Namespace, vectors: Sequence[Array], numbers: Any) -> tuple[Array, ...]:
             return (function(xp, vectors[0], *tables),)
 
-        return lambda x: self.each(kernel, [x])[0]
+        return lambda x: self.run_elementwise(kernel, [x])[0]
 
 
 class ReproducibleNamespace:

@@ -191,7 +191,7 @@ def test_what_are_no_batches_is_refused():
         (("x",), {}, "y: expected targets, .* got str alone"),
         (({"x": X},), {}, "y: expected targets, .* got dict alone"),
         ((iter(cut(X, Y)),), {}, "x: expected batches that can be iterated again; got list_iterator"),
-        (([],), {}, "x: expected at least one batch each time"),
+        (([],), {}, "x: expected at least one batch in each pass"),
         (([X, Y],), {}, r"batch 0: expected \(x, y\) or \(x, y, weight\); got ndarray"),
         ((cut(X, Y),), {"validation": 0.25}, r"validation: expected \(x, y\) or batches beside batches; got 0.25"),
         ((cut(X, Y),), {"sample_weight": W}, r"sample_weight: expected batches of \(x, y, weight\)"),

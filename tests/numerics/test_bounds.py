@@ -136,7 +136,7 @@ def test_denormal_numbers_may_count_as_zero(dtype):
     """CUDA, as CuPy compiles for it, and XLA take them for 0: at a kink they are in doubt."""
     tiny = np.finfo(dtype).smallest_normal
     x = np.array([tiny / 2, -tiny / 2, 0.0, tiny, 1.0], dtype)
-    given = BoundedArray.given(x)
+    given = BoundedArray.from_input(x)
     np.testing.assert_array_equal(given.value, x)
     np.testing.assert_array_equal(given.error, [tiny / 2, tiny / 2, 0, 0, 0])
     np.testing.assert_array_equal((given > 0).error, [1, 1, 0, 0, 0])
