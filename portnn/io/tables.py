@@ -81,7 +81,7 @@ class Table:
         row = next((i for i, text in enumerate(texts) if _ONE_MARK.fullmatch(str(text))), None)
         if row is not None:
             raise DataError(
-                f"{self.source}, {self.location_of(row)}, column {name!r}: expected numbers whose thousands are marked, "
+                f"{self.source}, {self.location_of(row)}, column {name!r}: expected numbers with marked thousands, "
                 f"as {known}; got {texts[row]}, of which nothing in the file says whether its mark is a decimal one"
             )
 
