@@ -393,7 +393,7 @@ def test_thousands_that_nothing_tells_from_decimals(tmp_path):
     later.write_text("amount;y\n893,31;1\n1.163;0\n")
     assert "line 3: expected one decimal mark; got both 893,31 and 1.163" in run("predict", model, later, code=2).output
     later.write_text("amount;y\n1.163;0\n12;1\n")
-    wanted = "line 2, column 'amount': expected numbers whose thousands are marked, as 12,002.00; got 1.163"
+    wanted = "line 2, column 'amount': expected numbers with marked thousands, as 12,002.00; got 1.163"
     assert wanted in run("predict", model, later, code=2).output
     later.write_text("amount,y\n1.163,0\n12,1\n")
     assert len(predicted(model, later)) == 3
