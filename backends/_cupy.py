@@ -1,17 +1,19 @@
 """CuPy: one CUDA GPU."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, BoundNamespace, ScopedSetting, host_array, imported_module
+from portnn.backend import Backend, BoundNamespace, Donation, ScopedSetting, get_backend, host_array, imported_module
 from portnn.errors import ArgumentError
+from portnn.jit.cuda.function import FusedFunction
 from portnn.types import Array
+
+from ._cuda import CUDADriver, driver_problem, wheel
 
 CONCAT = 8
 """Number of arrays that CuPy concatenates in one kernel; for more it uploads their pointers at every call."""
@@ -30,6 +32,7 @@ class CuPyBackend(Backend):
 
     name = "cupy"
     install_hint = "pip install 'portnn[cuda13]' (CUDA 13) or 'portnn[cuda12]' (CUDA 12)"
+    preserves_op_order = True
 
     def __init__(self, device: str | None = None) -> None:
         import array_api_compat.cupy as namespace
@@ -42,6 +45,7 @@ class CuPyBackend(Backend):
         self._cupy = cupy
         self._device = cupy.cuda.Device(int(device))
         self.xp = _Namespace(namespace, self._device)
+        self._driver = CUDADriver(cupy, self.scope)
 
     @classmethod
     def is_available(cls) -> tuple[bool, str]:
@@ -56,7 +60,7 @@ class CuPyBackend(Backend):
         try:
             count = cupy.cuda.runtime.getDeviceCount()
         except RuntimeError as error:
-            return False, _driver(cupy.cuda.runtime, error)
+            return False, driver_problem(cupy.cuda.runtime, error)
         if count == 0:
             return False, "no CUDA device: the driver shows no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES"
         try:
@@ -66,7 +70,7 @@ class CuPyBackend(Backend):
         except MemoryError as error:  # CuPy's own exception, for the GPU's memory
             return False, f"the GPU has no memory left ({error}); free some of it: nvidia-smi shows who holds it"
         except Exception as error:  # ImportError, CUDARuntimeError, CompileException ...
-            return False, f"the CUDA toolkit is incomplete ({error}); pip install '{_wheel()}[ctk]'"
+            return False, f"the CUDA toolkit is incomplete ({error}); pip install '{wheel()}[ctk]'"
         return True, ""
 
     @classmethod
@@ -115,6 +119,18 @@ class CuPyBackend(Backend):
     def synchronize(self) -> None:
         self._device.synchronize()
 
+    def donates_state(self, size: int) -> bool:
+        return True
+
+    def compile(
+        self, function: Callable[..., Any], static: int = 1, donation: Donation | None = None
+    ) -> Callable[..., Any]:
+        """Compile a training step to matrix products and a few kernels; other functions run eagerly."""
+        eagerly = super().compile(function, static)
+        if donation is None:
+            return eagerly
+        return FusedFunction(self._driver, self.xp, get_backend("numpy").xp, function, eagerly, static)
+
 
 @cache
 def _precision() -> ScopedSetting:
@@ -123,26 +139,3 @@ def _precision() -> ScopedSetting:
 
     read, write = (partial(f, np.float32) for f in (products.get_compute_type, products.set_compute_type))
     return ScopedSetting(read, write, products.COMPUTE_TYPE_FP32)
-
-
-def _driver(runtime: Any, error: Exception) -> str:
-    """Return what is wrong with the driver if CUDA cannot count its devices."""
-    driver, required = (
-        f"{v // 1000}.{v % 1000 // 10}" for v in (runtime.driverGetVersion(), runtime.runtimeGetVersion())
-    )
-    if driver == "0.0":
-        return "no CUDA device: CuPy finds no NVIDIA driver; check nvidia-smi"
-    if "InsufficientDriver" in str(error):
-        return f"the NVIDIA driver is too old: it has CUDA {driver}, {_wheel()} needs {required}; update one of them"
-    return f"no CUDA device ({error}); check nvidia-smi and CUDA_VISIBLE_DEVICES"
-
-
-def _wheel() -> str:
-    """Return the name of the installed CuPy wheel."""
-    for name in ("cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x"):
-        try:
-            version(name)
-        except PackageNotFoundError:
-            continue
-        return name
-    return "cupy-cuda13x"

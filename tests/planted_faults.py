@@ -39,6 +39,8 @@ class Fault(NamedTuple):
 
 
 NN, CORE, DATA, PROOF = "portnn/nn", "portnn/model", "portnn/data", "portnn/equivalence"
+CUDA = "portnn/jit/cuda"
+FUSED = "tests/jit/cuda/test_source.py tests/jit/cuda/test_function.py"
 REPLAY = "tests/jit/test_compiled.py"
 TOLD = "tests/train/test_callbacks.py"
 MAPPED = "tests/data/test_memmap.py"
@@ -182,7 +184,7 @@ FAULTS = [
           "tests/integration/test_training_bits.py -k (torch and digests)"),
     Fault("answers that nobody asks for", "portnn/reproducible/arithmetic.py", "        if wrong:\n", "        if False:\n", "tests/reproducible/test_reproducible.py"),
     Fault("denormals in the optimizer", "portnn/reproducible/arithmetic.py", "(stop, partial(self._flushed, kernel))", "(stop, kernel)", "tests/reproducible/test_reproducible.py"),
-    Fault("denormals in the buffers", f"{CORE}/runtime.py", "self.flush_denormals(state.buffers)", "state.buffers", "tests/integration/test_training_bits.py"),
+    Fault("denormals in the buffers", f"{CORE}/runtime.py", "new._replace(buffers=flush(new.buffers))", "new", "tests/integration/test_training_bits.py"),
     Fault("zeros of either sign", "portnn/reproducible/exact.py", "    cross += 0.0", "    cross += xp.matmul(left[0], right[0]) * 0.0", "tests/reproducible/test_reproducible.py"),
     Fault("zero rows divided by zero", "portnn/reproducible/exact.py", "xp.maximum(largest, LEAST)", "largest", "tests/reproducible/test_reproducible.py"),
     Fault("a bit too many", "portnn/reproducible/exact.py", "BITS = 20", "BITS = 24", "tests/reproducible/test_reproducible.py"),
@@ -351,7 +353,26 @@ FAULTS = [
     Fault("replay: a number divided as NumPy does", "portnn/jit/targets.py", 'case "divide" if not', 'case "divide" if False and not', "tests/jit/test_targets.py -k torch"),
     Fault("replay: PyTorch's sign of NaN", "portnn/jit/targets.py", '"where", "sign"})', '"where"})', "tests/jit/test_targets.py -k torch"),
     Fault("replay: PyTorch's tensors in any order", "portnn/jit/targets.py", '"not {0}.is_contiguous()"', '"False"', f"{REPLAY} -k torch"),
-    Fault("replay: a rate that stays", "portnn/jit/executable.py", "            return SymbolicScalar(tape, path)\n", "            return leaf\n", REPLAY),
+    # Fused programs
+    Fault("fused: a part that ends early", f"{CUDA}/source.py", "(o + 1) * {kernel.length})", "(o + 1) * {kernel.length} - 1)", FUSED),
+    Fault("fused: the last elements left out", f"{CUDA}/source.py", 'f"ITEMS({prod(kernel.shape)})', 'f"ITEMS({prod(kernel.shape) // 8 * 8})', FUSED),
+    Fault("fused: a column beyond the last", f"{CUDA}/source.py", 'inside = f"if (o < {kernel.n_results}) " if kernel.kind == "column" else ""', 'inside = ""', FUSED),
+    Fault("fused: no barrier between warps", f"{CUDA}/prelude.cuh", "s_[threadIdx.x >> 5] = v_; __syncthreads();", "s_[threadIdx.x >> 5] = v_;", "tests/jit/cuda/test_source.py -k threads"),
+    Fault("fused: no barrier between columns", f"{CUDA}/prelude.cuh", "s_[threadIdx.x] = r[0]; __syncthreads();", "s_[threadIdx.x] = r[0];", "tests/jit/cuda/test_source.py -k threads"),
+    Fault("fused: elements in the block of a sum", f"{CUDA}/kernels.py", 'shape == self.shape and self.kind in ("map", "row", "column")', "shape == self.shape", FUSED),
+    Fault("fused: a sum over other axes", f"{CUDA}/kernels.py", "elif (kind, axes) != (self.kind, self.axes):", "elif kind != self.kind:", FUSED),
+    Fault("fused: read before it is computed", f"{CUDA}/source.py", "p.step >= self.kernel.number", "p.step > self.kernel.number", FUSED),
+    Fault("fused: written over before the last reader", f"{CUDA}/launch.py", "self._last_reader(old) <= (node.step or 0)", "True", FUSED),
+    Fault("fused: the first axis for the last", f"{CUDA}/source.py", "inner = index[len(index) - len(operand.shape) :]", "inner = index[: len(operand.shape)]", FUSED),
+    Fault("fused: numbers of the first step", f"{CUDA}/launch.py", '"driver.launch(load, {blocks}', '"(step_count := state) is state or driver.launch(load, {blocks}', FUSED),
+    Fault("fused: a number in another's slot", f"{CUDA}/source.py", "sum(kind == dtype for _, kind in slots)", "len(slots)", FUSED),
+    Fault("fused: contracted to multiply-adds", "backends/_cuda.py", '("--std=c++17", "--fmad=false")', '("--std=c++17",)', STANDIN),
+    Fault("fused: a transposed operand as it lies", f"{CUDA}/launch.py", "matrix.T if transposed else matrix", "matrix", FUSED),
+    Fault("fused: a state from elsewhere is not taken", f"{CUDA}/function.py", "        if state is not self._home:", "        if self._home is None:", FUSED),
+    Fault("fused: eager first, compiled then", f"{CUDA}/function.py", "        if signature in self._eager:\n            return None\n", "        if signature not in self._eager:\n            self._eager.add(signature)\n            return None\n", FUSED),
+    Fault("fused: integers that do not wrap", f"{CUDA}/source.py", '(int)((unsigned){values[0]} {OPERATORS[operation]} (unsigned){values[1]})', '(int)((float){values[0]} {OPERATORS[operation]} (float){values[1]})', FUSED),
+    Fault("fused: parts of a vector side by side", f"{CUDA}/nodes.py", "            start += part.size\n", "            start += part.size - 1\n", FUSED),
+    Fault("replay: a rate that stays", "portnn/jit/trace.py", "            return SymbolicScalar(tape, path)\n", "            return leaf\n", REPLAY),
     Fault("replay: one state in place of two", "portnn/jit/compiled.py", "(*state_buffers[1:], state_buffers[0])", "state_buffers", REPLAY),
     Fault("replay: blocks over the end", "portnn/jit/codegen.py", "(i, min(i + step, stop))", "(i, i + step)", REPLAY),
     Fault("a report that looks away", f"{PROOF}/report.py", "return self.share <= 1.0 or self.conspires", "return self.share <= 1000.0 or self.conspires", "tests/equivalence/test_compare.py"),

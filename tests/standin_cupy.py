@@ -3,8 +3,9 @@
     PYTHONPATH=tests pytest -p standin_cupy --portnn-require cupy,cupy:1
 
 array-api-compat's own layer for CuPy sits on top. It has two devices and refuses what CuPy refuses: implicit conversion
-to NumPy, NumPy's arrays as operands, arrays of a device that is not the current one. It counts waits for the device and
-transfers to it. It shows nothing of a GPU's numbers, times or streams.
+to NumPy, NumPy's arrays as operands, arrays of a device that is not the current one. g++ compiles CUDA source (gxx.py).
+It counts waits for the device, transfers to it, launches and products. It shows nothing of a GPU's
+numbers, times or streams.
 """
 
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import gxx
 import numpy as np
 
 VERSION = "STAND-IN on NumPy, not a GPU"
@@ -22,10 +24,12 @@ POINTERS = 8
 
 
 class Counts:
-    """How often the host waited for a device, and sent something to one."""
+    """Waits for a device, transfers to one, launches of our own kernels by name, and matrix products."""
 
     waits = 0
     uploads = 0
+    launches: ClassVar[list[str]] = []
+    products = 0
 
     @classmethod
     @contextmanager
@@ -86,6 +90,7 @@ class ndarray:  # noqa: N801
     size = property(lambda self: self._inside.size)
     strides = property(lambda self: self._inside.strides)
     flags = property(lambda self: self._inside.flags)
+    T = property(lambda self: ndarray(self._inside.T))
 
     def __array__(self, *_: object, **__: object) -> np.ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
@@ -131,7 +136,7 @@ def method(name: str) -> Callable[..., Any]:
 OPERATORS = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
 for operator in (*OPERATORS, *(f"r{o}" for o in OPERATORS), *"lt le gt ge eq ne neg pos abs invert".split()):
     setattr(ndarray, f"__{operator}__", method(f"__{operator}__"))
-for named in "astype reshape copy ravel sum min max all any mean transpose".split():
+for named in "astype reshape copy ravel sum min max all any mean transpose view".split():
     setattr(ndarray, named, method(named))
 
 
@@ -157,12 +162,37 @@ def wrapped(result: Any) -> Any:
     return type(result)(map(wrapped, result)) if type(result) in (tuple, list) else result
 
 
+class RawModule:
+    """CUDA source, whose kernels g++ compiles for the CPU."""
+
+    def __init__(self, code: str, options: tuple[str, ...]) -> None:
+        self.code, self.options = code, options
+
+    def compile(self) -> None:
+        self.library = gxx.compiled(self.code)
+
+    def get_function(self, name: str) -> Callable[..., None]:
+        kernel = getattr(self.library, name)
+
+        def launch(grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+            if not (0 < block[0] <= 1024 and 0 < grid[0] < 2**31):
+                raise CUDARuntimeError("cudaErrorInvalidConfiguration: invalid configuration argument")
+            for value in arguments:
+                if not isinstance(value, ndarray | np.generic):
+                    raise TypeError(f"Unsupported type {type(value)}: a kernel takes it in 64 bits")
+            Counts.launches.append(name)
+            kernel(*(gxx.argument(unwrapped(value)) for value in arguments))
+
+        return launch
+
+
 def function(name: str, original: Any) -> Any:
     """Return NumPy's function of that name on the stand-in's arrays."""
 
     def call(*arguments: Any, **options: Any) -> Any:
         if name in ("concatenate", "stack") and len(arguments[0]) > POINTERS:
             Counts.uploads += 1
+        Counts.products += name == "matmul"
         operands = [unwrapped(a) for a in arguments]
         with np.errstate(all="ignore"):
             return wrapped(original(*operands, **{k: unwrapped(v) for k, v in options.items()}))
@@ -229,7 +259,14 @@ def install() -> None:
     device = module("cupy.cuda.device", Device=Device)
     linalg = module("cupy.linalg", **over(np.linalg))
     fft = module("cupy.fft", **over(np.fft))
-    own = {"ndarray": ndarray, "array": array, "asarray": asarray, "asnumpy": asnumpy, "__version__": VERSION}
+    own = {
+        "RawModule": RawModule,
+        "ndarray": ndarray,
+        "array": array,
+        "asarray": asarray,
+        "asnumpy": asnumpy,
+        "__version__": VERSION,
+    }
     contents = {**over(np), **own, "ascontiguousarray": function("ascontiguousarray", np.ascontiguousarray)}
     cuda = module("cupy.cuda", Device=Device, runtime=runtime, device=device, is_available=lambda: True)
     core = module("cupy._core", _routines_linalg=products)

@@ -20,6 +20,8 @@ def apply_param_groups(
     """Return the vectors that each parameter group's kernel computes from its segment, in any namespace."""
     if len(param_groups) == 1:
         return param_groups[0][1](xp, vectors, numbers)
+    if isinstance(vectors[0], TracedArray):
+        return vectors[0].tape.kernel(param_groups, vectors, numbers)
     parts, start = [], 0
     for stop, kernel in param_groups:
         parts.append(kernel(xp, [vector[start:stop] for vector in vectors], numbers))

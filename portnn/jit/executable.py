@@ -11,10 +11,10 @@ from math import inf, nan, prod
 from typing import Any
 
 from portnn.jit.codegen import CodeGenerator, blocks
-from portnn.jit.graph import VIEWS, Graph, SymbolicScalar, TracedArray, UntraceableError, leaves, mapped
+from portnn.jit.graph import VIEWS, TracedArray, leaves, mapped
 from portnn.jit.memory import Plan
 from portnn.jit.targets import CACHE_LINE_BYTES, Target
-from portnn.jit.tracer import Tape, TracingNamespace
+from portnn.jit.trace import Trace
 from portnn.types import Array
 
 
@@ -34,46 +34,23 @@ class Executable:
         ``double_buffer``: how the first result replaces the state. True: into a second buffer, and an interrupted call
         changes nothing. False: in place. None: not at all, all results are fresh arrays.
         """
-        tape = Tape(fixed[0])
+        trace = Trace(target.array, fixed[0], function, fixed[1:], arguments, double_buffer is not None)
         scalar_buffers: dict[tuple[str, Any], str] = {}
-        guards: list[str] = []
-        runtime_inputs: dict[int, str] = {}
-
-        def trace_argument(leaf: Any, path: str) -> Any:
-            if isinstance(leaf, target.array):
-                line = tape.input(leaf.shape, leaf.dtype)
-                runtime_inputs[line.line] = path
-                return line
-            if type(leaf) not in (int, float):
-                raise UntraceableError(f"an argument of type {type(leaf).__name__}")
-            if path[:2] not in callables:
-                guards.append(f"type({path}) is not {type(leaf).__name__}")
-            if type(leaf) is float and leaf == 1.0:  # a product with it may be left out
-                guards.append(f"{path} != 1.0")
-                return leaf
-            return SymbolicScalar(tape, path)
-
-        callables = {f"a{i}" for i, a in enumerate(arguments[1:]) if callable(a)}
-        state = mapped(lambda leaf, _: tape.input(leaf.shape, leaf.dtype), arguments[0])
-        self.inputs = list(leaves(state))
-        traced = [mapped(trace_argument, a() if callable(a) else a, f"a{i}") for i, a in enumerate(arguments[1:])]
-        results = function(TracingNamespace(tape), *fixed[1:], state, *traced)
-        new_state, results = (list(leaves(results[0])), results[1:]) if double_buffer is not None else ([], results)
-        self.changed = [i for i, line in enumerate(new_state) if line is not self.inputs[i]]
-        program = Graph(tape, [*(new_state[i] for i in self.changed), *leaves(results)])
+        self.inputs, self.changed, self.program = trace.state, trace.changed, trace.graph
+        guards, results = trace.guards, trace.results
         donated = {k: -1 if double_buffer else self.inputs[i].line for k, i in enumerate(self.changed)}
-        plan = Plan(target, program, donated)
-        code = CodeGenerator(plan, set(runtime_inputs), scalar_buffers)
-        self.program, self._code, self._scalar_buffers = program, code, scalar_buffers
+        plan = Plan(target, self.program, donated)
+        code = CodeGenerator(plan, {line.line for line, _ in trace.runtime_inputs}, scalar_buffers)
+        self._code, self._scalar_buffers = code, scalar_buffers
         starts = [0, *accumulate(-(-size // CACHE_LINE_BYTES) * CACHE_LINE_BYTES for size in plan.slots)]
         self._starts, self.size = starts, starts[-1]
-        body = [f"{name} = {name}()" for name in sorted(callables) if self._read(f"{name}[", guards)]
-        for line, path in runtime_inputs.items():
-            name, traced_input = code.name(tape.lines[line]), tape.lines[line]
+        body = [f"{name} = {name}()" for name in sorted(trace.callables) if self._read(f"{name}[", guards)]
+        for line, path in trace.runtime_inputs:
+            name = code.name(line)
             body.append(f"{name} = {path}")
-            guards.append(f"type({name}) is not array or {name}.shape != {traced_input.shape}")
+            guards.append(f"type({name}) is not array or {name}.shape != {line.shape}")
             guards.append(f"{name}.dtype is not d{name} or {target.layout_guard.format(name)}")
-            code.constants[f"d{name}"] = traced_input.dtype
+            code.constants[f"d{name}"] = line.dtype
         body += [f"if {guard}: return None" for guard in guards]
         body += [
             target.store_scalar.format(name, source)
@@ -85,7 +62,7 @@ class Executable:
         )
         returned = ["after", *outputs] if double_buffer is not None else list(outputs)
         body += [*code.body, f"return ({', '.join(returned)},)" if isinstance(results, tuple) else f"return {outputs}"]
-        parameters = ", ".join(f"a{i}" for i in range(len(traced)))
+        parameters = ", ".join(f"a{i}" for i in range(trace.n_arguments))
         text = "".join([*code.functions, *(f"{line}\n" for line in code.prologue)])
         self.source = f"{text}@scope\ndef run({parameters}):\n    " + "\n    ".join(body) + "\n"
         self._compiled = compile(self.source, "<recorded>", "exec")

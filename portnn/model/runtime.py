@@ -3,9 +3,10 @@
 It takes validated arrays on its backend, and is called inside ``backend.scope()``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from portnn.metrics import Metric
 from portnn.metrics.selection import Compared
 from portnn.model.preprocess import Preprocessor
 from portnn.model.state import START, Counters, NetworkState, locked
-from portnn.model.step import FunctionalModel, State
+from portnn.model.step import FunctionalModel, State, Update
 from portnn.nn import random
 from portnn.nn.layer import as_preprocessing
 from portnn.optim.chain import ChainHyperparams
@@ -74,7 +75,7 @@ class Runtime(NetworkState):
         size = parameters.size * (1 + len(chain.state_names)) + self.model.buffers.size
         self.donates_state = computes.donates_state(size * (8 if self.dtype == "float64" else 4))
         self._steps = tuple(
-            computes.compile(self.model.step, 2, Donation(atomic, offsets))
+            computes.compile(partial(_step, self.model, computes.flush), 2, Donation(atomic, offsets))
             for atomic in (False, not self.donates_state)
         )
 
@@ -155,9 +156,6 @@ class Runtime(NetworkState):
             state, loss = self._steps[not donate](
                 self.xp, self._updates[not donate], previous, batch, self._key, self.hyperparams
             )
-            if state.buffers is not previous.buffers:
-                buffers = self.flush_denormals(state.buffers)
-                state = state if buffers is state.buffers else state._replace(buffers=buffers)
             if state.parameters.dtype != self._state_dtype:
                 raise dtype_promotion_error(state.parameters.dtype, self._state_dtype)
             done = Counters(done.step + 1, done.epoch, done.update + 1)
@@ -266,6 +264,21 @@ class Runtime(NetworkState):
         xp = self.backend.xp
         labels = outputs[:, 0] > 0.5 if outputs.shape[1] == 1 else xp.argmax(outputs, axis=1)
         return xp.astype(labels, xp.int32)
+
+
+def _step(
+    model: FunctionalModel,
+    flush: Callable[[Array], Array],
+    xp: Namespace,
+    update: Update,
+    state: State,
+    batch: Batch,
+    key: random.Key,
+    hyperparams: Any,
+) -> tuple[State, Array]:
+    """Return (new state, loss) of a training step; ``flush`` is applied to new buffers, as kernels do it themselves."""
+    new, loss = model.step(xp, update, state, batch, key, hyperparams)
+    return new if new.buffers is state.buffers else new._replace(buffers=flush(new.buffers)), loss
 
 
 def _init_opt_state(model: FunctionalModel, optimizer: Optimizer) -> tuple[np.ndarray, ...]:

@@ -47,7 +47,11 @@ class Arithmetic:
         return self.backend.donates_state(size)
 
     def flush_denormals(self, array: Array) -> Array:
-        """Return data or buffers as the next step needs them."""
+        """Return data as the next step needs them."""
+        return array
+
+    def flush(self, array: Array) -> Array:
+        """Return an array that a step computes, with denormals as 0 if the arithmetic has none."""
         return array
 
 
@@ -119,6 +123,10 @@ class Reproducible(Arithmetic):
             return array
         with self.backend.scope():
             return self._run_elementwise(self.backend.xp, elementary.flushed, [array])[0]
+
+    def flush(self, array: Array) -> Array:
+        """Return an array that a step computes, with denormals as 0."""
+        return elementary.flushed(self.backend.xp, [array])[0]
 
     def _flushed(
         self, kernel: Callable[..., tuple[Array, ...]], xp: Namespace, vectors: Sequence[Array], numbers: Any

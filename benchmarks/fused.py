@@ -1,0 +1,91 @@
+"""The plan of a fused step, and the host's part of it: python benchmarks/fused.py
+
+For each network: kernels, products and bytes that the kernels move; then the time that Python needs for a step on a
+driver that does nothing, and for the same step call by call on arrays of a few elements, both with NumPy. A call on
+CuPy takes the host several times as long as one on NumPy: the quotient is a lower bound of the gain.
+"""
+
+import argparse
+import timeit
+from contextlib import nullcontext
+from functools import partial
+
+import numpy as np
+
+from portnn import NeuralNetwork
+from portnn.jit.cuda.function import FusedFunction
+from portnn.jit.cuda.fusion import FusedGraph
+from portnn.jit.trace import Trace
+
+NETWORKS = {
+    "784-256-10, batch 128": ((784, 256, 10), 128),
+    "784-512-512-10, batch 256": ((784, 512, 512, 10), 256),
+    "1024-2048-2048-2048-10, batch 512": ((1024, 2048, 2048, 2048, 10), 512),
+}
+
+
+class Idle:
+    """A driver that computes nothing."""
+
+    array = np.ndarray
+
+    def scope(self):
+        return nullcontext()
+
+    def load(self, source):
+        return lambda name: name
+
+    def empty(self, shape, dtype):
+        return np.empty(shape, dtype)
+
+    def upload(self, value):
+        return value
+
+    def contiguous(self, array):
+        return array
+
+    def copy(self, source, target):
+        pass
+
+    def launch(self, kernel, blocks, threads, arguments):
+        pass
+
+    def product(self, left, right, out):
+        pass
+
+
+def step_of(layers, rows):
+    """Return a network's runtime and the arguments of a step after the state."""
+    net = NeuralNetwork(*layers, output="softmax", loss="cross_entropy", optimizer="adam", seed=0, backend="numpy")
+    runtime = net._runtime
+    batch = np.zeros((rows, layers[0]), np.float32), np.zeros(rows, np.int32), 1.0 / rows
+    return runtime, (batch, (3, 4), runtime.chain.hyperparams(2))
+
+
+def best(function):
+    """Return the least time of a call, in microseconds."""
+    return min(timeit.repeat(function, number=300, repeat=7)) / 300 * 1e6
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--plan", action="store_true", help="print each kernel and product")
+    plan = parser.parse_args().plan
+    for title, (layers, rows) in NETWORKS.items():
+        runtime, arguments = step_of(layers, rows)
+        static = (runtime._updates[1],)
+        trace = Trace(np.ndarray, runtime.xp, runtime.model.step, static, (runtime.state, *arguments), True)
+        text = str(FusedGraph(trace.graph))
+        print(f"\n{title}: {text if plan else text.splitlines()[-1]}")
+        small, arguments = step_of([min(n, 8) for n in layers], 4)
+        function = FusedFunction(Idle(), small.xp, small.xp, small.model.step, None, 2)
+        before = small.xp, small._updates[1]
+        state, _ = function(*before, small.state, *arguments)
+        with small.backend.scope():
+            eager = best(partial(small.model.step, *before, small.state, *arguments))
+        fused = best(partial(function, *before, state, *arguments))
+        print(f"host: {fused:.1f} us a step, call by call {eager:.1f} us: {eager / fused:.1f} times")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""A function that runs as fused programs, from the first call of each signature on, or never."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from portnn.jit.cuda.launch import Driver, FusedProgram
+from portnn.jit.graph import leaves, mapped
+from portnn.jit.trace import Trace
+from portnn.types import Array, Namespace
+
+_log = logging.getLogger("portnn")
+_logged: set[str] = set()
+"""Reasons for which functions run eagerly; each is logged once."""
+
+
+class FusedFunction:
+    """A pure function of a state, compiled for each signature of its arguments; the state is overwritten.
+
+    Fused sums have other last bits than eager ones. A call is therefore compiled at the first sight of its signature
+    (shapes, dtypes, kinds of numbers), so that a resumed training has the bits of an uninterrupted one. A function that
+    cannot be traced or fused runs eagerly, always: the reason depends on the function and the signature alone.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        xp: Namespace,
+        constants: Namespace,
+        function: Callable[..., Any],
+        eagerly: Callable[..., Any],
+        static: int,
+    ) -> None:
+        """Hold a function to compile, and how it runs eagerly.
+
+        ``xp``: the library's namespace; calls with another namespace run eagerly. ``constants``: the namespace that
+        computes constants on the host. ``static``: number of arguments before the state.
+        """
+        self._driver, self._xp, self._constants = driver, xp, constants
+        self._function, self._eagerly, self._static = function, eagerly, static
+        self._lock = threading.Lock()
+        self._home: Any = None
+        """The state that all programs overwrite."""
+        self.programs: list[FusedProgram] = []
+        self._runs: list[Callable[..., Any]] = []
+        self._eager: set[Any] = set()
+        """Signatures of calls that run eagerly."""
+        self._arena: Array | None = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        if arguments[0] is not self._xp:
+            return self._eagerly(*arguments)
+        state, data = arguments[self._static], arguments[self._static + 1 :]
+        with self._lock, self._driver.scope():
+            if self._runs:
+                self._adopt(state)
+                for run in self._runs:
+                    if (result := run(*data)) is not None:
+                        return result
+            data = tuple(mapped(self._contiguous, argument) for argument in data)
+            for run in self._runs:
+                if (result := run(*data)) is not None:
+                    return result
+            compiled = self._compile(arguments[: self._static], state, data)
+            if compiled is not None:
+                self._adopt(state)
+                return compiled(*data)
+        return self._eagerly(*arguments)
+
+    def _contiguous(self, leaf: Any, path: str) -> Any:
+        return self._driver.contiguous(leaf) if isinstance(leaf, self._driver.array) else leaf
+
+    def _adopt(self, state: Any) -> None:
+        """Copy a state to the programs' memory, unless it is there."""
+        if state is not self._home:
+            for source, target in zip(leaves(state), leaves(self._home), strict=True):
+                if source is not target:
+                    self._driver.copy(source, target)
+
+    def _compile(self, static: Sequence[Any], state: Any, data: Sequence[Any]) -> Callable[..., Any] | None:
+        """Return the function that runs a new program; None if calls of this signature run eagerly."""
+        driver = self._driver
+        values = [state, *(argument() if callable(argument) else argument for argument in data)]
+        signature = tuple(self._kind(leaf) for value in values for leaf in leaves(value))
+        if signature in self._eager:
+            return None
+        try:
+            trace = Trace(driver.array, self._constants, self._function, static[1:], (state, *data), True)
+            program = FusedProgram(driver, trace)
+        except Exception as error:  # whatever a user's layer does that no kernel can compute
+            self._eager.add(signature)
+            reason = f"{type(error).__name__}: {error}"
+            if reason not in _logged:
+                _logged.add(reason)
+                _log.warning("a training step runs eagerly, many times more slowly (%s)", reason)
+            return None
+        if self._home is None:
+            self._home = mapped(lambda leaf, _: driver.empty(leaf.shape, str(leaf.dtype)), state)
+        self.programs.append(program)
+        size = max(p.size for p in self.programs)
+        if self._arena is None or len(self._arena) < size:
+            self._arena = driver.empty((size,), "uint8")
+            self._runs = [p.bind(self._home, self._arena) for p in self.programs]
+        else:
+            self._runs.append(program.bind(self._home, self._arena))
+        return self._runs[-1]
+
+    def _kind(self, leaf: Any) -> Any:
+        if isinstance(leaf, self._driver.array):
+            return leaf.shape, str(leaf.dtype)
+        return type(leaf).__name__, type(leaf) is float and leaf == 1.0
