@@ -360,7 +360,7 @@ FAULTS = [
     Fault("fused: no barrier between warps", f"{CUDA}/prelude.cuh", "s_[threadIdx.x >> 5] = v_; __syncthreads();", "s_[threadIdx.x >> 5] = v_;", "tests/jit/cuda/test_source.py -k threads"),
     Fault("fused: no barrier between columns", f"{CUDA}/prelude.cuh", "s_[threadIdx.x] = r[0]; __syncthreads();", "s_[threadIdx.x] = r[0];", "tests/jit/cuda/test_source.py -k threads"),
     Fault("fused: elements in the block of a sum", f"{CUDA}/kernels.py", 'shape == self.shape and self.kind in ("map", "row", "column")', "shape == self.shape", FUSED),
-    Fault("fused: a sum over other axes", f"{CUDA}/kernels.py", "elif (kind, axes) != (self.kind, self.axes):", "elif kind != self.kind:", FUSED),
+    Fault("fused: a sum over other axes", f"{CUDA}/kernels.py", "(kind, shape, axes) != (self.kind, self.shape, self.axes)", "(kind, shape) != (self.kind, self.shape)", FUSED),
     Fault("fused: read before it is computed", f"{CUDA}/source.py", "p.step >= self.kernel.number", "p.step > self.kernel.number", FUSED),
     Fault("fused: written over before the last reader", f"{CUDA}/launch.py", "self._last_reader(old) <= (node.step or 0)", "True", FUSED),
     Fault("fused: the first axis for the last", f"{CUDA}/source.py", "inner = index[len(index) - len(operand.shape) :]", "inner = index[: len(operand.shape)]", FUSED),

@@ -2,7 +2,9 @@
 
 import logging
 import threading
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from portnn.jit.cuda.launch import Driver, FusedProgram
@@ -90,7 +92,7 @@ class FusedFunction:
             program = FusedProgram(driver, trace)
         except Exception as error:  # whatever a user's layer does that no kernel can compute
             self._eager.add(signature)
-            reason = f"{type(error).__name__}: {error}"
+            reason = f"{_place_of(error)}{type(error).__name__}: {error}"
             if reason not in _logged:
                 _logged.add(reason)
                 _log.warning("a training step runs eagerly, many times more slowly (%s)", reason)
@@ -110,3 +112,11 @@ class FusedFunction:
         if isinstance(leaf, self._driver.array):
             return leaf.shape, str(leaf.dtype)
         return type(leaf).__name__, type(leaf) is float and leaf == 1.0
+
+
+def _place_of(error: Exception) -> str:
+    """Return the function, such as a layer's forward, in which an error was raised; "" if it is one of the tracer's."""
+    tracer = str(Path(__file__).parent.parent)
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    names = [code.co_qualname for code in codes if not code.co_filename.startswith(tracer)]
+    return f"{names[-1]}, " if names else ""

@@ -1,6 +1,5 @@
 """Fusion: the nodes of a recorded graph become steps, matrix products and kernels that compute as much as they can."""
 
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -89,7 +88,7 @@ class FusedGraph:
                 continue
             source = self.sources[step.number]
             written = [root for root in step.roots if root in self.written]
-            moved = sum(map(_bytes, [*source.reads, *written]))
+            moved = sum(node.size * np.dtype(node.dtype).itemsize for node in [*source.reads, *written])
             launch = f"{step.blocks} x {step.threads}"
             lines.append(f"{step.kind:<8} {', '.join(map(str, written))} ({launch} threads, {moved / 1e6:.2f} MB)")
         kernels = len(self.sources)
@@ -111,7 +110,3 @@ def _last_step(node: Node, seen: set[int]) -> int:
         else:
             last = max(last, _last_step(operand, seen))
     return last
-
-
-def _bytes(node: Node) -> int:
-    return prod(node.shape) * np.dtype(node.dtype).itemsize

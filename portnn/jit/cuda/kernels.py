@@ -45,12 +45,10 @@ class Kernel:
             is_result = prod(shape) == self.n_results and self.kind in ("row", "column", "full")
             if not (is_element or is_result):
                 raise MisfitError("elements of another shape")
-        elif shape != self.shape:
-            raise MisfitError("a reduction of another shape")
-        elif self.kind == "map" and kind in ("row", "column"):
+        elif shape == self.shape and self.kind == "map" and kind in ("row", "column"):
             self.kind, self.axes = kind, axes
-        elif (kind, axes) != (self.kind, self.axes):
-            raise MisfitError("a reduction over other axes")
+        elif (kind, shape, axes) != (self.kind, self.shape, self.axes):
+            raise MisfitError("a reduction of another shape, or over other axes")
         self.roots.append(node)
 
     @property
@@ -106,21 +104,16 @@ class Kernel:
 
     def levels(self) -> dict[int, int]:
         """Return the pass in which each root is known, by number: a reduction after those that it reads."""
-        levels: dict[int, int] = {}
-        for root in self.roots:
-            seen: dict[int, int] = {}
+        known: dict[int, int] = {}
 
-            def level(node: Node, root: Node = root, seen: dict[int, int] = seen) -> int:
-                if node is not root and node in self.roots and node.operation in REDUCTIONS:
-                    return levels[node.number]
-                if node is not root and (node.is_source or (node.stored and node not in self.roots)):
-                    return 0
-                if node.number not in seen:
-                    seen[node.number] = max((level(operand) for operand in node.nodes), default=0)
-                return seen[node.number]
+        def level(node: Node) -> int:
+            if node.number not in known:
+                is_memory = node.is_source or (node.stored and node not in self.roots)
+                below = 0 if is_memory else max(map(level, node.nodes), default=0)
+                known[node.number] = below + (node in self.roots and node.operation in REDUCTIONS)
+            return known[node.number]
 
-            levels[root.number] = level(root) + (root.operation in REDUCTIONS)
-        return levels
+        return {root.number: level(root) for root in self.roots}
 
 
 def _reduction(node: Node) -> tuple[str, tuple[int, ...], tuple[int, ...]]:

@@ -74,7 +74,7 @@ class Nodes:
         self._add_graph(graph)
         self.results = [self.of(line) for line in graph.results]
         self._split_large_reductions()
-        self.results = [self._copied(n) if n.operation in VIEWS or n.is_source else n for n in self.results]
+        self.results = [self._copy(n) if n.operation in VIEWS or n.is_source else n for n in self.results]
         self._drop_unused()
         self._mark_stored()
 
@@ -138,21 +138,16 @@ class Nodes:
             if x.size > LARGE:
                 length = -(-x.size // min(PARTS, -(-x.size // PART)))
                 part = Node(0, "partial", [x], (node.operation, length), (-(-x.size // length),), node.dtype)
-                self._insert(part, node)
-                node.operands, node.options = [part], (None, False)
+                node.operands, node.options = [self._insert(part, node)], (None, False)
 
-    def _insert(self, node: Node, before: Node) -> None:
+    def _copy(self, node: Node, before: Node | None = None) -> Node:
+        """Add a node that copies another one."""
+        return self._insert(Node(0, "copy", [node], (), node.shape, node.dtype), before)
+
+    def _insert(self, node: Node, before: Node | None) -> Node:
         node.number = max(n.number for n in self.all) + 1
-        self.all.insert(self.all.index(before), node)
-
-    def _copied(self, node: Node, before: Node | None = None) -> Node:
-        copy = Node(0, "copy", [node], (), node.shape, node.dtype)
-        if before is None:
-            copy.number = max(n.number for n in self.all) + 1
-            self.all.append(copy)
-        else:
-            self._insert(copy, before)
-        return copy
+        self.all.insert(len(self.all) if before is None else self.all.index(before), node)
+        return node
 
     def _drop_unused(self) -> None:
         used: set[int] = set()
@@ -173,7 +168,7 @@ class Nodes:
                 try:
                     base = locate(operand)[0]
                 except MisfitError:
-                    node.operands[i] = base = self._copied(operand, node)
+                    node.operands[i] = base = self._copy(operand, node)
                 base.stored = not base.is_source
         reduced: set[int] = set()
         for node in self.all:
@@ -193,7 +188,7 @@ class Nodes:
             part = reshaped(operand)
             is_placed = part.segment is not None or part in self.results or is_vector(part) or part.is_source
             if is_placed or part.operation in VIEWS or not part.shape:
-                vector.operands[i] = part = self._copied(operand, vector)
+                vector.operands[i] = part = self._copy(operand, vector)
             part.stored, part.segment = True, (vector, start)
             start += part.size
 

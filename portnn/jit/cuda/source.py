@@ -15,18 +15,8 @@ from portnn.jit.graph import VIEWS
 TYPES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long long", "bool": "bool"}
 NUMBERS = {"float32": "sf", "float64": "sd", "int32": "si"}
 """Arrays of the step's numbers by dtype, the last parameters of each kernel."""
-OPERATORS = {
-    "add": "+",
-    "subtract": "-",
-    "multiply": "*",
-    "divide": "/",
-    "greater": ">",
-    "less": "<",
-    "equal": "==",
-    "bitwise_and": "&",
-    "bitwise_xor": "^",
-    "bitwise_right_shift": ">>",
-}
+_NAMES = "add subtract multiply divide greater less equal bitwise_and bitwise_xor bitwise_right_shift"
+OPERATORS = dict(zip(_NAMES.split(), "+ - * / > < == & ^ >>".split(), strict=True))
 FUNCTIONS = frozenset(
     "maximum minimum sign exp expm1 log log1p cos sqrt tanh abs round floor".split()
     + "sin tan asin acos atan sinh cosh asinh acosh atanh log2 log10 ceil trunc".split()  # which users may register
@@ -71,7 +61,7 @@ class KernelSource:
         inside = f" && o < {kernel.n_results}" if kernel.kind == "column" else ""
         store = f"{self.buffer(root, True)}[{linear(kernel.index(root), root.shape)}] = LANE(r{root.number});"
         place = f"THREADS({kernel.threads}) {{ PLACE_{kernel.kind}({kernel.threads})"
-        return f"{place} if (FIRST_{kernel.kind}{inside}) {{ {self.result_index()} {store} }} }}\n"
+        return f"{place} if (FIRST_{kernel.kind}{inside}) {{ {self.indices('o')} {store} }} }}\n"
 
     def buffer(self, node: Node, is_written: bool = False) -> str:
         """Return the expression of a node's memory, and note that the kernel uses it."""
@@ -80,20 +70,11 @@ class KernelSource:
         self.buffers[base.number] = base, known[1] or is_written
         return f"(b{base.number} + {offset})" if offset else f"b{base.number}"
 
-    def result_index(self) -> str:
-        """Return the declarations of the indices of a result, from its number."""
+    def indices(self, position: str) -> str:
+        """Return the declarations of the indices of an element (k) or a result (o), from its number."""
         kernel = self.kernel
-        if kernel.kind in ("full", "partial"):
-            return ""
-        return unravel("o", [(f"o{i}", n) for i, n in enumerate(kernel.shape) if i not in kernel.axes])
-
-    def element_index(self) -> str:
-        """Return the declarations of the indices of an element, from its number."""
-        kernel = self.kernel
-        if kernel.kind == "partial":
-            return ""
-        axes = [i for i in range(len(kernel.shape)) if kernel.kind == "map" or i in kernel.axes]
-        return unravel("k", [(f"k{i}", kernel.shape[i]) for i in axes])
+        axes = [i for i in range(len(kernel.shape)) if (kernel.kind == "map" or i in kernel.axes) == (position == "k")]
+        return unravel(position, [(f"{position}{i}", kernel.shape[i]) for i in axes])
 
 
 class _Pass:
@@ -117,13 +98,11 @@ class _Pass:
                 self._store(root, root in written)
 
     def _accumulate(self, root: Node) -> None:
-        (x,) = root.operands
-        operation = root.options[0] if root.operation == "partial" else root.operation
-        element = self.kernel.element_index()
-        index = self.unraveled("k", x.shape) if root.operation == "partial" else spread(element, x.shape)
-        value = self.value(x, index)
-        start = {"sum": "0", "max": "-INF_", "min": "INF_"}[operation]
-        kind, name = TYPES[root.dtype], f"a{root.number}"
+        (x,), kind, name = root.operands, TYPES[root.dtype], f"a{root.number}"
+        is_part = root.operation == "partial"
+        operation = root.options[0] if is_part else root.operation
+        index = self.unraveled("k", x.shape) if is_part else spread(self.kernel.element_index(), x.shape)
+        value, start = self.value(x, index), {"sum": "0", "max": "-INF_", "min": "INF_"}[operation]
         self.before.append(f"{kind} {name} = ({kind}){start};")
         self.body.append(f"{name} = {operation}_({name}, {value});")
         self.after.append(f"LANE(r{root.number}) = {name};")
@@ -143,7 +122,7 @@ class _Pass:
         kernel, source = self.kernel, self.source
         threads, inner, before = kernel.threads, "\n".join(self.body), "\n".join(self.before)
         if kernel.kind == "map":
-            return f"ITEMS({prod(kernel.shape)}) {{ {source.element_index()}\n{before}\n{inner}\n}}\n"
+            return f"ITEMS({prod(kernel.shape)}) {{ {source.indices('k')}\n{before}\n{inner}\n}}\n"
         declared = "".join(f"{TYPES[n.dtype]} r{n.number}[LANES({threads})];\n" for n, _ in self.reductions)
         inside = f"if (o < {kernel.n_results}) " if kernel.kind == "column" else ""
         stores = f"if (FIRST_{kernel.kind}) {{ {' '.join(self.stores)} }}\n" if self.stores else ""
@@ -151,8 +130,8 @@ class _Pass:
         if kernel.kind == "partial":
             first, stop = f"o * {kernel.length} + first", f"least_({kernel.shape[0]}, (o + 1) * {kernel.length})"
         stride = threads // 32 if kernel.kind == "column" else threads
-        loop = f"for (int k = {first}; k < {stop}; k += {stride}) {{ {source.element_index()}\n{inner}\n}}\n"
-        place = f"THREADS({threads}) {{ PLACE_{kernel.kind}({threads}) {inside}{{ {source.result_index()}\n"
+        loop = f"for (int k = {first}; k < {stop}; k += {stride}) {{ {source.indices('k')}\n{inner}\n}}\n"
+        place = f"THREADS({threads}) {{ PLACE_{kernel.kind}({threads}) {inside}{{ {source.indices('o')}\n"
         work = f"{before}\n{stores}{loop if self.body else ''}{' '.join(self.after)}\n}} }}\n"
         team = "column" if kernel.kind == "column" else "row"
         teams = "".join(
@@ -222,7 +201,7 @@ class _Pass:
                 return (*index[:-2], index[-1], index[-2])
             case "slice":
                 starts = [start for start, _ in node.options[0]] + [0] * len(index)
-                return tuple(map(_shifted, index, starts))
+                return tuple(f"({i} + {start})" if start else i for i, start in zip(index, starts, strict=False))
         return index
 
     def _load(self, node: Node, index: tuple[str, ...]) -> str:
@@ -335,10 +314,6 @@ def unravel(position: str, names: list[tuple[str, int]]) -> str:
         expression = f"({position} / {stride})" if stride > 1 else position
         lines.append(f"const int {name} = {f'{expression} % {n}' if i else expression};")
     return " ".join(lines)
-
-
-def _shifted(index: str, start: int) -> str:
-    return index if not start else str(start) if index == "0" else f"({index} + {start})"
 
 
 def _chosen(index: str, stops: Any, values: list[str]) -> str:

@@ -144,8 +144,8 @@ def test_what_cannot_be_traced_runs_eagerly_and_is_said_once(caplog, monkeypatch
             assert result == "eager"
     assert len(calls) == 3
     assert [record.getMessage() for record in caplog.records] == [
-        "a training step runs eagerly, many times more slowly (UntraceableError: control flow that depends on the "
-        "value of an array, or on a number of the step)"
+        "a training step runs eagerly, many times more slowly (Looks.forward, UntraceableError: control flow that "
+        "depends on the value of an array, or on a number of the step)"
     ]
 
 
