@@ -50,8 +50,14 @@ class Idle:
     def launch(self, kernel, blocks, threads, arguments):
         pass
 
+    def address(self, array):
+        return 0
+
     def product(self, left, right, out):
-        pass
+        return lambda: None
+
+    def replay(self, steps):
+        return lambda: [step() for step in steps]
 
 
 def step_of(layers, rows):
@@ -75,7 +81,7 @@ def main():
         runtime, arguments = step_of(layers, rows)
         static = (runtime._updates[1],)
         trace = Trace(np.ndarray, runtime.xp, runtime.model.step, static, (runtime.state, *arguments), True)
-        text = str(FusedGraph(trace.graph))
+        text = str(FusedGraph(trace.graph, len(trace.changed)))
         print(f"\n{title}: {text if plan else text.splitlines()[-1]}")
         small, arguments = step_of([min(n, 8) for n in layers], 4)
         function = FusedFunction(Idle(), small.xp, small.xp, small.model.step, None, 2)

@@ -1,11 +1,13 @@
 """Judges the kernels of a fused step one by one, each from the inputs that it read."""
 
+import ctypes
+
 import numpy as np
 from gxx import Gxx
 
 from portnn.jit.cuda.function import FusedFunction
 from portnn.jit.cuda.nodes import REDUCTIONS, Scalar
-from portnn.jit.cuda.source import OPERATORS
+from portnn.jit.cuda.source import NUMBERS, OPERATORS
 from portnn.jit.graph import VIEWS
 from portnn.numerics.bounds import BoundedArray, BoundingNamespace
 
@@ -59,14 +61,15 @@ class Judge(Gxx):
         number = int(name[1:])
         nodes = [node for node, _ in graph.sources[number].buffers.values()]
         values = {n.number: np.array(a).reshape(n.shape) for n, a in zip(nodes, arguments, strict=False)}
-        numbers = dict(zip(("float32", "float64", "int32"), map(np.array, arguments[len(nodes) :]), strict=True))
+        numbers = dict(zip(NUMBERS, map(np.array, arguments[len(nodes) :]), strict=True))
         super().launch(kernel, blocks, threads, arguments)
         after = dict(zip((n.number for n in nodes), arguments, strict=False))
         with np.errstate(all="ignore"):
             for root in graph.steps[number].roots:
                 if root in graph.written:
                     base, start = root.segment or (root, 0)
-                    result = after[base.number].reshape(-1)[start : start + root.size].reshape(root.shape)
+                    memory = after[base.number] if root not in graph.returned else returned(root, numbers, graph)
+                    result = memory.reshape(-1)[start : start + root.size].reshape(root.shape)
                     self._judge(root, result, values, numbers, graph)
 
     def _judge(self, root, result, values, numbers, graph):
@@ -99,6 +102,13 @@ class Judge(Gxx):
         if far.any():
             share = np.max(np.abs(result - value)[far] / error[far])
             self.wrong.append(f"{root} ({', '.join(sorted(expected.operations))}): {share:.3g} of its bound")
+
+
+def returned(root, numbers, graph):
+    """Return the memory of a returned node, whose address is among the numbers of the call."""
+    address = numbers["int64"].item(graph.scalars[f"p{graph.returned.index(root)}", "int64"])
+    memory = (ctypes.c_char * (root.size * np.dtype(root.dtype).itemsize)).from_address(address)
+    return np.frombuffer(memory, root.dtype)
 
 
 def leaf(node, values):

@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ available = shutil.which("g++") is not None
 FLAGS = "-O0 -std=c++17 -ffp-contract=off -fno-fast-math -w -shared -fPIC".split()
 HERE = Path(__file__).parent
 CACHE = Path(tempfile.gettempdir()) / f"portnn_gxx_{os.getuid()}"
-_CTYPES = {"float32": ctypes.c_float, "float64": ctypes.c_double, "int32": ctypes.c_int}
+_CTYPES = {"float32": ctypes.c_float, "float64": ctypes.c_double, "int32": ctypes.c_int, "int64": ctypes.c_longlong}
 
 
 def compiled(text: str) -> ctypes.CDLL:
@@ -66,14 +65,23 @@ class Gxx:
         self.copies += 1
         target[...] = source
 
+    def address(self, array):
+        return array.ctypes.data
+
     def launch(self, kernel, blocks, threads, arguments):
         name, function = kernel
         self.launched.append(name)
         function(*map(argument, arguments))
 
     def product(self, left, right, out):
-        self.products += 1
-        np.matmul(left, right, out=out)
+        def multiply():
+            self.products += 1
+            np.matmul(left, right, out=out)
+
+        return multiply
+
+    def replay(self, steps):
+        return lambda: [step() for step in steps]
 
 
 def argument(value):
@@ -105,19 +113,3 @@ class Simt(Gxx):
         name, function = kernel
         self.launched.append(name)
         function(*map(ctypes.c_int, (blocks, threads, self.reverse)), *map(argument, arguments))
-
-
-class Idle(Gxx):
-    """Does nothing, to time the host's part of a step."""
-
-    def scope(self):
-        return nullcontext()
-
-    def launch(self, kernel, blocks, threads, arguments):
-        pass
-
-    def product(self, left, right, out):
-        pass
-
-    def copy(self, source, target):
-        pass

@@ -3,9 +3,9 @@
     PYTHONPATH=tests pytest -p standin_cupy --portnn-require cupy,cupy:1
 
 array-api-compat's own layer for CuPy sits on top. It has two devices and refuses what CuPy refuses: implicit conversion
-to NumPy, NumPy's arrays as operands, arrays of a device that is not the current one. g++ compiles CUDA source (gxx.py).
-It counts waits for the device, transfers to it, launches and products. It shows nothing of a GPU's
-numbers, times or streams.
+to NumPy, NumPy's arrays as operands, arrays of a device that is not the current one; standin_cuda.py has what it has of
+CUDA. It counts waits for the device, transfers to it, launches and products. It shows nothing of a GPU's numbers, times
+or streams.
 """
 
 import sys
@@ -14,8 +14,9 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-import gxx
 import numpy as np
+import standin_cuda
+from standin_cuda import Capture, Counts, RawModule
 
 VERSION = "STAND-IN on NumPy, not a GPU"
 DEVICES = 2
@@ -23,21 +24,12 @@ POINTERS = 8
 """Arrays that CuPy's concatenate takes without uploading their pointers."""
 
 
-class Counts:
-    """Waits for a device, transfers to one, launches of our own kernels by name, and matrix products."""
-
-    waits = 0
-    uploads = 0
-    launches: ClassVar[list[str]] = []
-    products = 0
-
-    @classmethod
-    @contextmanager
-    def counted(cls):
-        """Yield a list that holds (waits, uploads) of the block after it."""
-        before, found = (cls.waits, cls.uploads), []
-        yield found
-        found.extend((cls.waits - before[0], cls.uploads - before[1]))
+@contextmanager
+def counted():
+    """Yield a list that holds (waits, uploads) of the block after it."""
+    before, found = (Counts.waits, Counts.uploads), []
+    yield found
+    found.extend((Counts.waits - before[0], Counts.uploads - before[1]))
 
 
 class Device:
@@ -91,6 +83,7 @@ class ndarray:  # noqa: N801
     strides = property(lambda self: self._inside.strides)
     flags = property(lambda self: self._inside.flags)
     T = property(lambda self: ndarray(self._inside.T))
+    data = property(lambda self: types.SimpleNamespace(ptr=self._inside.ctypes.data))
 
     def __array__(self, *_: object, **__: object) -> np.ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
@@ -121,7 +114,8 @@ class ndarray:  # noqa: N801
         return wrapped(unwrapped(self)[unwrapped(key)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        unwrapped(self)[unwrapped(key)] = unwrapped(value)
+        inside, key, value = unwrapped(self), unwrapped(key), unwrapped(value)
+        Capture.do(lambda: inside.__setitem__(key, value))
 
 
 def method(name: str) -> Callable[..., Any]:
@@ -162,36 +156,14 @@ def wrapped(result: Any) -> Any:
     return type(result)(map(wrapped, result)) if type(result) in (tuple, list) else result
 
 
-class RawModule:
-    """CUDA source, whose kernels g++ compiles for the CPU."""
-
-    def __init__(self, code: str, options: tuple[str, ...]) -> None:
-        self.code, self.options = code, options
-
-    def compile(self) -> None:
-        self.library = gxx.compiled(self.code)
-
-    def get_function(self, name: str) -> Callable[..., None]:
-        kernel = getattr(self.library, name)
-
-        def launch(grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
-            if not (0 < block[0] <= 1024 and 0 < grid[0] < 2**31):
-                raise CUDARuntimeError("cudaErrorInvalidConfiguration: invalid configuration argument")
-            for value in arguments:
-                if not isinstance(value, ndarray | np.generic):
-                    raise TypeError(f"Unsupported type {type(value)}: a kernel takes it in 64 bits")
-            Counts.launches.append(name)
-            kernel(*(gxx.argument(unwrapped(value)) for value in arguments))
-
-        return launch
-
-
 def function(name: str, original: Any) -> Any:
     """Return NumPy's function of that name on the stand-in's arrays."""
 
     def call(*arguments: Any, **options: Any) -> Any:
         if name in ("concatenate", "stack") and len(arguments[0]) > POINTERS:
             Counts.uploads += 1
+        if name in ("matmul", "dot") and Capture.calls is not None:
+            raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
         Counts.products += name == "matmul"
         operands = [unwrapped(a) for a in arguments]
         with np.errstate(all="ignore"):
@@ -269,6 +241,7 @@ def install() -> None:
     }
     contents = {**over(np), **own, "ascontiguousarray": function("ascontiguousarray", np.ascontiguousarray)}
     cuda = module("cupy.cuda", Device=Device, runtime=runtime, device=device, is_available=lambda: True)
+    standin_cuda.install(cuda)
     core = module("cupy._core", _routines_linalg=products)
     submodules = {"cuda": cuda, "linalg": linalg, "fft": fft, "_core": core}
     module("cupy", **{**contents, **submodules, "__all__": sorted(contents)})

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from portnn import Dropout, NeuralNetwork, Standardize, get_backend
+from portnn import BackendUnavailableError, BatchNorm, Dropout, NeuralNetwork, Standardize, get_backend
 from portnn.backend import backend_of, host_array
 
 standin = sys.modules.get("standin_cupy")
@@ -33,13 +33,13 @@ def classifier(device, *layers):
 def test_a_step_sends_its_batch_and_waits_for_nothing(device):
     net = classifier(device)
     net.step(X, LABELS)  # which compiles, and uploads constants
-    with standin.Counts.counted() as found:
+    with standin.counted() as found:
         net.step(X, LABELS)
     # x, y, and what the first layer's part in float64 does on the host before.
     assert found == [0, 2]
     backend = get_backend(device)
     resident = backend.asarray(X), backend.asarray(LABELS)
-    with standin.Counts.counted() as found:
+    with standin.counted() as found:
         net.step(*resident)
     assert found[0] == 0
 
@@ -49,12 +49,12 @@ def test_resident_data_are_not_sent_again(device):
     backend = get_backend(device)
     resident = backend.asarray(X), backend.asarray(LABELS)
     net.step(*resident)
-    with standin.Counts.counted() as found:
+    with standin.counted() as found:
         loss = net.step(*resident)
         net.forward(resident[0])
         net.gradients(*resident)
     assert found == [0, 0]
-    with standin.Counts.counted() as found:
+    with standin.counted() as found:
         float(loss)
     assert found == [1, 0]
 
@@ -71,13 +71,108 @@ def test_a_step_is_a_few_kernels_that_contract_nothing(device, monkeypatch):
     net = NeuralNetwork(5, 8, 8, 3, output="softmax", loss="cross_entropy", optimizer="adam", backend=device, seed=0)
     backend = get_backend(device)
     resident = backend.asarray(X), backend.asarray(LABELS)
-    net.step(*resident)
-    products = standin.Counts.products
-    standin.Counts.launches.clear()
-    net.step(*resident)
-    assert len(standin.Counts.launches) == 1 + 8
-    assert standin.Counts.products - products == 8
+    for graphs in (0, 1, 1):
+        before = standin.Counts.products, standin.Counts.graphs
+        standin.Counts.launches.clear()
+        net.step(*resident)
+        assert len(standin.Counts.launches) == 1 + 8
+        assert standin.Counts.products - before[0] == 8
+        assert standin.Counts.graphs - before[1] == graphs
     assert made == [("--std=c++17", "--fmad=false")]
+
+
+@pytest.fixture
+def driver(device, monkeypatch):
+    """The driver of a device, as it is at the start."""
+    driver = get_backend(device)._driver
+    for name, value in {"captures": True, "_last": None}.items():
+        monkeypatch.setattr(driver, name, value)
+    return driver
+
+
+def steps(device, count=4):
+    """Return a network's losses and fingerprint after some steps, the last ones of fewer rows."""
+    net = NeuralNetwork(
+        5, 8, Dropout(0.2), BatchNorm(), 3, output="softmax", loss="cross_entropy", backend=device, seed=0
+    )
+    losses = [float(net.step(X[:rows], LABELS[:rows])) for rows in (24, 24, 24, 7, 7, 24)[:count]]
+    return losses, net.fingerprint()
+
+
+def test_a_graph_has_the_bits_of_its_kernels(device, driver, monkeypatch):
+    with_graphs = steps(device, 6)
+    monkeypatch.setattr(driver, "captures", False)
+    before = standin.Counts.graphs
+    assert steps(device, 6) == with_graphs
+    assert standin.Counts.graphs == before
+
+
+def test_graphs_can_be_turned_off(monkeypatch):
+    monkeypatch.setenv("PORTNN_CUPY_GRAPH", "0")
+    assert not type(get_backend("cupy"))("0")._driver.captures
+
+
+@pytest.mark.parametrize("broken", ["begin_capture", "end_capture"])
+def test_a_capture_that_fails_is_said_once(device, driver, monkeypatch, caplog, broken):
+    expected = steps(device)
+
+    def refuse(self):
+        standin.standin_cuda.Capture.calls = None
+        raise standin.CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
+
+    monkeypatch.setattr(standin.standin_cuda.Stream, broken, refuse)
+    assert steps(device) == expected
+    assert not driver.captures
+    assert [record.getMessage() for record in caplog.records] == [
+        "steps are not captured as CUDA graphs: their kernels are started one by one "
+        "(cudaErrorStreamCaptureUnsupported)"
+    ]
+
+
+def test_a_step_on_another_stream_waits_for_the_last_one(device, driver):
+    net, stream = classifier(device), standin.standin_cuda.Stream(non_blocking=True)
+    net.step(X, LABELS)
+    with stream:
+        net.step(X, LABELS)
+        net.step(X, LABELS)
+    assert stream.waited == [0]
+
+
+def test_what_cublas_says_and_that_it_is_missing(device, driver, monkeypatch):
+    xp = get_backend(device).xp
+    with get_backend(device).scope():
+        a, out = xp.ones((3, 4)), xp.ones((3, 3))
+        product = driver.blas.product(a, xp.matrix_transpose(a), out)
+        driver.blas.use(0)
+        product()
+        np.testing.assert_array_equal(host_array(out), np.full((3, 3), 4.0))
+        monkeypatch.setattr(driver.blas, "_workspace", type("Memory", (), {"ptr": 0}))
+        driver.blas.use(7)
+        with pytest.raises(RuntimeError, match="cublasGemmEx: CUBLAS_STATUS_INVALID_VALUE"):
+            product()
+    monkeypatch.setitem(sys.modules, "cuda", None)
+    with pytest.raises(BackendUnavailableError, match=r"cuBLAS was not found .*; pip install 'portnn\[cuda13\]'"):
+        type(driver.blas)(sys.modules["cupy"])
+
+
+@pytest.mark.parametrize("shapes", [(3, 4, 5), (1, 7, 2), (6, 1, 3), (4, 4, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_of_all_transpositions(device, driver, shapes, dtype):
+    backend, (m, n, k) = get_backend(device), shapes
+    for transposed in ((False, False), (True, False), (False, True), (True, True)):
+        sizes = [(m, k), (k, n)]
+        left, right = (
+            RNG.standard_normal(size[::-1] if t else size).astype(dtype)
+            for size, t in zip(sizes, transposed, strict=True)
+        )
+        with backend.scope():
+            arrays = [backend.asarray(a) for a in (left, right)]
+            views = [a.T if t else a for a, t in zip(arrays, transposed, strict=True)]
+            out = backend.xp.zeros((m, n), dtype=getattr(backend.xp, dtype))
+            driver.blas.use(0)
+            driver.blas.product(*views, out)()
+        expected = (left.T if transposed[0] else left) @ (right.T if transposed[1] else right)
+        np.testing.assert_allclose(host_array(out), expected, rtol=1e-5)
 
 
 def test_many_parameters_are_joined_without_a_transfer(device):
@@ -86,7 +181,7 @@ def test_many_parameters_are_joined_without_a_transfer(device):
     backend = get_backend(device)
     resident = backend.asarray(X), backend.asarray(LABELS)
     assert len(net.parameters) == 10
-    with standin.Counts.counted() as found:
+    with standin.counted() as found:
         net.gradients(*resident)
     assert found == [0, 0]
 
@@ -96,7 +191,7 @@ def test_an_epoch_waits_once(device):
     net.fit(X, LABELS, batch_size=6)
     found = []
     for epochs in (1, 2, 3):
-        with standin.Counts.counted() as counts:
+        with standin.counted() as counts:
             net.fit(X, LABELS, epochs=epochs, batch_size=6)
         found.append(counts)
     for fewer, more in pairwise(found):
@@ -106,13 +201,13 @@ def test_an_epoch_waits_once(device):
 
 def test_a_fit_sends_its_data_once_also_where_widths_are_inferred(device):
     targets = np.eye(3, dtype=np.float32)[LABELS]
-    with standin.Counts.counted() as drawn:
+    with standin.counted() as drawn:
         known = NeuralNetwork(5, 100, 3, backend=device, seed=0)
-    with standin.Counts.counted() as found:
+    with standin.counted() as found:
         known.fit(X, targets, batch_size=None)
     assert found[1] == 2
     inferred = NeuralNetwork(backend=device, seed=0)
-    with standin.Counts.counted() as found:
+    with standin.counted() as found:
         inferred.fit(X, targets, batch_size=None)
     assert found[1] == 2 + drawn[1]
     assert inferred.fingerprint() == known.fingerprint()

@@ -212,6 +212,7 @@ def test_each_planted_fault_has_its_place():
 
 TESTED_ELSEWHERE = {
     "backends/_jax.py": "equivalence/test_conformance",
+    "backends/_cublas.py": "backends/test_cupy",
     "backends/_cuda.py": "backends/test_cupy",
     "backends/_numpy.py": "equivalence/test_conformance",
     "backends/_strict.py": "equivalence/test_conformance",

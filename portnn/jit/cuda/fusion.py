@@ -6,7 +6,7 @@ import numpy as np
 
 from portnn.jit.cuda.kernels import Kernel
 from portnn.jit.cuda.nodes import MisfitError, Node, Nodes, is_vector, locate, reshaped
-from portnn.jit.cuda.source import KernelSource
+from portnn.jit.cuda.source import KernelSource, Slots
 from portnn.jit.graph import Graph
 
 
@@ -19,11 +19,15 @@ class Product(NamedTuple):
 
 
 class FusedGraph:
-    """The steps that compute a graph, in their order. Raises MisfitError for a graph that kernels cannot compute."""
+    """The steps that compute a graph, in their order. Raises MisfitError for a graph that kernels cannot compute.
 
-    def __init__(self, graph: Graph) -> None:
-        self.nodes = Nodes(graph)
-        self.scalars: dict[tuple[str, str], int] = {}
+    The first ``n_replaced`` results replace the state, the others are returned in new memory at each call.
+    """
+
+    def __init__(self, graph: Graph, n_replaced: int) -> None:
+        self.nodes = Nodes(graph, n_replaced)
+        self.returned = self.nodes.returned
+        self.scalars: Slots = {}
         """Slots of the step's numbers, by (expression, dtype), counted for each dtype."""
         self.steps: list[Kernel | Product] = []
         for node in self.nodes.all:
@@ -42,10 +46,9 @@ class FusedGraph:
             kernel = self.steps[number]
             if isinstance(kernel, Kernel) and self._fits(kernel, node) is None:
                 return
-        kernel = Kernel(len(self.steps))
+        self.steps.append(kernel := Kernel(len(self.steps)))
         if error := self._fits(kernel, node):
             raise error
-        self.steps.append(kernel)
 
     def _fits(self, kernel: Kernel, node: Node) -> MisfitError | None:
         """Add a node to a kernel, if the kernel's source can then be written; else return the reason."""
@@ -53,7 +56,7 @@ class FusedGraph:
         try:
             kernel.join(node)
             node.step = kernel.number
-            KernelSource(kernel, dict(self.scalars))
+            KernelSource(kernel, dict(self.scalars), self.returned)
         except MisfitError as error:
             kernel.kind, kernel.shape, kernel.axes, kernel.length, kernel.roots = before
             node.step = None
@@ -67,18 +70,18 @@ class FusedGraph:
             if isinstance(step, Product):
                 read |= {step.left[0], step.right[0]}
             else:
-                read |= set(KernelSource(step, dict(self.scalars)).reads)
+                read |= set(KernelSource(step, dict(self.scalars), self.returned).reads)
         for vector in [node for node in self.nodes.all if is_vector(node) and node in read]:
             read |= {reshaped(part) for part in vector.operands}
         self.written = read
         kernels = (step for step in self.steps if isinstance(step, Kernel))
-        return {kernel.number: KernelSource(kernel, self.scalars, read) for kernel in kernels}
+        return {kernel.number: KernelSource(kernel, self.scalars, self.returned, read) for kernel in kernels}
 
     @property
     def stored(self) -> list[Node]:
         """The nodes that have memory of their own: of what a step writes, and of vectors that are joined."""
         computed = [n for n in self.nodes.all if n.operation == "matmul" or is_vector(n) or n in self.written]
-        return [node for node in computed if not (node.is_source or node.segment)]
+        return [n for n in computed if not (n.is_source or n.segment or n in self.returned)]
 
     def __str__(self) -> str:
         lines = []
@@ -91,8 +94,7 @@ class FusedGraph:
             moved = sum(node.size * np.dtype(node.dtype).itemsize for node in [*source.reads, *written])
             launch = f"{step.blocks} x {step.threads}"
             lines.append(f"{step.kind:<8} {', '.join(map(str, written))} ({launch} threads, {moved / 1e6:.2f} MB)")
-        kernels = len(self.sources)
-        return "\n".join([*lines, f"{kernels} kernels, {len(self.steps) - kernels} products"])
+        return "\n".join([*lines, f"{len(self.sources)} kernels, {len(self.steps) - len(self.sources)} products"])
 
 
 def _last_step(node: Node, seen: set[int]) -> int:

@@ -86,8 +86,7 @@ class Kernel:
 
     def index(self, node: Node) -> tuple[str, ...]:
         """Return the indices at which the kernel's threads compute a root."""
-        results = [f"o{i}" for i in range(len(self.shape)) if i not in self.axes]
-        shape = squeezed(node.shape)
+        results, shape = [f"o{i}" for i in range(len(self.shape)) if i not in self.axes], squeezed(node.shape)
         if node.operation not in REDUCTIONS and self.covers(node):
             names = self.element_index()
         elif shape == tuple(n for i, n in enumerate(self.shape) if i not in self.axes) and self.kind != "partial":

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from math import inf, nan, prod
 from typing import Any, Protocol
@@ -44,14 +44,20 @@ class Driver(Protocol):
     def contiguous(self, array: Array) -> Array:
         """Return an array in C order, itself if it is."""
 
+    def address(self, array: Array) -> int:
+        """Return the address of an array's memory."""
+
     def copy(self, source: Array, target: Array) -> None:
         """Copy an array of the same shape and dtype."""
 
     def launch(self, kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...]) -> None:
         """Run a kernel on arrays, and NumPy scalars by value."""
 
-    def product(self, left: Array, right: Array, out: Array) -> None:
-        """Multiply two matrices into a third; operands may be transposed views."""
+    def product(self, left: Array, right: Array, out: Array) -> Callable[[], None]:
+        """Return what multiplies two matrices into a third; operands may be transposed views."""
+
+    def replay(self, steps: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        """Return what runs these steps, which have the same arrays at each call."""
 
 
 class FusedProgram:
@@ -59,7 +65,7 @@ class FusedProgram:
 
     def __init__(self, driver: Driver, trace: Trace) -> None:
         self._driver, self._trace = driver, trace
-        self.graph = FusedGraph(trace.graph)
+        self.graph = FusedGraph(trace.graph, len(trace.changed))
         self._inputs = [(self.graph.nodes.of(line), line, path) for line, path in trace.runtime_inputs]
         used = set(self.graph.nodes.all)
         self._loaded = [(node, f"i{line.line}") for node, line, _ in self._inputs if node in used]
@@ -70,8 +76,7 @@ class FusedProgram:
         self._state = [self.graph.nodes.of(line) for line in trace.state]
         results = self.graph.nodes.results
         self._in_place, self._copied = self._replaced(results[: len(trace.changed)])
-        self._returned = results[len(trace.changed) :]
-        own = [node for node in self.graph.stored if node not in self._in_place and node not in self._returned]
+        own = [node for node in self.graph.stored if node not in self._in_place]
         shapes: list[tuple[Any, tuple[int, ...], str]] = [
             (node, node.shape, node.dtype) for node in [*(node for node, _ in self._loaded), *own]
         ]
@@ -157,8 +162,9 @@ class FusedProgram:
             lines.append(f"if type({name}) is not array or {name}.shape != {line.shape}: return None")
             lines.append(f"if {name}.dtype != d{name} or not {name}.flags.c_contiguous: return None")
         lines += [f"if {guard}: return None" for guard in trace.guards]
-        for i, node in enumerate(self._returned):
+        for i, node in enumerate(self.graph.returned):
             lines.append(f"r{i} = driver.empty({node.shape}, {node.dtype!r})")
+            lines.append(f"p{i} = driver.address(r{i})")
         loaded = ", ".join(f"{name}, {self._named(memory[node], names)}" for node, name in self._loaded)
         values = ", ".join(f"{dtype}({source})" for (source, dtype), _ in self._numbers)
         places = ", ".join(self._named(array, names) for array in numbers)
@@ -166,12 +172,11 @@ class FusedProgram:
         blocks = min(-(-self._n_loaded // THREADS), 4096)
         arguments = ", ".join(text for text in (loaded, places, values) if text)
         lines.append(f"driver.launch(load, {blocks}, {THREADS}, ({arguments},))")
-        lines += [self._step(number, memory, numbers, names) for number in range(len(self.graph.steps))]
-        lines += [
-            f"driver.copy({self._named(_part(memory, node), names)}, {self._named(memory[old], names)})"
-            for node, old in self._copied
-        ]
-        order = iter(range(len(self._returned)))
+        steps = [self._step(number, memory, numbers) for number in range(len(self.graph.steps))]
+        steps += [partial(driver.copy, _part(memory, node), memory[old]) for node, old in self._copied]
+        names["replay"] = driver.replay(steps)
+        lines.append("replay()")
+        order = iter(range(len(self.graph.returned)))
         outputs = mapped(lambda line, _: f"r{next(order)}", trace.results)
         lines.append(f"return ({', '.join(['state', *outputs])},)")
         parameters = ", ".join(f"a{i}" for i in range(trace.n_arguments))
@@ -180,29 +185,19 @@ class FusedProgram:
         run: Callable[..., Any] = names["run"]
         return run
 
-    def _step(self, number: int, memory: Mapping[Any, Array], numbers: Sequence[Array], names: dict[str, Any]) -> str:
-        step = self.graph.steps[number]
+    def _step(self, number: int, memory: Mapping[Any, Array], numbers: Sequence[Array]) -> Callable[[], None]:
+        step, driver = self.graph.steps[number], self._driver
         if isinstance(step, Product):
             operands = []
             for (base, offset, transposed), operand in zip((step.left, step.right), step.node.operands, strict=True):
                 shape = operand.shape[::-1] if transposed else operand.shape
                 matrix = _part(memory, base).reshape(-1)[offset : offset + prod(shape)].reshape(shape)
-                operands.append(self._named(matrix.T if transposed else matrix, names))
-            return f"driver.product({', '.join(operands)}, {self._result(step.node, memory, names)})"
-        source, kernel = self.graph.sources[number], f"k{number}"
-        names[kernel] = self._kernel(kernel)
-        buffers = [self._result(node, memory, names) for node, _ in source.buffers.values()]
-        arguments = ", ".join([*buffers, *(self._named(array, names) for array in numbers)])
-        if any(node in self._returned for node, _ in source.buffers.values()):
-            return f"driver.launch({kernel}, {step.blocks}, {step.threads}, ({arguments}))"
-        names[f"a_{kernel}"] = eval(f"({arguments})", names)
-        return f"driver.launch({kernel}, {step.blocks}, {step.threads}, a_{kernel})"
-
-    def _result(self, node: Node, memory: Mapping[Any, Array], names: dict[str, Any]) -> str:
-        """Return the name of a node's memory, which for a returned array is new in each call."""
-        if node in self._returned:
-            return f"r{self._returned.index(node)}"
-        return self._named(_part(memory, node), names)
+                operands.append(matrix.T if transposed else matrix)
+            left, right = operands
+            return driver.product(left, right, _part(memory, step.node))
+        buffers = [_part(memory, node) for node, _ in self.graph.sources[number].buffers.values()]
+        kernel = self._kernel(f"k{number}")
+        return partial(driver.launch, kernel, step.blocks, step.threads, (*buffers, *numbers))
 
     def _named(self, array: Array, names: dict[str, Any]) -> str:
         """Return the name of an array in the generated text."""

@@ -66,7 +66,8 @@ class Node:
 class Nodes:
     """The nodes of a graph, each after its operands."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, n_replaced: int) -> None:
+        """Take a graph, whose results after the first ``n_replaced`` are returned in new memory at each call."""
         self.all: list[Node] = []
         self._merged: dict[Any, Node] = {}
         self._by_line: dict[int, Any] = {}
@@ -75,6 +76,8 @@ class Nodes:
         self.results = [self.of(line) for line in graph.results]
         self._split_large_reductions()
         self.results = [self._copy(n) if n.operation in VIEWS or n.is_source else n for n in self.results]
+        returned = [self._copy(n) if n.operation in ("matmul", "concat") else n for n in self.results[n_replaced:]]
+        self.results, self.returned = self.results[:n_replaced] + returned, returned
         self._drop_unused()
         self._mark_stored()
 

@@ -2,9 +2,9 @@
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,14 +13,15 @@ from portnn.jit.cuda.nodes import REDUCTIONS, MisfitError, Node, Scalar, is_vect
 from portnn.jit.graph import VIEWS
 
 TYPES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long long", "bool": "bool"}
-NUMBERS = {"float32": "sf", "float64": "sd", "int32": "si"}
-"""Arrays of the step's numbers by dtype, the last parameters of each kernel."""
+NUMBERS = {"float32": "sf", "float64": "sd", "int32": "si", "int64": "sp"}
+"""Arrays of the call's numbers by dtype, the last parameters of each kernel; int64: addresses of returned arrays."""
 _NAMES = "add subtract multiply divide greater less equal bitwise_and bitwise_xor bitwise_right_shift"
 OPERATORS = dict(zip(_NAMES.split(), "+ - * / > < == & ^ >>".split(), strict=True))
 FUNCTIONS = frozenset(
     "maximum minimum sign exp expm1 log log1p cos sqrt tanh abs round floor".split()
     + "sin tan asin acos atan sinh cosh asinh acosh atanh log2 log10 ceil trunc".split()  # which users may register
 )
+Slots: TypeAlias = dict[tuple[str, str], int]
 _INNER = re.compile(r"\b[kw]\d*\b")
 """Names of what differs from element to element: k, k0, w7; all others are given before the loop."""
 
@@ -28,14 +29,14 @@ _INNER = re.compile(r"\b[kw]\d*\b")
 class KernelSource:
     """The source of a kernel, and what it reads and writes. Raises MisfitError for what the kernel cannot compute.
 
-    ``scalars``: slots of the step's numbers by (expression, dtype), extended here. ``written``: the roots that someone
-    reads; None: all of them.
+    ``scalars``: slots of the call's numbers by (expression, dtype), extended here. ``returned``: nodes whose memory is
+    new at each call. ``written``: the roots that someone reads; None: all of them.
     """
 
     def __init__(
-        self, kernel: Kernel, scalars: dict[tuple[str, str], int], written: Collection[Node] | None = None
+        self, kernel: Kernel, scalars: Slots, returned: Sequence[Node], written: Collection[Node] | None = None
     ) -> None:
-        self.kernel, self.scalars = kernel, scalars
+        self.kernel, self.scalars, self.returned = kernel, scalars, returned
         self.buffers: dict[int, tuple[Node, bool]] = {}
         """The parameters: nodes in memory by number, and whether they are written."""
         self.reads: dict[Node, set[str]] = {}
@@ -44,19 +45,17 @@ class KernelSource:
         roots = [root for root in kernel.roots if written is None or root in written]
         last = max((self.levels[r.number] for r in kernel.roots if r.operation in REDUCTIONS), default=0)
         passes = [_Pass(self, level, roots) for level in range(1, last + 2)]
-        text = "".join(p.text() for p in passes) + "".join(map(self._result, roots))
-        parameters = [
-            f"{'' if is_written else 'const '}{TYPES[node.dtype]}* b{number}"
-            for number, (node, is_written) in self.buffers.items()
-        ]
-        parameters += ["const float* sf", "const double* sd", "const int* si"]
+        text = "".join(p.text() for p in passes) + "".join(
+            self._result(root) for root in roots if root.operation in REDUCTIONS
+        )
+        kinds = {number: "" if is_written else "const " for number, (_, is_written) in self.buffers.items()}
+        parameters = [f"{kinds[number]}{TYPES[node.dtype]}* b{number}" for number, (node, _) in self.buffers.items()]
+        parameters += [f"const {TYPES[dtype]}* {name}" for dtype, name in NUMBERS.items()]
         head = f"KERNEL({kernel.threads}) k{kernel.number}({', '.join(parameters)}) {{\n"
         self.text = head + (text if kernel.kind == "map" else f"BLOCKS({kernel.blocks}) {{\n{text}}}\n") + "}\n"
 
     def _result(self, root: Node) -> str:
         """Return the line that stores a reduction's result."""
-        if root.operation not in REDUCTIONS:
-            return ""
         kernel = self.kernel
         inside = f" && o < {kernel.n_results}" if kernel.kind == "column" else ""
         store = f"{self.buffer(root, True)}[{linear(kernel.index(root), root.shape)}] = LANE(r{root.number});"
@@ -65,10 +64,17 @@ class KernelSource:
 
     def buffer(self, node: Node, is_written: bool = False) -> str:
         """Return the expression of a node's memory, and note that the kernel uses it."""
+        if node in self.returned:
+            slot = self.slot(f"p{self.returned.index(node)}", "int64")
+            return f"(({TYPES[node.dtype]}*)sp[{slot}])"
         base, offset = node.segment or (node, 0)
         known = self.buffers.get(base.number, (base, False))
         self.buffers[base.number] = base, known[1] or is_written
         return f"(b{base.number} + {offset})" if offset else f"b{base.number}"
+
+    def slot(self, source: str, dtype: str) -> int:
+        """Return the slot of a number of the call."""
+        return self.scalars.setdefault((source, dtype), sum(kind == dtype for _, kind in self.scalars))
 
     def indices(self, position: str) -> str:
         """Return the declarations of the indices of an element (k) or a result (o), from its number."""
@@ -157,12 +163,8 @@ class _Pass:
         """Return the index of a position in memory."""
         if len(squeezed(shape)) <= 1:
             return tuple("0" if n == 1 else position for n in shape)
-        index, stride = [], prod(shape)
-        for i, n in enumerate(shape):
-            stride //= n
-            expression = f"({position} / {stride})" if stride > 1 else position
-            index.append("0" if n == 1 else self.variable("int", f"{expression} % {n}" if i else expression))
-        return tuple(index)
+        digits = zip(shape, _digits(position, shape), strict=True)
+        return tuple("0" if n == 1 else self.variable("int", expression) for n, expression in digits)
 
     def value(self, node: Node, index: tuple[str, ...], is_root: bool = False) -> str:
         """Return the expression of a node's element."""
@@ -263,9 +265,7 @@ class _Pass:
             return literal(number, dtype)
         if dtype not in NUMBERS:
             raise MisfitError(f"a number of the step as {dtype}")
-        slots = self.source.scalars
-        slot = slots.setdefault((number.source, dtype), sum(kind == dtype for _, kind in slots))
-        return f"{NUMBERS[dtype]}[{slot}]"
+        return f"{NUMBERS[dtype]}[{self.source.slot(number.source, dtype)}]"
 
     def _expression(self, node: Node, values: list[str], index: tuple[str, ...]) -> str:
         operation, kind = node.operation, node.nodes[0].dtype
@@ -308,12 +308,17 @@ def linear(index: tuple[str, ...], shape: tuple[int, ...]) -> str:
 
 def unravel(position: str, names: list[tuple[str, int]]) -> str:
     """Return the declarations of named indices, of axes of the given lengths, from a position."""
-    lines, stride = [], prod(n for _, n in names)
-    for i, (name, n) in enumerate(names):
+    digits = zip(names, _digits(position, [n for _, n in names]), strict=True)
+    return " ".join(f"const int {name} = {expression};" for (name, _), expression in digits)
+
+
+def _digits(position: str, shape: Sequence[int]) -> Iterator[str]:
+    """Yield the expression of each index of a position in memory."""
+    stride = prod(shape)
+    for i, n in enumerate(shape):
         stride //= n
         expression = f"({position} / {stride})" if stride > 1 else position
-        lines.append(f"const int {name} = {f'{expression} % {n}' if i else expression};")
-    return " ".join(lines)
+        yield f"{expression} % {n}" if i else expression
 
 
 def _chosen(index: str, stops: Any, values: list[str]) -> str:

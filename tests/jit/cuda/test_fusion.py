@@ -45,7 +45,8 @@ def graph_of(layers, rows, options):
 
     batch = np.zeros((rows, layers[0]), runtime.dtype), np.zeros(rows, np.int32), 1.0 / rows
     arguments = runtime.state, batch, (3, 4), runtime.chain.hyperparams(2)
-    return FusedGraph(Trace(np.ndarray, runtime.backend.xp, step, (runtime._updates[1],), arguments, True).graph)
+    trace = Trace(np.ndarray, runtime.backend.xp, step, (runtime._updates[1],), arguments, True)
+    return FusedGraph(trace.graph, len(trace.changed))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -88,7 +89,7 @@ def test_what_no_kernel_computes_is_refused(function, shape, message):
     tape = Tape(get_backend("numpy").xp)
     graph = Graph(tape, [function(TracingNamespace(tape), tape.input(shape, np.dtype("float32")))])
     if message is None:
-        assert str(FusedGraph(graph)).endswith("1 kernels, 0 products")
+        assert str(FusedGraph(graph, 0)).endswith("1 kernels, 0 products")
         return
     with pytest.raises(MisfitError, match=message):
-        FusedGraph(graph)
+        FusedGraph(graph, 0)
