@@ -11,6 +11,7 @@ import numpy as np
 from portnn.backend import Backend, BoundNamespace, Donation, ScopedSetting, get_backend, host_array, imported_module
 from portnn.errors import ArgumentError
 from portnn.jit.cuda.function import FusedFunction
+from portnn.jit.cuda.rows import Rows
 from portnn.types import Array
 
 from ._cuda import CUDADriver, driver_problem, wheel
@@ -102,6 +103,12 @@ class CuPyBackend(Backend):
             if not self.owns(obj) and getattr(obj, "__dlpack_device__", lambda: (1, 0))()[0] == 2:  # kDLCUDA
                 obj = self._cupy.from_dlpack(obj.detach() if hasattr(obj, "detach") else obj)
             return self._cupy.asarray(obj if self.owns(obj) else host_array(obj, dtype), dtype=dtype)
+
+    def take_rows(self, array: Array, order: Array, start: int, stop: int) -> Array:
+        """Return the rows, not yet taken: the first kernel of a fused step reads them."""
+        if array.flags.c_contiguous and order.dtype == np.int64:
+            return Rows(array, order, start, stop)
+        return super().take_rows(array, order, start, stop)
 
     def to_numpy(self, array: Array) -> np.ndarray:
         with array.device:  # whose current stream made it

@@ -138,7 +138,7 @@ def diagnose(net: NeuralNetwork, x: object, y: object) -> Diagnosis:
         return array
 
     with backend.scope():
-        (batch,) = dataset.batches(backend.xp, dataset.rows, None, model.loss.mean)
+        (batch,) = dataset.batches(backend, dataset.rows, None, model.loss.mean)
         model.gradients(runtime.xp, runtime.state, batch, ForwardContext(training=True, key=runtime.key), hook)
         entered = np.abs(backend.to_numpy(batch[0]).astype(np.float64))
     # Unstandardize's outputs are in the target's unit, and may rightly be large.

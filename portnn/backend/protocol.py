@@ -141,6 +141,13 @@ class Backend(RenamedMembers):
         """Return a copy of one of the library's arrays, in memory that the library allocates."""
         return self.xp.asarray(array, copy=True)
 
+    def take_rows(self, array: Array, order: Array, start: int, stop: int) -> Array:
+        """Return the rows ``order[start:stop]`` of an array, for the batch of a compiled step alone.
+
+        An adapter may return an object that has a shape and a dtype, of which the step takes the rows.
+        """
+        return self.xp.take(array, order[start:stop], axis=0)
+
     def to_numpy(self, array: Array) -> np.ndarray:
         """Return one of the library's arrays as a NumPy array; waits until it is computed."""
         raise NotImplementedError

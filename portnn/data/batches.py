@@ -15,7 +15,7 @@ from portnn.data.dataset import Block, IndexedSource, ValidatedData
 from portnn.data.frames import is_frame
 from portnn.data.memmap import MemmapRows
 from portnn.errors import ArgumentError, DataError
-from portnn.types import Array, Batch, Namespace
+from portnn.types import Array, Batch
 
 PREFETCH = 2
 """Number of batches that are read ahead."""
@@ -175,10 +175,10 @@ class MemmapSource(IndexedSource):
     to_numpy: Callable[[Array], np.ndarray]
     exact_y: Array | None = None
 
-    def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+    def batches(self, backend: Backend, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
         positions = np.arange(self.rows) if order is None else self.to_numpy(order)
-        for span, _, y, weight in self.parts(xp, size, order, mean):
+        for span, _, y, weight in self.parts(backend, size, order, mean):
             x = self._convert(positions[span])
             self.x.readahead(positions[span.stop : span.stop + size])
             yield x, y, weight
@@ -215,10 +215,10 @@ class IterableSource:
     def steps(self, size: int) -> int | None:
         return self.batches_of.given.count
 
-    def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+    def batches(self, backend: Backend, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
         """Yield (x, y, weight) of each batch; ``size`` and ``order`` have no effect."""
         for source in self.sources():
-            yield from source.batches(xp, source.rows, None, mean)
+            yield from source.batches(backend, source.rows, None, mean)
 
     def sources(self) -> Iterator[IndexedSource]:
         """Yield each batch."""

@@ -11,7 +11,7 @@ from portnn.data.arrays import to_host
 from portnn.data.memmap import MemmapRows
 from portnn.errors import DataError
 from portnn.io.tables import Names
-from portnn.types import Array, Batch, Namespace, Statistics
+from portnn.types import Array, Batch, Statistics
 
 ROWS = 4096
 """Rows of one block: bounds the memory of float64 copies."""
@@ -101,7 +101,7 @@ class DataSource(Protocol):
     def steps(self, size: int) -> int | None:
         """Return the number of batches of ``size`` rows; None: unknown."""
 
-    def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+    def batches(self, backend: Backend, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand.
 
         ``mean``: whether the weights of a batch are divided by its rows.
@@ -124,7 +124,7 @@ class IndexedSource:
         """Yield itself."""
         yield self
 
-    def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+    def batches(self, backend: Backend, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
         raise NotImplementedError
 
@@ -140,18 +140,23 @@ class IndexedSource:
         return -(-self.rows // size)
 
     def parts(
-        self, xp: Namespace, size: int, order: Array | None, mean: bool
+        self, backend: Backend, size: int, order: Array | None, mean: bool
     ) -> Iterator[tuple[slice, Callable[[Array], Array], Array, Any]]:
         """Yield for each batch (slice of the order, function that takes its rows of an array, y, weight)."""
         for start in range(0, self.rows, size):
-            span = slice(start, min(start + size, self.rows))
-            scale = 1.0 / (span.stop - start) if mean else 1.0
-            chosen = span if order is None else order[span]
+            stop = min(start + size, self.rows)
+            scale = 1.0 / (stop - start) if mean else 1.0
 
-            def rows(array: Array, chosen: Any = chosen) -> Array:
-                return array[chosen, ...] if order is None else xp.take(array, chosen, axis=0)
+            def rows(array: Array, start: int = start, stop: int = stop) -> Array:
+                return array[start:stop, ...] if order is None else backend.take_rows(array, order, start, stop)
 
-            yield span, rows, rows(self.y), scale if self.weight is None else rows(self.weight) * scale
+            if self.weight is None:
+                weight: Any = scale
+            elif order is None:
+                weight = self.weight[start:stop, ...] * scale
+            else:
+                weight = backend.xp.take(self.weight, order[start:stop], axis=0) * scale
+            yield slice(start, stop), rows, rows(self.y), weight
 
 
 @dataclass(frozen=True)
@@ -163,9 +168,9 @@ class Dataset(IndexedSource):
     weight: Array | None
     exact_y: Array | None = None
 
-    def batches(self, xp: Namespace, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+    def batches(self, backend: Backend, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
-        for _, rows, y, weight in self.parts(xp, size, order, mean):
+        for _, rows, y, weight in self.parts(backend, size, order, mean):
             yield rows(self.x), y, weight
 
 

@@ -35,7 +35,7 @@ def batches(reference: Runtime, dataset: Dataset, steps: int, size: int) -> Iter
         order = None
         if size < dataset.rows:
             order = random.generator(reference.seed, random.SHUFFLE, epoch).permutation(dataset.rows)
-        for batch in dataset.batches(home.xp, size, order, reference.model.loss.mean):
+        for batch in dataset.batches(home, size, order, reference.model.loss.mean):
             if count == steps:
                 return
             count += 1

@@ -224,7 +224,7 @@ class Runtime(NetworkState):
         for part in source.sources():
             # Not across batches: a thread that produces batches may call the network.
             with self.lock:
-                for x, y, weight in part.batches(self.backend.xp, PREDICT_ROWS, None, mean=False):
+                for x, y, weight in part.batches(self.backend, PREDICT_ROWS, None, mean=False):
                     loss, output = self._evaluate(self.xp, self.state, (x, y, weight))
                     losses.append(loss)
                     rows += x.shape[0]

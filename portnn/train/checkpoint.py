@@ -197,7 +197,7 @@ def _fit_config(network: Network, run: FitState, callbacks: Sequence[CallbackLik
 def _of_data(run: FitState, source: DataSource) -> str:
     """Return SHA-256 over the rows in their order, as the network gets them."""
     backend, digest = run.runtime.backend, hashing.sha256()
-    for batch in source.batches(backend.xp, _ROWS, None, False):
+    for batch in source.batches(backend, _ROWS, None, False):
         for array in batch:
             values = np.ascontiguousarray(array if isinstance(array, float) else backend.to_numpy(array))
             digest.update(f"{values.dtype.newbyteorder('<').str} {values.shape}".encode())

@@ -74,7 +74,7 @@ def _run_epoch(
         rng = random.generator(runtime.seed, random.SHUFFLE, runtime.counters.epoch)
         order = runtime.backend.asarray(rng.permutation(data.rows))
     try:
-        for batch in islice(data.batches(runtime.backend.xp, size, order, runtime.model.loss.mean), n_before, None):
+        for batch in islice(data.batches(runtime.backend, size, order, runtime.model.loss.mean), n_before, None):
             is_complete = False
             run.losses.append(runtime.step(batch))
             run.sizes.append(int(batch[0].shape[0]))

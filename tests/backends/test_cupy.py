@@ -199,6 +199,22 @@ def test_an_epoch_waits_once(device):
         assert [b - a for a, b in zip(fewer, more, strict=True)] == [1, 1]
 
 
+def test_the_first_kernel_of_a_step_takes_the_rows_of_the_batch(device, driver, monkeypatch):
+    """No call of ``take`` in a fit; weights are taken by one."""
+    taken = []
+    namespace = get_backend(device).xp
+    take = namespace.take
+    monkeypatch.setattr(namespace, "take", lambda *a, **b: taken.append(1) or take(*a, **b), raising=False)
+    for y in (LABELS, np.eye(3, dtype=np.float32)[LABELS]):
+        net = NeuralNetwork(5, 8, 3, output="softmax", loss="cross_entropy", backend=device, seed=0)
+        standin.Counts.launches.clear()
+        net.fit(X, y, epochs=2, batch_size=10)
+        assert taken == []
+        assert standin.Counts.launches.count("load") == 6
+    net.fit(X, y, batch_size=10, sample_weight=np.arange(1.0, 25.0))
+    assert taken == [1, 1, 1]
+
+
 def test_a_fit_sends_its_data_once_also_where_widths_are_inferred(device):
     targets = np.eye(3, dtype=np.float32)[LABELS]
     with standin.counted() as drawn:

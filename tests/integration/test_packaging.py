@@ -216,6 +216,7 @@ TESTED_ELSEWHERE = {
     "backends/_cuda.py": "backends/test_cupy",
     "backends/_numpy.py": "equivalence/test_conformance",
     "backends/_strict.py": "equivalence/test_conformance",
+    "portnn/jit/cuda/rows.py": "jit/cuda/test_function",
     "portnn/__main__.py": "cli/test_cli",
     "portnn/callbacks.py": "train/test_callbacks",
     "portnn/model/architecture.py": "network/test_network",

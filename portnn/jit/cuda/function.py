@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from portnn.jit.cuda.launch import Driver, FusedProgram
+from portnn.jit.cuda.rows import Rows
 from portnn.jit.graph import leaves, mapped
 from portnn.jit.trace import Trace
 from portnn.types import Array, Namespace
@@ -23,6 +24,7 @@ class FusedFunction:
     Fused sums have other last bits than eager ones. A call is therefore compiled at the first sight of its signature
     (shapes, dtypes, kinds of numbers), so that a resumed training has the bits of an uninterrupted one. A function that
     cannot be traced or fused runs eagerly, always: the reason depends on the function and the signature alone.
+    Arguments after the state may have ``Rows`` in the place of arrays.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class FusedFunction:
 
     def __call__(self, *arguments: Any) -> Any:
         if arguments[0] is not self._xp:
-            return self._eagerly(*arguments)
+            return self._run_eagerly(arguments)
         state, data = arguments[self._static], arguments[self._static + 1 :]
         with self._lock, self._driver.scope():
             if self._runs:
@@ -68,7 +70,16 @@ class FusedFunction:
             if compiled is not None:
                 self._adopt(state)
                 return compiled(*data)
-        return self._eagerly(*arguments)
+        return self._run_eagerly(arguments)
+
+    def _run_eagerly(self, arguments: Sequence[Any]) -> Any:
+        """Call the function itself, with copies of rows."""
+
+        def copied(leaf: Any, path: str) -> Any:
+            return leaf.copied(self._xp) if type(leaf) is Rows else leaf
+
+        after = self._static + 1
+        return self._eagerly(*arguments[:after], *(mapped(copied, argument) for argument in arguments[after:]))
 
     def _contiguous(self, leaf: Any, path: str) -> Any:
         return self._driver.contiguous(leaf) if isinstance(leaf, self._driver.array) else leaf
@@ -87,9 +98,18 @@ class FusedFunction:
         signature = tuple(self._kind(leaf) for value in values for leaf in leaves(value))
         if signature in self._eager:
             return None
+        gathered: set[str] = set()
+
+        def example(leaf: Any, path: str) -> Any:
+            if type(leaf) is not Rows:
+                return leaf
+            gathered.add(path)
+            return leaf.example
+
+        data = tuple(mapped(example, argument, f"a{i}") for i, argument in enumerate(data))
         try:
             trace = Trace(driver.array, self._constants, self._function, static[1:], (state, *data), True)
-            program = FusedProgram(driver, trace)
+            program = FusedProgram(driver, trace, gathered)
         except Exception as error:  # whatever a user's layer does that no kernel can compute
             self._eager.add(signature)
             reason = f"{_place_of(error)}{type(error).__name__}: {error}"
@@ -109,8 +129,8 @@ class FusedFunction:
         return self._runs[-1]
 
     def _kind(self, leaf: Any) -> Any:
-        if isinstance(leaf, self._driver.array):
-            return leaf.shape, str(leaf.dtype)
+        if isinstance(leaf, self._driver.array | Rows):
+            return type(leaf).__name__, leaf.shape, str(leaf.dtype)
         return type(leaf).__name__, type(leaf) is float and leaf == 1.0
 
 

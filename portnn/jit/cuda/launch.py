@@ -1,6 +1,6 @@
 """A fused program as a driver runs it: one kernel that brings the call's data, then the program's steps one by one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, partial
 from importlib.resources import files
@@ -12,6 +12,7 @@ import numpy as np
 from portnn.jit.cuda.fusion import FusedGraph, Product
 from portnn.jit.cuda.kernels import Kernel
 from portnn.jit.cuda.nodes import Node
+from portnn.jit.cuda.rows import Rows
 from portnn.jit.cuda.source import NUMBERS, TYPES
 from portnn.jit.graph import leaves, mapped
 from portnn.jit.trace import Trace
@@ -63,12 +64,13 @@ class Driver(Protocol):
 class FusedProgram:
     """A trace, fused and compiled by a driver. Raises MisfitError for a trace that kernels cannot compute."""
 
-    def __init__(self, driver: Driver, trace: Trace) -> None:
-        self._driver, self._trace = driver, trace
+    def __init__(self, driver: Driver, trace: Trace, gathered: Collection[str] = ()) -> None:
+        """Compile a trace. ``gathered``: the expressions of the arrays for which each call brings ``Rows``."""
+        self._driver, self._trace, self._gathered = driver, trace, frozenset(gathered)
         self.graph = FusedGraph(trace.graph, len(trace.changed))
         self._inputs = [(self.graph.nodes.of(line), line, path) for line, path in trace.runtime_inputs]
         used = set(self.graph.nodes.all)
-        self._loaded = [(node, f"i{line.line}") for node, line, _ in self._inputs if node in used]
+        self._loaded = [(node, f"i{line.line}", path in gathered) for node, line, path in self._inputs if node in used]
         self._numbers = sorted(self.graph.scalars.items(), key=lambda item: (item[0][1], item[1]))
         sources = [source.text for source in self.graph.sources.values()]
         self.source = "\n".join([prelude(), *sources, self._load_source()])
@@ -78,7 +80,7 @@ class FusedProgram:
         self._in_place, self._copied = self._replaced(results[: len(trace.changed)])
         own = [node for node in self.graph.stored if node not in self._in_place]
         shapes: list[tuple[Any, tuple[int, ...], str]] = [
-            (node, node.shape, node.dtype) for node in [*(node for node, _ in self._loaded), *own]
+            (node, node.shape, node.dtype) for node in [*(node for node, *_ in self._loaded), *own]
         ]
         counts = [sum(dtype == kind for (_, kind), _ in self._numbers) for dtype in NUMBER_DTYPES]
         shapes += [(dtype, (max(n, 1),), dtype) for dtype, n in zip(NUMBER_DTYPES, counts, strict=True)]
@@ -121,10 +123,14 @@ class FusedProgram:
     def _load_source(self) -> str:
         """Return the source of the kernel that copies a call's arrays and numbers to where the program reads them."""
         parameters, lines = [], []
-        for node, _ in self._loaded:
-            kind, name = TYPES[node.dtype], f"b{node.number}"
-            parameters += [f"const {kind}* s{node.number}", f"{kind}* {name}"]
-            lines.append(f"if (k < {node.size}) {name}[k] = s{node.number}[k];")
+        for node, _, is_gathered in self._loaded:
+            kind, i, index = TYPES[node.dtype], node.number, "k"
+            parameters += [f"{kind}* b{i}", f"const {kind}* s{i}"]
+            if is_gathered:
+                parameters += [f"const long long* o{i}", f"long long w{i}"]
+                row = prod(node.shape[1:])
+                index = f"o{i}[w{i} + k / {row}] * {row} + k % {row}"
+            lines.append(f"if (k < {node.size}) b{i}[k] = s{i}[{index}];")
         parameters += [f"{TYPES[dtype]}* {array}" for dtype, array in NUMBERS.items()]
         numbers = [
             (dtype, f"{NUMBERS[dtype]}{slot}", f"{NUMBERS[dtype]}[{slot}]") for (_, dtype), slot in self._numbers
@@ -136,7 +142,7 @@ class FusedProgram:
 
     @property
     def _n_loaded(self) -> int:
-        return max((node.size for node, _ in self._loaded), default=1)
+        return max((node.size for node, *_ in self._loaded), default=1)
 
     def bind(self, state: Any, arena: Array) -> Callable[..., Any]:
         """Return the function that runs the program on a state, whose arrays it overwrites.
@@ -152,20 +158,28 @@ class FusedProgram:
         constants = [node for node in self.graph.nodes.all if node.value is not None]
         memory |= {node: driver.upload(node.value) for node in constants if node.value is not None}
         numbers = [memory[dtype] for dtype in NUMBER_DTYPES]
-        names: dict[str, Any] = {"driver": driver, "array": driver.array, "state": state, "inf": inf, "nan": nan}
+        names: dict[str, Any] = {"driver": driver, "array": driver.array, "Rows": Rows, "state": state}
+        names |= {"inf": inf, "nan": nan}
         names |= {dtype: np.dtype(dtype).type for dtype in NUMBER_DTYPES}
         lines = [f"{name} = {name}()" for name in sorted(trace.callables)]
         for _, line, path in self._inputs:
-            name = f"i{line.line}"
+            name, is_gathered = f"i{line.line}", path in self._gathered
             names[f"d{name}"] = np.dtype(line.dtype)
             lines.append(f"{name} = {path}")
-            lines.append(f"if type({name}) is not array or {name}.shape != {line.shape}: return None")
-            lines.append(f"if {name}.dtype != d{name} or not {name}.flags.c_contiguous: return None")
+            kind = "Rows" if is_gathered else "array"
+            lines.append(f"if type({name}) is not {kind} or {name}.shape != {line.shape}: return None")
+            lines.append(f"if {name}.dtype != d{name}: return None")
+            if not is_gathered:
+                lines.append(f"if not {name}.flags.c_contiguous: return None")
         lines += [f"if {guard}: return None" for guard in trace.guards]
         for i, node in enumerate(self.graph.returned):
             lines.append(f"r{i} = driver.empty({node.shape}, {node.dtype!r})")
             lines.append(f"p{i} = driver.address(r{i})")
-        loaded = ", ".join(f"{name}, {self._named(memory[node], names)}" for node, name in self._loaded)
+        loaded = ", ".join(
+            f"{self._named(memory[node], names)}, "
+            + (f"{name}.source, {name}.order, int64({name}.start)" if is_gathered else name)
+            for node, name, is_gathered in self._loaded
+        )
         values = ", ".join(f"{dtype}({source})" for (source, dtype), _ in self._numbers)
         places = ", ".join(self._named(array, names) for array in numbers)
         names["load"] = self._kernel("load")

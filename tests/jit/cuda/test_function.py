@@ -12,6 +12,7 @@ import pytest
 from portnn import BatchNorm, Dense, Dropout, Layer, NeuralNetwork, Shapes, get_backend
 from portnn.jit.cuda import function as module
 from portnn.jit.cuda.function import FusedFunction
+from portnn.jit.cuda.rows import Rows
 from portnn.jit.graph import leaves
 
 pytestmark = pytest.mark.skipif(not gxx.available, reason="g++ is not installed")
@@ -34,11 +35,11 @@ class Steps:
         self.function, self.before = fused.fused(net, self.driver)
         self.state, self.done = net._runtime.state, 0
 
-    def __call__(self, rows=slice(0, 7), weight=None, x=X):
+    def __call__(self, rows=slice(0, 7), weight=None, x=X, batch=None):
         self.done += 1
         weight = 1.0 / len(X[rows]) if weight is None else weight
         numbers = self.net._runtime.chain.hyperparams(self.done + 1)
-        batch = x[rows], Y[rows], weight
+        batch = (x[rows], Y[rows], weight) if batch is None else batch
         with np.errstate(all="ignore"):
             self.state, loss = self.function(*self.before, self.state, batch, (self.done, -5), numbers)
         return loss
@@ -111,6 +112,36 @@ def test_arrays_in_another_order_give_the_same_bits():
     assert len(other.function.programs) == 1
 
 
+def test_rows_are_read_where_they_are():
+    """Batches of an order, the last one short, and one that comes as a copy."""
+    order = np.random.default_rng(1).permutation(len(X))
+    one, other = Steps(network()), Steps(network())
+    for start, stop in ((0, 16), (16, 32), (32, 40), (8, 24)):
+        chosen, weight = order[start:stop], 1.0 / (stop - start)
+        one(batch=(Rows(X, order, start, stop), Rows(Y, order, start, stop), weight))
+        other(batch=(X[chosen], Y[chosen], weight))
+    assert one.bytes() == other.bytes()
+    assert len(one.function.programs) == len(other.function.programs) == 2
+    chosen = order[3:11]
+    one(batch=(X[chosen], Rows(Y, order, 3, 11), 0.125))
+    other(batch=(X[chosen], Y[chosen], 0.125))
+    assert one.bytes() == other.bytes()
+
+
+def test_rows_of_vectors_and_of_matrices():
+    order = np.arange(40)[::-1].copy()
+
+    def step(xp, s, labels, images):
+        return (s + xp.sum(images, axis=(1, 2)),), xp.sum(xp.astype(labels, xp.float64) * s)
+
+    xp, driver = get_backend("numpy").xp, gxx.Gxx()
+    function = FusedFunction(driver, xp, xp, lambda xp, state, *data: step(xp, *state, *data), None, 1)
+    s, labels, images = np.arange(5.0), np.arange(40, dtype=np.int32), np.arange(40 * 6.0).reshape(40, 2, 3)
+    (new,), total = function(xp, (s.copy(),), Rows(labels, order, 4, 9), Rows(images, order, 4, 9))
+    np.testing.assert_array_equal(new, s + images[order[4:9]].sum(axis=(1, 2)))
+    assert float(total) == labels[order[4:9]] @ s
+
+
 @dataclass(frozen=True)
 class Looks(Layer):
     """y = x, after a look at a value."""
@@ -139,9 +170,10 @@ def test_what_cannot_be_traced_runs_eagerly_and_is_said_once(caplog, monkeypatch
     with caplog.at_level(logging.WARNING, "portnn"):
         for rows in (7, 7, 4):
             numbers = runtime.chain.hyperparams(2)
-            batch = X[:rows], Y[:rows], 0.5
+            batch = X[:rows], Rows(Y, np.arange(40), 2, rows + 2), 0.5
             result = function(runtime.xp, runtime._updates[1], runtime.state, batch, (1, 2), numbers)
             assert result == "eager"
+            np.testing.assert_array_equal(calls[-1][3][1], Y[2 : rows + 2])
     assert len(calls) == 3
     assert [record.getMessage() for record in caplog.records] == [
         "a training step runs eagerly, many times more slowly (Looks.forward, UntraceableError: control flow that "
