@@ -1,10 +1,11 @@
 """Prove portnn on a CUDA machine, in minutes: python benchmarks/gpu.py [--output FILE.json].
 
-Times training steps on NumPy and on the GPU's backends (CuPy, and PyTorch and JAX where they have CUDA), beside the
-loop of PyTorch's documentation; trains the same network on each; then runs the test suite with them required, `portnn
-check`, `portnn check --bits` and the accuracy of their functions. Writes a JSON record, and the accuracy as a page
-beside it. Exits with 1 if a test fails, a bound is broken, a bit differs or a network ends elsewhere, with 2 where
-there is no CUDA device.
+Times training steps, epochs and predictions on NumPy and on the GPU's backends (CuPy, and PyTorch and JAX where they
+have CUDA), beside PyTorch's and JAX's own steps (gpu_times.py), and CuPy's kernels by name; trains the same network on
+each; then runs the test suite with them required, `portnn check`, `portnn check --bits` and the accuracy of their
+functions. Writes a JSON record, part by part, and the accuracy as a page beside it; prints the times as a table. Exits
+with 1 if a test fails, a bound is broken, a bit differs or a network ends elsewhere, with 2 where there is no CUDA
+device.
 """
 
 import argparse
@@ -12,7 +13,6 @@ import datetime
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import time
@@ -21,23 +21,19 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent))
+import gpu_times
+
 from portnn import NeuralNetwork, available_backends, get_backend
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("portnn", "numpy", "cupy-cuda13x", "cupy-cuda12x", "torch", "jax", "jaxlib", "array-api-compat")
-SHAPES = {
-    "784-256-10, batch 128": ((784, 256, 10), 128, 200),
-    "784-512-512-10, batch 256": ((784, 512, 512, 10), 256, 200),
-    "1024-2048-2048-2048-10, batch 512": ((1024, 2048, 2048, 2048, 10), 512, 50),
-}
-TORCH = "torch's own loop"
 ENVIRONMENT = os.environ | {
     # JAX would take three quarters of the GPU's memory in each of the suite's processes.
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
@@ -140,55 +136,6 @@ def agreement(names: list[str]) -> dict[str, Any]:
     return ends
 
 
-def median_ms(step: Callable[[], Any], wait: Callable[[], Any], count: int) -> float:
-    """Return the milliseconds of a step: the median of five timed runs."""
-    runs = []
-    for _ in range(6):  # the first one warms up
-        wait()
-        started = time.perf_counter()
-        for _ in range(count):
-            step()
-        wait()
-        runs.append((time.perf_counter() - started) / count * 1e3)
-    return round(statistics.median(runs[1:]), 4)
-
-
-def step_times(names: list[str]) -> dict[str, dict[str, float]]:
-    """Return milliseconds of one training step with adam in float32, the data resident."""
-    times: dict[str, dict[str, float]] = {}
-    for title, (widths, batch, steps) in SHAPES.items():
-        rng = np.random.default_rng(0)
-        x = rng.standard_normal((batch, widths[0])).astype(np.float32)
-        labels = rng.integers(0, widths[-1], batch).astype(np.int32)
-        times[title] = {}
-        for name in ["numpy", *names]:
-            backend = get_backend(name)
-            net = NeuralNetwork(*widths, output="softmax", loss="cross_entropy", backend=name, seed=0)
-            data = backend.asarray(x), backend.asarray(labels)
-            count = steps if name != "numpy" else max(steps // 10, 5)
-            times[title][name] = median_ms(lambda n=net, d=data: n.step(*d), backend.synchronize, count)  # type: ignore[misc]
-        if "torch:cuda:0" in names:
-            times[title][TORCH] = torch_time(widths, x, labels, steps)
-    return times
-
-
-def torch_time(widths: tuple[int, ...], x: np.ndarray, labels: np.ndarray, steps: int) -> float:
-    """Return milliseconds of the loop that PyTorch's documentation shows, with its fused adam."""
-    import torch
-
-    layers = [part for pair in pairwise(widths) for part in (torch.nn.Linear(*pair), torch.nn.ReLU())][:-1]
-    net = torch.nn.Sequential(*layers).cuda()
-    optimizer = torch.optim.Adam(net.parameters(), 1e-3, fused=True)
-    inputs, targets = torch.tensor(x).cuda(), torch.tensor(labels, dtype=torch.int64).cuda()
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        torch.nn.functional.cross_entropy(net(inputs), targets).backward()
-        optimizer.step()
-
-    return median_ms(step, torch.cuda.synchronize, steps)
-
-
 def proofs(names: list[str]) -> dict[str, Any]:
     """Run suite, bounds, bits and accuracy side by side: each waits for its own small kernels."""
     tasks: dict[str, Callable[[], dict[str, Any]]] = {
@@ -204,8 +151,18 @@ def proofs(names: list[str]) -> dict[str, Any]:
         return {name: future.result() for name, future in {n: pool.submit(t) for n, t in tasks.items()}.items()}
 
 
+def table(times: dict[str, dict[str, Any]]) -> str:
+    """Return times as a Markdown table; what could not be run is a dash."""
+    columns = list(dict.fromkeys(name for row in times.values() for name in row))
+    lines = [f"| ms | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for title, row in times.items():
+        cells = [f"{row[name]:.3f}" if isinstance(row.get(name), float) else "-" for name in columns]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> int:
-    """Run everything; print a short table; write the record."""
+    """Measure and prove part by part; write the record after each; print the times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="default: benchmarks/records/gpu-DATE.json")
     parser.add_argument("--backends", help="default: every one that computes on a CUDA GPU")
@@ -217,21 +174,28 @@ def main() -> int:
         return 2
     record = environment()
     record["commit"] = options.commit or record["commit"]
-    record["milliseconds per step"] = step_times(names)
-    record["agreement"] = agreement(names)
-    record["proofs"] = proofs(names)
     path = options.output or ROOT / "benchmarks" / "records" / f"gpu-{record['date'][:10]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_name(f"{path.stem}-accuracy.md").write_text(record["proofs"]["accuracy"].pop("output"))
-    path.write_text(json.dumps(record, indent=2) + "\n")
     print(record["gpu"])
+    parts: dict[str, Callable[[], Any]] = {
+        "milliseconds per step": partial(gpu_times.step_times, names),
+        "milliseconds": partial(gpu_times.other_times, names),
+        "microseconds by kernel": partial(gpu_times.tried, gpu_times.kernel_times),
+        "agreement": partial(agreement, names),
+        "proofs": partial(proofs, names),
+    }
+    for part, measure in parts.items():
+        record[part] = measure()
+        if part == "proofs":
+            path.with_name(f"{path.stem}-accuracy.md").write_text(record["proofs"]["accuracy"].pop("output"))
+        path.write_text(json.dumps(record, indent=2) + "\n")
+        print(f"{part}: written to {path}", flush=True)
     for name, proof in record["proofs"].items():
         print(f"{name}: exit code {proof['exit_code']}, {proof['seconds']} s; {proof.get('output', '')}")
     for name in names:
         print(f"{name}: largest difference to numpy {record['agreement'][name]['largest difference']:.1e}")
-    for title, times in record["milliseconds per step"].items():
-        print(f"{title}: " + ", ".join(f"{name} {ms:.3f} ms" for name, ms in times.items()))
-    print(f"wrote {path}")
+    for part in ("milliseconds per step", "milliseconds"):
+        print(table(record[part]))
     passed = all(proof["exit_code"] == 0 for proof in record["proofs"].values())
     return 0 if passed and all(record["agreement"][name]["agrees"] for name in names) else 1
 

@@ -330,7 +330,7 @@ def test_the_header_does_not_take_it_for_a_gpu():
     assert "cupy: STAND-IN on NumPy, not a GPU on 0, 1" in header()
 
 
-def test_the_record_of_a_gpu_needs_no_other_library(monkeypatch, tmp_path):
+def test_the_record_of_a_gpu_needs_no_other_library(monkeypatch, tmp_path, capsys):
     """benchmarks/gpu.py, its suite left out, where torch has no CUDA."""
     from importlib.util import module_from_spec, spec_from_file_location
     from pathlib import Path
@@ -338,7 +338,14 @@ def test_the_record_of_a_gpu_needs_no_other_library(monkeypatch, tmp_path):
     spec = spec_from_file_location("gpu", Path(__file__).parents[2] / "benchmarks" / "gpu.py")
     gpu = module_from_spec(spec)
     spec.loader.exec_module(gpu)
-    monkeypatch.setattr(gpu, "SHAPES", {"small": ((5, 4, 3), 8, 5)})
+    times = gpu.gpu_times
+    for name, value in {
+        "SHAPES": {"small": ((5, 4, 3), 8, 5)},
+        "REPRODUCIBLE": ((5, 4, 3), 8, 2),
+        "PREDICTED": (1, 20),
+        "BATCHES": 3,
+    }.items():
+        monkeypatch.setattr(times, name, value)
     monkeypatch.setattr(
         gpu, "run", lambda *command: asked.append(command) or {"exit_code": 0, "seconds": 1, "output": "-"}
     )
@@ -347,6 +354,20 @@ def test_the_record_of_a_gpu_needs_no_other_library(monkeypatch, tmp_path):
     assert gpu.main() == 0
     assert any("--portnn-require=numpy,cupy" in command for command in asked)
     record = json.loads((tmp_path / "record.json").read_text())
+    measured = record["milliseconds per step"]["small"]
+    for name in ("numpy", "cupy", "cupy, eager", "cupy, kernels one by one"):
+        assert measured[name] > 0, name
+    assert set(record["milliseconds"]) == {
+        "a step of fit, data on the device",
+        "a step of fit, data on the host",
+        "predict, 1 rows",
+        "predict, 20 rows",
+        "reproducible 5-4-3, batch 8",
+    }
+    assert all(isinstance(row["cupy"], float) for row in record["milliseconds"].values())
+    printed = capsys.readouterr().out
+    assert "| small | " in printed
+    assert "| predict, 20 rows | " in printed
     assert set(record["proofs"]) == {
         "tests",
         "accuracy",
