@@ -372,6 +372,8 @@ FAULTS = [
     Fault("graph: products in TF32", "backends/_cublas.py", '"float32": (0, 68,', '"float32": (0, 77,', STANDIN),
     Fault("graph: another stream does not wait", "backends/_cuda.py", "stream.wait_event(self._last.record())", "self._last.record()", STANDIN),
     Fault("graph: operands of a product changed", "backends/_cublas.py", "*(self._handle, b, a, n, m, k,", "*(self._handle, a, b, n, m, k,", STANDIN),
+    Fault("graph: memory freed after the capture", "backends/_cuda.py", "            self._launch = self._captured()\n", "            self._launch = self._captured()\n            self._steps = ()\n", STANDIN),
+    Fault("graph: rows taken before the step", "backends/_cupy.py", "            return Rows(array, order, start, stop)\n", "            return super().take_rows(array, order, start, stop)\n", STANDIN),
     Fault("graph: the first step twice", "backends/_cuda.py", "            self._launch = self._captured()\n", "            self._launch = self._captured()\n            self._launch and self._launch()\n", STANDIN),
     Fault("fused: a transposed operand as it lies", f"{CUDA}/launch.py", "matrix.T if transposed else matrix", "matrix", FUSED),
     Fault("fused: every batch takes the first rows of the order", f"{CUDA}/launch.py", "int64({name}.start)", "int64(0)", FUSED),

@@ -7,6 +7,7 @@ are refused; a graph runs what was recorded. The library of cuBLAS is a real one
 import ctypes
 import sys
 import types
+import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -92,6 +93,13 @@ class Stream:
 Stream.current.append(Stream(null=True))
 
 
+def _owner(array: np.ndarray) -> np.ndarray:
+    """Return the array whose memory a view shares."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
 class RawModule:
     """CUDA source, whose kernels g++ compiles for the CPU."""
 
@@ -111,9 +119,15 @@ class RawModule:
                 if not isinstance(value, np.generic) and not hasattr(value, "_inside"):
                     raise TypeError(f"Unsupported type {type(value)}: a kernel takes it in 64 bits")
 
+            # A launch takes addresses: it keeps no array alive.
+            arrays = [weakref.ref(_owner(value._inside)) for value in arguments if hasattr(value, "_inside")]
+            passed = [gxx.argument(getattr(value, "_inside", value)) for value in arguments]
+
             def run() -> None:
+                if not all(array() is not None for array in arrays):
+                    raise RuntimeError(f"cudaErrorIllegalAddress: {name} works on memory that was freed")
                 Counts.launches.append(name)
-                kernel(*(gxx.argument(getattr(value, "_inside", value)) for value in arguments))
+                kernel(*passed)
 
             Capture.do(run)
 

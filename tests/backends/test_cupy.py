@@ -1,5 +1,6 @@
 """What the adapter for CuPy asks of a GPU, as the stand-in (standin_cupy.py) counts it."""
 
+import gc
 import json
 import re
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from portnn import BackendUnavailableError, BatchNorm, Dropout, NeuralNetwork, Standardize, get_backend
 from portnn.backend import backend_of, host_array
+from portnn.losses import Loss
 
 standin = sys.modules.get("standin_cupy")
 pytestmark = pytest.mark.skipif(standin is None, reason="cupy: the stand-in is not loaded")
@@ -97,6 +99,17 @@ def steps(device, count=4):
     )
     losses = [float(net.step(X[:rows], LABELS[:rows])) for rows in (24, 24, 24, 7, 7, 24)[:count]]
     return losses, net.fingerprint()
+
+
+def test_a_graph_keeps_its_memory(device, driver):
+    """The weights of the classes are a constant on the device; a larger batch takes a larger arena."""
+    loss = Loss.named("cross_entropy", class_weight=[1.0, 2.0, 3.0])
+    net = NeuralNetwork(5, 8, 3, output="softmax", loss=loss, backend=device, seed=0)
+    host = NeuralNetwork(5, 8, 3, output="softmax", loss=loss, backend="numpy", seed=0)
+    for rows in (7, 7, 7, 24, 24, 7, 7):
+        batch = X[:rows], LABELS[:rows]
+        np.testing.assert_allclose(float(net.step(*batch)), float(host.step(*batch)), rtol=1e-5)
+        gc.collect()
 
 
 def test_a_graph_has_the_bits_of_its_kernels(device, driver, monkeypatch):
