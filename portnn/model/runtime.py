@@ -63,7 +63,7 @@ class Runtime(NetworkState):
         self._preprocess = self._preprocessor()
 
     def _bind(self) -> None:
-        """Compile the step for the optimizer twice: with the state donated, and with the state kept."""
+        """Compile the step for the optimizer: with the state donated, and with the state kept, if the library can."""
         chain, parameters, computes = self.optimizer.chain(), self.model.parameters, self._computes
         param_groups = chain.param_groups(parameters.n_decayed, parameters.size)
         donate = 0, *range(2, 2 + len(chain.state_names))
@@ -74,10 +74,10 @@ class Runtime(NetworkState):
         )
         size = parameters.size * (1 + len(chain.state_names)) + self.model.buffers.size
         self.donates_state = computes.donates_state(size * (8 if self.dtype == "float64" else 4))
-        self._steps = tuple(
-            computes.compile(partial(_step, self.model, computes.flush), 2, Donation(atomic, offsets))
-            for atomic in (False, not self.donates_state)
-        )
+        step = partial(_step, self.model, computes.flush)
+        in_place = computes.compile(step, 2, Donation(False, offsets))
+        atomic = in_place if self.donates_state else computes.compile(step, 2, Donation(True, offsets))
+        self._steps = in_place, atomic
 
     @property
     def xp(self) -> Namespace:
