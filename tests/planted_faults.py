@@ -374,6 +374,7 @@ FAULTS = [
     Fault("graph: operands of a product changed", "backends/_cublas.py", "*(self._handle, b, a, n, m, k,", "*(self._handle, a, b, n, m, k,", STANDIN),
     Fault("graph: memory freed after the capture", "backends/_cuda.py", "            self._launch = self._captured()\n", "            self._launch = self._captured()\n            self._steps = ()\n", STANDIN),
     Fault("graph: rows taken before the step", "backends/_cupy.py", "            return Rows(array, order, start, stop)\n", "            return super().take_rows(array, order, start, stop)\n", STANDIN),
+    Fault("graph: kernels before the memory of the loss", f"{CUDA}/launch.py", 'lines.append(f"r{i} = driver.empty(', 'lines.append(f"replay(); r{i} = driver.empty(', STANDIN),
     Fault("graph: the first step twice", "backends/_cuda.py", "            self._launch = self._captured()\n", "            self._launch = self._captured()\n            self._launch and self._launch()\n", STANDIN),
     Fault("fused: a transposed operand as it lies", f"{CUDA}/launch.py", "matrix.T if transposed else matrix", "matrix", FUSED),
     Fault("fused: every batch takes the first rows of the order", f"{CUDA}/launch.py", "int64({name}.start)", "int64(0)", FUSED),

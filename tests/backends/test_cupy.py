@@ -113,6 +113,40 @@ def test_a_graph_keeps_its_memory(device, driver):
         gc.collect()
 
 
+def test_a_step_without_memory_changes_nothing(device, driver, monkeypatch):
+    """For its arena, where the batch is larger; for the loss that it returns; inside a fit."""
+    empty, refused = driver.empty, []
+
+    def allocate(shape, dtype):
+        if refused and refused[0](shape, dtype):
+            raise OutOfMemoryError(f"Out of memory allocating {shape} {dtype}")
+        return empty(shape, dtype)
+
+    monkeypatch.setattr(driver, "empty", allocate)
+    net, expected = (
+        NeuralNetwork(5, 8, Dropout(0.2), 3, output="softmax", loss="cross_entropy", backend=device, seed=0)
+        for _ in range(2)
+    )
+    for run in (net, expected):
+        run.step(X[:7], LABELS[:7])
+    before = net.fingerprint()
+    for rows, refuses in ((24, lambda shape, dtype: dtype == "uint8"), (7, lambda shape, dtype: shape == ())):
+        refused[:] = [refuses]
+        with pytest.raises(MemoryError, match="Out of memory"):
+            net.step(X[:rows], LABELS[:rows])
+        assert net.fingerprint() == before
+    third = iter([False, False, True])
+    refused[:] = [lambda shape, dtype: next(third)]
+    with pytest.raises(MemoryError, match="Out of memory"):
+        net.fit(X[:21], LABELS[:21], batch_size=7)
+    assert net.fingerprint() == before
+    refused.clear()
+    for run in (net, expected):
+        run.step(X, LABELS)
+        run.step(X[:7], LABELS[:7])
+    assert net.fingerprint() == expected.fingerprint() != before
+
+
 def test_a_graph_has_the_bits_of_its_kernels(device, driver, monkeypatch):
     with_graphs = steps(device, 6)
     monkeypatch.setattr(driver, "captures", False)

@@ -27,6 +27,7 @@ DOCUMENTS = (
     "examples/README.md",
     "docs/audit.md",
     "docs/command-line.md",
+    "docs/gpu.md",
     "docs/networks.md",
     "docs/options.md",
     "docs/performance.md",

@@ -119,14 +119,13 @@ class FusedFunction:
             return None
         if self._home is None:
             self._home = mapped(lambda leaf, _: driver.empty(leaf.shape, str(leaf.dtype)), state)
-        self.programs.append(program)
-        size = max(p.size for p in self.programs)
-        if self._arena is None or len(self._arena) < size:
-            self._arena = driver.empty((size,), "uint8")
+        if self._arena is None or len(self._arena) < program.size:
+            self._arena = driver.empty((program.size,), "uint8")
             self._runs = [p.bind(self._home, self._arena) for p in self.programs]
-        else:
-            self._runs.append(program.bind(self._home, self._arena))
-        return self._runs[-1]
+        run = program.bind(self._home, self._arena)
+        self.programs.append(program)
+        self._runs.append(run)
+        return run
 
     def _kind(self, leaf: Any) -> Any:
         if isinstance(leaf, self._driver.array | Rows):
