@@ -132,11 +132,9 @@ class CuPyBackend(Backend):
     def compile(
         self, function: Callable[..., Any], static: int = 1, donation: Donation | None = None
     ) -> Callable[..., Any]:
-        """Compile a training step to matrix products and a few kernels; other functions run eagerly."""
-        eagerly = super().compile(function, static)
-        if donation is None:
-            return eagerly
-        return FusedFunction(self._driver, self.xp, get_backend("numpy").xp, function, eagerly, static)
+        """Compile a function to matrix products and a few kernels."""
+        eagerly, host = super().compile(function, static), get_backend("numpy").xp
+        return FusedFunction(self._driver, self.xp, host, function, eagerly, static, donation is not None)
 
 
 @cache

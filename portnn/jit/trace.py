@@ -28,6 +28,7 @@ class Trace:
         ``array``: the type of the library's arrays. ``xp``: the namespace that computes with constants. ``static``: the
         arguments between the namespace and the state. ``has_new_state``: whether the first result replaces the state.
         """
+        self.has_new_state = has_new_state
         tape = Tape(xp)
         self.guards: list[str] = []
         """Expressions, true where the arguments are not those that the program was recorded for."""

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from portnn import BackendUnavailableError, BatchNorm, Dropout, NeuralNetwork, Standardize, get_backend
+from portnn import BackendUnavailableError, BatchNorm, Dropout, LayerNorm, NeuralNetwork, Standardize, get_backend
 from portnn.backend import backend_of, host_array
 from portnn.losses import Loss
 
@@ -44,6 +44,32 @@ def test_a_step_sends_its_batch_and_waits_for_nothing(device):
     with standin.counted() as found:
         net.step(*resident)
     assert found[0] == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"arithmetic": "reproducible"}])
+def test_predictions_evaluations_and_gradients_are_fused(device, options):
+    layers = 5, Standardize(), 8, BatchNorm(), Dropout(0.2), LayerNorm(), "gelu", 3
+    nets = [
+        NeuralNetwork(*layers, output="softmax", loss="cross_entropy", backend=name, seed=0, **options)
+        for name in ("numpy", device)
+    ]
+    for net in nets:
+        net.fit(X, LABELS, epochs=2, batch_size=8)
+    for rows in (16, 16, 1, 7):
+        standin.Counts.launches.clear()
+        host, fused = (
+            (net.predict(X[:rows]), *net.evaluate(X[:rows], LABELS[:rows], metrics=["accuracy"]).values()) for net in nets
+        )
+        assert standin.Counts.launches.count("load") == (2 if rows != 7 else 0)
+        for one, other in zip(host, fused, strict=True):
+            if options:
+                np.testing.assert_array_equal(one, other)
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    loss, gradients = nets[1].gradients(X[:16], LABELS[:16])
+    expected, by_name = nets[0].gradients(X[:16], LABELS[:16])
+    np.testing.assert_allclose(float(loss), float(expected), rtol=1e-5)
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(host_array(gradient), by_name[name], rtol=1e-3, atol=1e-5)
 
 
 def test_resident_data_are_not_sent_again(device):

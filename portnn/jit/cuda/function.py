@@ -19,7 +19,10 @@ _logged: set[str] = set()
 
 
 class FusedFunction:
-    """A pure function of a state, compiled for each signature of its arguments; the state is overwritten.
+    """A pure function of a state, compiled for each signature of its arguments.
+
+    A training step is compiled for all numbers of rows, and overwrites the state. A function that returns no new state
+    is compiled for powers of two alone, of which there are few: a server's row counts vary without end.
 
     Fused sums have other last bits than eager ones. A call is therefore compiled at the first sight of its signature
     (shapes, dtypes, kinds of numbers), so that a resumed training has the bits of an uninterrupted one. A function that
@@ -35,17 +38,20 @@ class FusedFunction:
         function: Callable[..., Any],
         eagerly: Callable[..., Any],
         static: int,
+        in_place: bool = True,
     ) -> None:
         """Hold a function to compile, and how it runs eagerly.
 
         ``xp``: the library's namespace; calls with another namespace run eagerly. ``constants``: the namespace that
-        computes constants on the host. ``static``: number of arguments before the state.
+        computes constants on the host. ``static``: number of arguments before the state. ``in_place``: whether the
+        first result is a new state, which overwrites the old one.
         """
+        self._in_place = in_place
         self._driver, self._xp, self._constants = driver, xp, constants
         self._function, self._eagerly, self._static = function, eagerly, static
         self._lock = threading.Lock()
         self._home: Any = None
-        """The state that all programs overwrite."""
+        """The state on which all programs work."""
         self.programs: list[FusedProgram] = []
         self._runs: list[Callable[..., Any]] = []
         self._eager: set[Any] = set()
@@ -56,6 +62,8 @@ class FusedFunction:
         if arguments[0] is not self._xp:
             return self._run_eagerly(arguments)
         state, data = arguments[self._static], arguments[self._static + 1 :]
+        if not (self._in_place or self._has_few_sizes(data)):
+            return self._run_eagerly(arguments)
         with self._lock, self._driver.scope():
             if self._runs:
                 self._adopt(state)
@@ -72,6 +80,11 @@ class FusedFunction:
                 return compiled(*data)
         return self._run_eagerly(arguments)
 
+    def _has_few_sizes(self, data: Sequence[Any]) -> bool:
+        """Return whether the number of rows is a power of two."""
+        rows: int = next(leaf.shape[0] for leaf in leaves(tuple(data)) if isinstance(leaf, self._driver.array))
+        return rows > 0 and rows & (rows - 1) == 0
+
     def _run_eagerly(self, arguments: Sequence[Any]) -> Any:
         """Call the function itself, with copies of rows."""
 
@@ -85,11 +98,16 @@ class FusedFunction:
         return self._driver.contiguous(leaf) if isinstance(leaf, self._driver.array) else leaf
 
     def _adopt(self, state: Any) -> None:
-        """Copy a state to the programs' memory, unless it is there."""
-        if state is not self._home:
+        """Copy a state to the programs' memory, unless it is there; programs that do not change it go there instead."""
+        if state is self._home:
+            return
+        if self._in_place:
             for source, target in zip(leaves(state), leaves(self._home), strict=True):
                 if source is not target:
                     self._driver.copy(source, target)
+        else:
+            self._home = state
+            self._runs = [program.bind(state, self._arena) for program in self.programs]
 
     def _compile(self, static: Sequence[Any], state: Any, data: Sequence[Any]) -> Callable[..., Any] | None:
         """Return the function that runs a new program; None if calls of this signature run eagerly."""
@@ -108,17 +126,20 @@ class FusedFunction:
 
         data = tuple(mapped(example, argument, f"a{i}") for i, argument in enumerate(data))
         try:
-            trace = Trace(driver.array, self._constants, self._function, static[1:], (state, *data), True)
+            trace = Trace(driver.array, self._constants, self._function, static[1:], (state, *data), self._in_place)
             program = FusedProgram(driver, trace, gathered)
         except Exception as error:  # whatever a user's layer does that no kernel can compute
             self._eager.add(signature)
             reason = f"{_place_of(error)}{type(error).__name__}: {error}"
             if reason not in _logged:
                 _logged.add(reason)
-                _log.warning("a training step runs eagerly, many times more slowly (%s)", reason)
+                what = "a training step" if self._in_place else "a prediction, evaluation or gradient"
+                _log.warning("%s runs eagerly, many times more slowly (%s)", what, reason)
             return None
         if self._home is None:
-            self._home = mapped(lambda leaf, _: driver.empty(leaf.shape, str(leaf.dtype)), state)
+            self._home = (
+                mapped(lambda leaf, _: driver.empty(leaf.shape, str(leaf.dtype)), state) if self._in_place else state
+            )
         if self._arena is None or len(self._arena) < program.size:
             self._arena = driver.empty((program.size,), "uint8")
             self._runs = [p.bind(self._home, self._arena) for p in self.programs]

@@ -192,7 +192,9 @@ class FusedProgram:
         lines.append("replay()")
         order = iter(range(len(self.graph.returned)))
         outputs = mapped(lambda line, _: f"r{next(order)}", trace.results)
-        lines.append(f"return ({', '.join(['state', *outputs])},)")
+        if trace.has_new_state:
+            outputs = "state", *outputs
+        lines.append(f"return {outputs if isinstance(outputs, str) else ', '.join(outputs)}")
         parameters = ", ".join(f"a{i}" for i in range(trace.n_arguments))
         # The text contains only expressions of the arguments, and names of arrays.
         exec(f"def run({parameters}):\n    " + "\n    ".join(lines), names)

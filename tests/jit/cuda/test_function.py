@@ -142,6 +142,29 @@ def test_rows_of_vectors_and_of_matrices():
     assert float(total) == labels[order[4:9]] @ s
 
 
+def test_a_function_without_a_new_state_is_compiled_for_powers_of_two():
+    calls = []
+
+    def scaled(xp, state, x):
+        calls.append(type(x))
+        return xp.matmul(x, state[0]), xp.sum(x)
+
+    xp = get_backend("numpy").xp
+    function = FusedFunction(gxx.Gxx(), xp, xp, scaled, scaled, 1, in_place=False)
+    weights, x = (np.full((4, 3), 2.0, np.float32),), np.ones((40, 4), np.float32)
+    other = (np.full((4, 3), 5.0, np.float32),)
+    results = []
+    for rows, state in ((8, weights), (8, weights), (7, weights), (8, other), (0, weights), (16, weights), (8, other)):
+        y, total = function(xp, state, x[:rows])
+        np.testing.assert_array_equal(y, x[:rows] @ state[0])
+        assert float(total) == 4.0 * rows
+        results.append((y, y.copy()))
+    assert [kind is np.ndarray for kind in calls] == [False, True, True, False]  # traced, 7 rows, none, traced
+    assert weights[0].tolist() == [[2.0] * 3] * 4
+    for y, before in results:  # in memory of their own
+        np.testing.assert_array_equal(y, before)
+
+
 @dataclass(frozen=True)
 class Looks(Layer):
     """y = x, after a look at a value."""
