@@ -376,6 +376,7 @@ FAULTS = [
     Fault("graph: rows taken before the step", "backends/_cupy.py", "            return Rows(array, order, start, stop)\n", "            return super().take_rows(array, order, start, stop)\n", STANDIN),
     Fault("graph: kernels before the memory of the loss", f"{CUDA}/launch.py", 'lines.append(f"r{i} = driver.empty(', 'lines.append(f"replay(); r{i} = driver.empty(', STANDIN),
     Fault("fused: predictions by the first state", f"{CUDA}/function.py", "        if state is self._home:\n", "        if state is self._home or not self._in_place:\n", FUSED),
+    Fault("fused: a state that could not be bound", f"{CUDA}/function.py", "            runs = [program.bind(state,", "            self._home = state\n            runs = [program.bind(state,", FUSED),
     Fault("fused: a program for each number of rows", f"{CUDA}/function.py", "rows > 0 and rows & (rows - 1) == 0", "rows > 0", FUSED),
     Fault("graph: predictions operation by operation", "backends/_cupy.py", "        return FusedFunction(", "        if donation is None:\n            return eagerly\n        return FusedFunction(", STANDIN),
     Fault("graph: the first step twice", "backends/_cuda.py", "            self._launch = self._captured()\n", "            self._launch = self._captured()\n            self._launch and self._launch()\n", STANDIN),

@@ -58,7 +58,8 @@ def test_predictions_evaluations_and_gradients_are_fused(device, options):
     for rows in (16, 16, 1, 7):
         standin.Counts.launches.clear()
         host, fused = (
-            (net.predict(X[:rows]), *net.evaluate(X[:rows], LABELS[:rows], metrics=["accuracy"]).values()) for net in nets
+            (net.predict(X[:rows]), *net.evaluate(X[:rows], LABELS[:rows], metrics=["accuracy"]).values())
+            for net in nets
         )
         assert standin.Counts.launches.count("load") == (2 if rows != 7 else 0)
         for one, other in zip(host, fused, strict=True):

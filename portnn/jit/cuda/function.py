@@ -106,8 +106,8 @@ class FusedFunction:
                 if source is not target:
                     self._driver.copy(source, target)
         else:
-            self._home = state
-            self._runs = [program.bind(state, self._arena) for program in self.programs]
+            runs = [program.bind(state, self._arena) for program in self.programs]
+            self._home, self._runs = state, runs
 
     def _compile(self, static: Sequence[Any], state: Any, data: Sequence[Any]) -> Callable[..., Any] | None:
         """Return the function that runs a new program; None if calls of this signature run eagerly."""

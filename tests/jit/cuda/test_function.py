@@ -165,6 +165,27 @@ def test_a_function_without_a_new_state_is_compiled_for_powers_of_two():
         np.testing.assert_array_equal(y, before)
 
 
+def test_a_state_that_cannot_be_bound_is_not_taken_for_bound():
+    xp, driver = get_backend("numpy").xp, gxx.Gxx()
+
+    def shifted(xp, state, x):
+        return x * state[0] + xp.asarray(np.arange(4.0))
+
+    function = FusedFunction(driver, xp, xp, shifted, None, 1, in_place=False)
+    x, upload = np.ones((2, 4)), driver.upload
+    np.testing.assert_array_equal(function(xp, (np.full(4, 2.0),), x), 2.0 + np.tile(np.arange(4.0), (2, 1)))
+    state = (np.full(4, 5.0),)
+
+    def refuse(value):
+        raise MemoryError
+
+    driver.upload = refuse
+    with pytest.raises(MemoryError):
+        function(xp, state, x)
+    driver.upload = upload
+    np.testing.assert_array_equal(function(xp, state, x), 5.0 + np.tile(np.arange(4.0), (2, 1)))
+
+
 @dataclass(frozen=True)
 class Looks(Layer):
     """y = x, after a look at a value."""
