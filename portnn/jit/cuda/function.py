@@ -74,10 +74,9 @@ class FusedFunction:
             for run in self._runs:
                 if (result := run(*data)) is not None:
                     return result
-            compiled = self._compile(arguments[: self._static], state, data)
-            if compiled is not None:
+            if self._compile(arguments[: self._static], state, data):
                 self._adopt(state)
-                return compiled(*data)
+                return self._runs[-1](*data)
         return self._run_eagerly(arguments)
 
     def _has_few_sizes(self, data: Sequence[Any]) -> bool:
@@ -109,13 +108,13 @@ class FusedFunction:
             runs = [program.bind(state, self._arena) for program in self.programs]
             self._home, self._runs = state, runs
 
-    def _compile(self, static: Sequence[Any], state: Any, data: Sequence[Any]) -> Callable[..., Any] | None:
-        """Return the function that runs a new program; None if calls of this signature run eagerly."""
+    def _compile(self, static: Sequence[Any], state: Any, data: Sequence[Any]) -> bool:
+        """Append a new program, and what runs it; return False if calls of this signature run eagerly."""
         driver = self._driver
         values = [state, *(argument() if callable(argument) else argument for argument in data)]
         signature = tuple(self._kind(leaf) for value in values for leaf in leaves(value))
         if signature in self._eager:
-            return None
+            return False
         gathered: set[str] = set()
 
         def example(leaf: Any, path: str) -> Any:
@@ -135,7 +134,7 @@ class FusedFunction:
                 _logged.add(reason)
                 what = "a training step" if self._in_place else "a prediction, evaluation or gradient"
                 _log.warning("%s runs eagerly, many times more slowly (%s)", what, reason)
-            return None
+            return False
         if self._home is None:
             self._home = (
                 mapped(lambda leaf, _: driver.empty(leaf.shape, str(leaf.dtype)), state) if self._in_place else state
@@ -146,7 +145,7 @@ class FusedFunction:
         run = program.bind(self._home, self._arena)
         self.programs.append(program)
         self._runs.append(run)
-        return run
+        return True
 
     def _kind(self, leaf: Any) -> Any:
         if isinstance(leaf, self._driver.array | Rows):

@@ -171,19 +171,19 @@ def test_a_state_that_cannot_be_bound_is_not_taken_for_bound():
     def shifted(xp, state, x):
         return x * state[0] + xp.asarray(np.arange(4.0))
 
-    function = FusedFunction(driver, xp, xp, shifted, None, 1, in_place=False)
-    x, upload = np.ones((2, 4)), driver.upload
-    np.testing.assert_array_equal(function(xp, (np.full(4, 2.0),), x), 2.0 + np.tile(np.arange(4.0), (2, 1)))
-    state = (np.full(4, 5.0),)
-
     def refuse(value):
         raise MemoryError
 
-    driver.upload = refuse
-    with pytest.raises(MemoryError):
-        function(xp, state, x)
-    driver.upload = upload
-    np.testing.assert_array_equal(function(xp, state, x), 5.0 + np.tile(np.arange(4.0), (2, 1)))
+    function = FusedFunction(driver, xp, xp, shifted, None, 1, in_place=False)
+    x, upload = np.ones((2, 4)), driver.upload
+    states = [(np.full(4, value),) for value in (1.0, 2.0, 3.0, 4.0)]
+    for refused, taken in ((0, 1), (2, 2), (3, 0)):  # the first one is the first of all
+        driver.upload = refuse
+        with pytest.raises(MemoryError):
+            function(xp, states[refused], x)
+        driver.upload = upload
+        result = function(xp, states[taken], x)
+        np.testing.assert_array_equal(result, states[taken][0] + np.tile(np.arange(4.0), (2, 1)))
 
 
 @dataclass(frozen=True)
