@@ -378,6 +378,8 @@ FAULTS = [
     Fault("fused: predictions by the first state", f"{CUDA}/function.py", "        if state is self._home:\n", "        if state is self._home or not self._in_place:\n", FUSED),
     Fault("fused: a state that could not be bound", f"{CUDA}/function.py", "            runs = [program.bind(state,", "            self._home = state\n            runs = [program.bind(state,", FUSED),
     Fault("fused: what runs a program on the state before", f"{CUDA}/function.py", "                self._adopt(state)\n                return self._runs[-1](*data)\n", "                run = self._runs[-1]\n                self._adopt(state)\n                return run(*data)\n", FUSED),
+    Fault("fused: a new state that is cast in silence", f"{CUDA}/launch.py", "if (node.shape, node.dtype) != (old.shape, old.dtype):", "if False:", FUSED),
+    Fault("fused: a function of no rows is refused", f"{CUDA}/function.py", "next((array.shape[0] for array in arrays), 0)", "next(array.shape[0] for array in arrays)", FUSED),
     Fault("fused: a program for each number of rows", f"{CUDA}/function.py", "rows > 0 and rows & (rows - 1) == 0", "rows > 0", FUSED),
     Fault("graph: predictions operation by operation", "backends/_cupy.py", "        return FusedFunction(", "        if donation is None:\n            return eagerly\n        return FusedFunction(", STANDIN),
     Fault("graph: the first step twice", "backends/_cuda.py", "            self._launch = self._captured()\n", "            self._launch = self._captured()\n            self._launch and self._launch()\n", STANDIN),

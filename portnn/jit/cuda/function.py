@@ -81,7 +81,8 @@ class FusedFunction:
 
     def _has_few_sizes(self, data: Sequence[Any]) -> bool:
         """Return whether the number of rows is a power of two."""
-        rows: int = next(leaf.shape[0] for leaf in leaves(tuple(data)) if isinstance(leaf, self._driver.array))
+        arrays = (leaf for leaf in leaves(tuple(data)) if isinstance(leaf, self._driver.array) and leaf.ndim)
+        rows: int = next((array.shape[0] for array in arrays), 0)
         return rows > 0 and rows & (rows - 1) == 0
 
     def _run_eagerly(self, arguments: Sequence[Any]) -> Any:

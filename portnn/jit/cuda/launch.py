@@ -11,7 +11,7 @@ import numpy as np
 
 from portnn.jit.cuda.fusion import FusedGraph, Product
 from portnn.jit.cuda.kernels import Kernel
-from portnn.jit.cuda.nodes import Node
+from portnn.jit.cuda.nodes import MisfitError, Node
 from portnn.jit.cuda.rows import Rows
 from portnn.jit.cuda.source import NUMBERS, TYPES
 from portnn.jit.graph import leaves, mapped
@@ -103,9 +103,11 @@ class FusedProgram:
         copied = []
         for i, node in zip(self._trace.changed, results, strict=True):
             old = self._state[i]
+            if (node.shape, node.dtype) != (old.shape, old.dtype):  # a copy would cast or broadcast in silence
+                raise MisfitError(f"a new state of {node.dtype}, {node.shape}, for one of {old.dtype}, {old.shape}")
             kernel = None if node.step is None else self.graph.steps[node.step]
             fits = isinstance(kernel, Kernel) and kernel.kind == "map" and node.segment is None and node not in in_place
-            if fits and node.shape == old.shape and self._last_reader(old) <= (node.step or 0):
+            if fits and self._last_reader(old) <= (node.step or 0):
                 reads = self.graph.sources[node.step or 0].reads.get(old, set())
                 if reads <= {"k"}:
                     in_place[node] = old

@@ -232,6 +232,29 @@ def function_of(step):
     return FusedFunction(driver, xp, xp, lambda xp, state: step(xp, *state), None, 1), xp, driver
 
 
+@pytest.mark.parametrize("change", ["dtype", "shape"])
+def test_a_state_that_becomes_another_is_left_to_the_caller(change):
+    """Written over the old one it would be cast or broadcast in silence; the runtime refuses it."""
+
+    def step(xp, state):
+        (s,) = state
+        new = xp.astype(s * 2.0, xp.float64) if change == "dtype" else xp.sum(s, axis=0, keepdims=True)
+        return (new,), xp.sum(s)
+
+    xp = get_backend("numpy").xp
+    function = FusedFunction(gxx.Gxx(), xp, xp, step, step, 1)
+    s = np.linspace(0.0, 1.0, 40, dtype=np.float32)
+    (new,), _ = function(xp, (s,))
+    assert (new.dtype, new.shape) == ((np.float64, (40,)) if change == "dtype" else (np.float32, (1,)))
+
+
+def test_a_function_of_no_rows_runs_eagerly():
+    xp = get_backend("numpy").xp
+    function = FusedFunction(gxx.Gxx(), xp, xp, lambda xp, state, *data: "eager", lambda *_: "eager", 1, in_place=False)
+    for data in ((), (2.0,), (np.ones(()),)):
+        assert function(xp, (np.ones(3),), *data) == "eager"
+
+
 def test_an_array_that_is_read_later_is_not_written_over_before():
     def step(xp, s):
         return (s * 0.5,), xp.sum(xp.exp(s))  # the sum is another kernel, after the first
