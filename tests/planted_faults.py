@@ -382,6 +382,8 @@ FAULTS = [
     Fault("fused: a function of no rows is refused", f"{CUDA}/function.py", "next((array.shape[0] for array in arrays), 0)", "next(array.shape[0] for array in arrays)", FUSED),
     Fault("fused: a program for each number of rows", f"{CUDA}/function.py", "rows > 0 and rows & (rows - 1) == 0", "rows > 0", FUSED),
     Fault("graph: predictions operation by operation", "backends/_cupy.py", "        return FusedFunction(", "        if donation is None:\n            return eagerly\n        return FusedFunction(", STANDIN),
+    Fault("graph: rows of a transposed array as they lie", "backends/_cupy.py", "if array.flags.c_contiguous and order.dtype", "if order.dtype", STANDIN),
+    Fault("graph: indices of 32 bits as such of 64", "backends/_cupy.py", "and order.dtype == np.int64:", "and True:", STANDIN),
     Fault("graph: the first step twice", "backends/_cuda.py", "            self._launch = self._captured()\n", "            self._launch = self._captured()\n            self._launch and self._launch()\n", STANDIN),
     Fault("fused: a transposed operand as it lies", f"{CUDA}/launch.py", "matrix.T if transposed else matrix", "matrix", FUSED),
     Fault("fused: every batch takes the first rows of the order", f"{CUDA}/launch.py", "int64({name}.start)", "int64(0)", FUSED),

@@ -290,6 +290,21 @@ def test_the_first_kernel_of_a_step_takes_the_rows_of_the_batch(device, driver, 
     assert taken == [1, 1, 1]
 
 
+def test_rows_of_data_in_another_order_of_memory(device):
+    backend, ends = get_backend(device), []
+    with backend.scope():
+        transposed = backend.xp.matrix_transpose(backend.asarray(X.T.copy()))
+    assert not transposed.flags.c_contiguous
+    for x in (backend.asarray(X), transposed):
+        net = NeuralNetwork(5, 8, 3, output="softmax", loss="cross_entropy", backend=device, seed=0)
+        net.fit(x, LABELS, epochs=2, batch_size=10)
+        ends.append(net.fingerprint())
+    assert ends[0] == ends[1]
+    order = backend.asarray(np.array([4, 0, 7, 2], dtype=np.int32))
+    with backend.scope():
+        np.testing.assert_array_equal(host_array(backend.take_rows(backend.asarray(X), order, 1, 3)), X[[0, 7]])
+
+
 def test_a_fit_sends_its_data_once_also_where_widths_are_inferred(device):
     targets = np.eye(3, dtype=np.float32)[LABELS]
     with standin.counted() as drawn:
