@@ -1,11 +1,14 @@
 """What is installed, what is imported, what is public."""
 
+import ast
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tokenize
 import tomllib
 import zipfile
 from pathlib import Path
@@ -282,6 +285,29 @@ def test_each_module_has_a_test_by_its_path():
     assert without == set(TESTED_ELSEWHERE)
     for test in TESTED_ELSEWHERE.values():
         assert (ROOT / "tests" / f"{test}.py").exists(), test
+
+
+def code_lines(path):
+    """Return the number of a file's lines that are no comment, docstring or blank."""
+    text = path.read_text()
+    texts = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Expr)]
+    docstrings = {
+        number
+        for node in texts
+        if isinstance(node.value, ast.Constant)
+        for number in range(node.lineno, node.end_lineno + 1)
+    }
+    blank = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in blank:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    return len(lines - docstrings)
+
+
+def test_fusion_and_generated_source_stay_small():
+    names = ("nodes", "kernels", "source", "fusion")
+    assert sum(code_lines(ROOT / "portnn" / "jit" / "cuda" / f"{name}.py") for name in names) <= 600
 
 
 def test_no_file_of_the_product_is_long():
