@@ -198,13 +198,14 @@ class DataSpec:
             )
         if not self._are_labels(shape) and shape not in ((rows, width), (rows,) if width == 1 else ()):
             raise ShapeError(f"{name}: expected shape ({rows}, {width}); got {shape}")
-        result = self.convert_targets(backend, array, check, name)
+        home = backend if backend.owns(array) else get_backend("numpy")  # checks on the host wait for no device
+        result = self.convert_targets(home, array, check, name)
         if check and result.ndim == 2:
-            check_finite(backend, name, result, self.dtype, self.target_columns)
+            check_finite(home, name, result, self.dtype, self.target_columns)
             if self.loss.pair is not None:
-                _check_probabilities(backend, name, result, self.loss.labels)
+                _check_probabilities(home, name, result, self.loss.labels)
         narrow = result.ndim == 1 or self.dtype == "float64" or str(array.dtype).endswith(("float32", "float16"))
-        return result, None if narrow else array
+        return backend.asarray(result), None if narrow else array
 
     def _codes(self, y: Any, name: str = "y") -> Any:
         """Return labels as int32 indices of their classes, or as numbers without classes; other targets unchanged."""

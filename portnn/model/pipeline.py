@@ -105,10 +105,12 @@ class DataPipeline(NamedTuple):
         return runtime.inputs(schema.inputs(runtime.backend, x), check, columns=schema.columns)
 
     def blocks(self, x: object, rows: int, check: bool = False) -> Iterator[Array]:
-        """Yield the rows of a memory map as ``inputs`` returns them, ``rows`` at a time."""
-        mapped = self.schema.inputs(self.runtime.backend, x, stream=True)
-        for start in range(0, mapped.rows, rows):
-            yield self.inputs(mapped[start : min(start + rows, mapped.rows)], check)
+        """Yield the rows of an array on the host or of a memory map as ``inputs`` returns them, ``rows`` at a time."""
+        schema, runtime = self.schema, self.runtime
+        source = schema.inputs(runtime.backend, x, stream=True)
+        for start in range(0, source.shape[0], rows):
+            block = source[start : min(start + rows, source.shape[0])]
+            yield runtime.inputs(block, check, columns=schema.columns, first=start)
 
     def adapt(self, data: Data) -> "DataPipeline":
         """Return a pipeline whose preprocessing layers are adapted to the data; itself if they already are.

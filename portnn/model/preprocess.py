@@ -34,23 +34,24 @@ class Preprocessor:
         self._float64_backend = backend if "float64" in backend.dtypes() else self._host
 
     def __call__(
-        self, x: Array, name: str = "x", check: bool = False, columns: Names = None, waits: bool = True
+        self, x: Array, name: str = "x", check: bool = False, columns: Names = None, waits: bool = True, first: int = 0
     ) -> Array:
         """Return x, (rows, \\*features) of the backend or of NumPy, preprocessed, on the backend, in the dtype.
 
-        ``check`` refuses NaN and infinity. Codes out of range are refused; with ``waits=False`` only where the check
-        does not wait for a device.
+        ``check`` refuses NaN and infinity, on the host if x is there: no device is waited for. Codes out of range are
+        refused; with ``waits=False`` only where the check does not wait for a device. ``first``: the number of x's row
+        0 in messages.
         """
         if self._categorical and (check or waits or isinstance(x, np.ndarray) or self._on_host):
-            self._check_codes(name, to_host(self._backend, x), self._layer.num_categories(int(x.shape[-1])))
+            self._check_codes(name, to_host(self._backend, x), self._layer.num_categories(int(x.shape[-1])), first)
         if self._layer.input_dtype:
             return self._backend.asarray(x, self._layer.input_dtype)
         x = self._in_dtype(x)
         if check:
-            check_finite(self._backend, name, x, self._dtype, columns)
-        return x
+            check_finite(self._backend if self._backend.owns(x) else self._host, name, x, self._dtype, columns, first)
+        return self._backend.asarray(x)
 
-    def _check_codes(self, name: str, x: np.ndarray, limits: tuple[int, ...]) -> None:
+    def _check_codes(self, name: str, x: np.ndarray, limits: tuple[int, ...], start: int) -> None:
         """Refuse codes that are not whole numbers below their limit; the last columns hold them, one per limit."""
         first = x.shape[-1] - len(limits)
         codes = x[..., first:]
@@ -58,13 +59,15 @@ class Preprocessor:
         if unknown.any():
             *rows, column = (int(i) for i in np.argwhere(unknown)[0])
             index = (*rows, first + column)
+            location = (start + index[0], *index[1:])
             raise DataError(
-                f"{name}: expected whole numbers below {limits[column]} for {self._layer}; got {x[index]} at {index}"
+                f"{name}: expected whole numbers below {limits[column]} for {self._layer}; got {x[index]} at {location}"
             )
 
     def _in_dtype(self, x: Array) -> Array:
+        """Return x preprocessed, in the dtype, on the backend or on the host."""
         if self._is_identity:
-            return self._backend.asarray(x, self._dtype)
+            return (self._backend if self._backend.owns(x) else self._host).asarray(x, self._dtype)
         backend = self._float64_backend if self._backend.owns(x) else self._host
         source = x if backend.owns(x) else to_host(self._backend, x)
         weights = {key: backend.asarray(value) for key, value in self._weights.items()}
@@ -74,8 +77,7 @@ class Preprocessor:
                 self._preprocess(backend, weights, source[start : min(start + ROWS, rows), ...])
                 for start in range(0, rows, ROWS)
             ]
-            result = parts[0] if len(parts) == 1 else backend.xp.concat(parts)
-        return self._backend.asarray(result)
+            return parts[0] if len(parts) == 1 else backend.xp.concat(parts)
 
     def _preprocess(self, backend: Backend, weights: Mapping[str, Array], block: Array) -> Array:
         x = self._layer.preprocess(backend.xp, weights, backend.asarray(block, "float64"))

@@ -112,10 +112,10 @@ class Runtime(NetworkState):
         self._bind()
 
     def inputs(
-        self, x: Array, check: bool = False, name: str = "x", columns: Names = None, waits: bool = True
+        self, x: Array, check: bool = False, name: str = "x", columns: Names = None, waits: bool = True, first: int = 0
     ) -> Array:
-        """Return x, of the backend or of NumPy, preprocessed; ``check`` and ``waits`` are the ``Preprocessor``'s."""
-        return self.flush_denormals(self._preprocess(x, name, check, columns, waits))
+        """Return x, of the backend or of NumPy, preprocessed; the other arguments are the ``Preprocessor``'s."""
+        return self.flush_denormals(self._preprocess(x, name, check, columns, waits, first))
 
     def _preprocessor(self) -> Preprocessor:
         """Return the preprocessor for the present buffers."""

@@ -130,9 +130,11 @@ class Inference(NetworkBase):
     def _outputs(self, x: object, batch_size: int | None, check: bool) -> Array:
         runtime = self._require_runtime()
         rows = PREDICT_ROWS if batch_size is None else check_positive_int("batch_size", batch_size)
-        if mapping_of(x) is None:
+        in_blocks = isinstance(x, np.ndarray) and x.shape[:1] > (rows,)
+        if not in_blocks and mapping_of(x) is None:
             return runtime.forward(self._inputs(x, check), rows)
         with runtime.lock, self._backend.scope():
+            # A block is read and sent to a device while the device computes the one before.
             parts = map(runtime.forward, DataPipeline(self._schema, runtime).blocks(x, rows, check))
             return self._backend.xp.concat(list(parts))
 

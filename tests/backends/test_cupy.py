@@ -274,6 +274,29 @@ def test_an_epoch_waits_once(device):
         assert [b - a for a, b in zip(fewer, more, strict=True)] == [1, 1]
 
 
+@pytest.mark.parametrize("y", [LABELS, np.eye(3, dtype=np.float32)[LABELS]], ids=["labels", "distributions"])
+def test_an_epoch_of_data_on_the_host_waits_for_no_batch(device, y, tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    there = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for size in (12, 6, 4):
+        batches = [(X[i : i + size], y[i : i + size]) for i in range(0, 24, size)]
+        for data, first in (((there, y), [Standardize()]), ((batches,), [])):
+            net = NeuralNetwork(5, *first, 8, 3, output="softmax", loss="cross_entropy", backend=device, seed=0)
+            net.fit(X, LABELS)
+            with standin.counted() as counts:
+                net.fit(*data, epochs=2, batch_size=size)
+            assert counts[0] <= 4 + 2  # losses and the order of the rows of two epochs; what the fit begins with
+
+
+def test_large_predictions_wait_once(device, monkeypatch):
+    """Blocks of rows are sent while the device computes the one before."""
+    net = classifier(device)
+    expected = net.predict(X, batch_size=8)
+    with standin.counted() as counts:
+        np.testing.assert_array_equal(net.predict_classes(X, batch_size=8), np.argmax(expected, axis=1))
+    assert counts == [1, 3]
+
+
 def test_the_first_kernel_of_a_step_takes_the_rows_of_the_batch(device, driver, monkeypatch):
     """No call of ``take`` in a fit; weights are taken by one."""
     taken = []

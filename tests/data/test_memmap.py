@@ -83,6 +83,9 @@ def test_what_is_not_finite_is_refused_with_its_row(tmp_path):
         net(Standardize()).fit(there, LABELS)
     with pytest.raises(DataError, match=r"x: expected finite numbers .* in row 37, column 2"):
         net().evaluate(there, LABELS)
+    for source in (x, there):
+        with pytest.raises(DataError, match="in row 37, column 2"):
+            one.predict_classes(source, batch_size=10)
     x[37, 2] = 1e200  # beyond float32
     with pytest.raises(DataError, match=r"float32's range; got NaN or infinity in row 37, column 2"):
         net().fit(on_disk(tmp_path, x), LABELS, batch_size=16, shuffle=False)
