@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")  # examples draw in this process
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # as scikit-learn asks for arrays of other libraries; read at import
 os.environ["COLUMNS"] = "160"  # what is printed fits the terminal, whichever the tests run in
 # Hundreds of tests make JAX compile the same programs: one takes another's from here, and a later run from this one.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))

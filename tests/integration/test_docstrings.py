@@ -4,6 +4,7 @@ import dataclasses
 import doctest
 import importlib
 import inspect
+from importlib.util import find_spec
 
 import pytest
 
@@ -11,6 +12,8 @@ import portnn
 
 MODULES = ("portnn", "portnn.callbacks", "portnn.initializers", "portnn.losses", "portnn.metrics", "portnn.schedules")
 MODULES += ("portnn.plot", "portnn.testing")
+if find_spec("sklearn"):
+    MODULES += ("portnn.sklearn",)
 
 
 def public(module):

@@ -28,6 +28,7 @@ DOCUMENTS = (
     "docs/audit.md",
     "docs/command-line.md",
     "docs/gpu.md",
+    "docs/interoperability.md",
     "docs/networks.md",
     "docs/options.md",
     "docs/performance.md",
@@ -94,6 +95,8 @@ def test_python_blocks_run(tmp_path, document, monkeypatch):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     for block in PYTHON[document]:
+        for module in re.findall(r"^(?:from|import) (?:portnn\.)?(sklearn|onnxruntime|torch)\b", block, re.M):
+            pytest.importorskip(module)
         if "register" not in block:
             exec(compile(block, document, "exec"), {"__name__": "__main__"})
             continue

@@ -37,6 +37,8 @@ ELSEWHERE = {"own_parts.py", "every_backend.py", "infer.py", "mnist.py", "mnist_
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ELSEWHERE])
 def test_example(name, run, tmp_path):
+    if name == "grid_search.py":
+        pytest.importorskip("sklearn"), pytest.importorskip("pandas")
     assert run(name)
     stem = name.removesuffix(".py")
     assert all((tmp_path / f"{picture}.png").stat().st_size > 5000 for picture in PICTURES.get(stem, ()))

@@ -42,6 +42,7 @@ def test_public_names():
 
 def test_import_loads_no_array_library_but_numpy(tmp_path):
     heavy = ["cupy", "torch", "jax", "array_api_compat", "array_api_strict", "matplotlib", "tqdm", "click", "pandas"]
+    heavy += ["sklearn", "scipy", "onnx"]
     code = f"import sys, json, portnn; print(json.dumps([m for m in {heavy} if m in sys.modules]))"
     assert json.loads(python(code, cwd=tmp_path)) == []
 
@@ -130,7 +131,8 @@ def test_the_oldest_versions_are_those_that_are_allowed():
     if not (ROOT / ".ci" / "lowest.txt").is_file():
         pytest.skip(".ci is not here: an unpacked distribution")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    allowed = dict(line.split(">=") for line in [*project["dependencies"], *project["optional-dependencies"]["test"]])
+    extras = project["optional-dependencies"]
+    allowed = dict(line.split(">=") for line in [*project["dependencies"], *extras["test"], *extras["sklearn"]])
     lines = (ROOT / ".ci" / "lowest.txt").read_text().splitlines()
     assert dict(line.split("==") for line in lines if not line.startswith("#")) == allowed
 
@@ -221,6 +223,9 @@ TESTED_ELSEWHERE = {
     "backends/_strict.py": "equivalence/test_conformance",
     "portnn/jit/cuda/rows.py": "jit/cuda/test_function",
     "portnn/__main__.py": "cli/test_cli",
+    "portnn/sklearn/base.py": "test_sklearn",
+    "portnn/sklearn/classifier.py": "test_sklearn",
+    "portnn/sklearn/regressor.py": "test_sklearn",
     "portnn/callbacks.py": "train/test_callbacks",
     "portnn/model/architecture.py": "network/test_network",
     "portnn/model/pipeline.py": "network/test_inference",
