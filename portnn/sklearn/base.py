@@ -117,9 +117,10 @@ class NeuralNetworkEstimator(BaseEstimator):  # type: ignore[misc]
             check_consistent_length(X, y)
         else:
             least = 2 if reset and self.standardize else 1
-            X, y = validate_data(
-                self, X, y, reset=reset, multi_output=True, dtype=_floating(X), ensure_min_samples=least
-            )
+            with home_of(X).scope():  # scikit-learn's functions compute on CuPy's current device
+                X, y = validate_data(
+                    self, X, y, reset=reset, multi_output=True, dtype=_floating(X), ensure_min_samples=least
+                )
         return X, host_array(y)
 
     def _inputs(self, X: Any, method: str) -> Any:
@@ -133,7 +134,8 @@ class NeuralNetworkEstimator(BaseEstimator):  # type: ignore[misc]
         if is_frame(X):
             validate_data(self, X, reset=False, skip_check_array=True)
             return X
-        return validate_data(self, X, reset=False, dtype=_floating(X))
+        with home_of(X).scope():
+            return validate_data(self, X, reset=False, dtype=_floating(X))
 
     # ---- training
 
@@ -223,5 +225,5 @@ def _floating(X: Any) -> list[Any]:
 
 
 def home_of(X: Any) -> Backend:
-    """Return the backend of validated data: a frame's is NumPy."""
-    return get_backend("numpy") if is_frame(X) else backend_of(X)
+    """Return the backend of X: NumPy for frames, and for all that scikit-learn makes arrays of NumPy."""
+    return get_backend("numpy") if is_frame(X) or not _dispatches(X) else backend_of(X)
