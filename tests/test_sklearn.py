@@ -152,6 +152,37 @@ def test_going_on():
     assert numbers.partial_fit(X, Y).partial_fit(X, Y).n_iter_ == 2
 
 
+def test_an_error_changes_nothing():
+    """Neither classes beside an older network, nor a network that was never trained."""
+    model = quick(max_iter=2).fit(X, Y)
+    before = model.predict(X)
+    with pytest.raises(ValueError, match="batch_size"):
+        model.set_params(batch_size=0).fit(X[:, :3], Y + 5)
+    np.testing.assert_array_equal(model.predict(X), before)
+    new = quick(batch_size=0)
+    with pytest.raises(ValueError, match="batch_size"):
+        new.fit(X, Y)
+    with pytest.raises(NotFittedError):
+        new.predict(X)
+    rates = quick(NeuralNetworkRegressor, loss="poisson", max_iter=2).fit(X, Y)
+    before = rates.predict(X)
+    with pytest.raises(ValueError, match="batch_size"):
+        rates.set_params(batch_size=0, loss="mse").fit(X, -Y)
+    np.testing.assert_array_equal(rates.predict(X), before)
+
+
+def test_going_on_with_other_options_and_targets():
+    model = quick(warm_start=True, max_iter=1).fit(X, Y)
+    model.set_params(learning_rate=0.0).fit(X, Y)
+    assert model.network_.learning_rate == 0.0
+    with pytest.raises(ValueError, match=r"classes: expected those of the first call, \[0, 1, 2\]"):
+        model.partial_fit(X, Y, classes=[0, 1, 7])
+    assert model.partial_fit(X, Y, classes=[2, 1, 0]).classes_.tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="y: expected targets of the kind of the fit before"):
+        model.partial_fit(X, np.eye(3, dtype=int)[Y])
+    assert set(model.predict(X)) <= {0, 1, 2}
+
+
 def test_options_of_the_optimizer_are_parameters():
     model = NeuralNetworkClassifier(optimizer=Adam(0.01))
     assert model.get_params()["optimizer__learning_rate"] == 0.01

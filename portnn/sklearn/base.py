@@ -1,7 +1,7 @@
 """What the two estimators share: parameters, checks of data by scikit-learn, the network and its training."""
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, Self
 
@@ -171,6 +171,17 @@ class NeuralNetworkEstimator(BaseEstimator):  # type: ignore[misc]
             seed=int(seed),
         )
 
+    @contextmanager
+    def _unchanged_by_errors(self) -> Iterator[None]:
+        """Restore all attributes after an error: no classes of one fit stand beside the network of another."""
+        attributes = dict(self.__dict__)
+        try:
+            yield
+        except Exception:
+            self.__dict__.clear()
+            self.__dict__.update(attributes)
+            raise
+
     def _begin(self, network: NeuralNetwork) -> None:
         self.network_: NeuralNetwork = network
         self.loss_curve_: list[float] = []
@@ -191,6 +202,8 @@ class NeuralNetworkEstimator(BaseEstimator):  # type: ignore[misc]
                 sample_weight = np.full(rows, float(sample_weight))
             if not sample_weight.any():
                 raise DataError("sample_weight: expected a weight above zero; got zero for all rows")
+        self._home = repr(home_of(X))
+        self.network_.optimizer = optimizers.make(self.optimizer, self.learning_rate)  # set_params may have changed it
         history = self.network_.fit(
             X,
             y,
@@ -202,7 +215,6 @@ class NeuralNetworkEstimator(BaseEstimator):  # type: ignore[misc]
             sample_weight=sample_weight,
             progress=bool(self.verbose),
         )
-        self._home = repr(home_of(X))
         self.loss_curve_ = self.loss_curve_ + history.loss
         self.n_iter_ = len(self.loss_curve_)
         self.history_ = history

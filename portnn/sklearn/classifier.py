@@ -106,13 +106,8 @@ class NeuralNetworkClassifier(ClassifierMixin, NeuralNetworkEstimator):  # type:
         -------
         NeuralNetworkClassifier
         """
-        X, y = self._data(X, y, reset=not (self.warm_start and hasattr(self, "network_")))
-        y = self._labels(y)
         goes_on = self.warm_start and hasattr(self, "network_")
-        if not goes_on:
-            self._set_classes(X, y, None)
-        self._train_on(X, y, sample_weight, goes_on, self.max_iter)
-        return self
+        return self._fit(X, y, None, sample_weight, goes_on, self.max_iter)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train on a chunk of the data for one epoch; the first call learns the columns' mean and deviation.
@@ -133,20 +128,30 @@ class NeuralNetworkClassifier(ClassifierMixin, NeuralNetworkEstimator):  # type:
             raise ArgumentError("class_weight: expected weights by label for partial_fit; got 'balanced'")
         if not goes_on and classes is None:
             raise ArgumentError("classes: expected all classes at the first call of partial_fit; got none")
-        X, y = self._data(X, y, reset=not goes_on)
-        y = self._labels(y)
-        if not goes_on or classes is not None:
-            self._set_classes(X, y, classes)
-        self._train_on(X, y, sample_weight, goes_on, 1)
+        return self._fit(X, y, classes, sample_weight, goes_on, 1)
+
+    def _fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, goes_on: bool, epochs: int) -> Self:
+        with self._unchanged_by_errors():
+            X, y = self._data(X, y, reset=not goes_on)
+            y = self._labels(y, goes_on)
+            known = host_array(self.classes_) if goes_on else None
+            if known is None or (classes is not None and not self._multilabel):
+                self._set_classes(X, y, classes)
+            if known is not None and not np.array_equal(host_array(self.classes_), known):
+                raise ArgumentError(f"classes: expected those of the first call, {known.tolist()}; got others")
+            self._train_on(X, y, sample_weight, goes_on, epochs)
         return self
 
-    def _labels(self, y: np.ndarray) -> np.ndarray:
+    def _labels(self, y: np.ndarray, goes_on: bool) -> np.ndarray:
         """Return labels, (rows,), or an indicator matrix. Raises ValueError for other targets."""
         check_classification_targets(y)
         kind = type_of_target(y, input_name="y")
         if kind == "multiclass-multioutput":
             raise ArgumentError("y: expected labels, (rows,), or an indicator matrix of 0 and 1; got several columns")
-        self._multilabel = kind == "multilabel-indicator"
+        multilabel = kind == "multilabel-indicator"
+        if goes_on and multilabel != self._multilabel:
+            raise ArgumentError(f"y: expected targets of the kind of the fit before; got {kind}")
+        self._multilabel: bool = multilabel
         return y if self._multilabel else column_or_1d(y, warn=True)
 
     def _set_classes(self, X: Any, y: np.ndarray, classes: Any) -> None:

@@ -73,15 +73,17 @@ class NeuralNetworkRegressor(RegressorMixin, NeuralNetworkEstimator):  # type: i
         return self._fit(X, y, sample_weight, hasattr(self, "network_"), 1)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, goes_on: bool, epochs: int) -> Self:
-        X, y = self._data(X, y, reset=not goes_on)
-        y = y.astype(np.float64, copy=False)
-        if not goes_on:
-            loss = losses.find(self.loss or "mse")
-            last = [Unstandardize()] if self.standardize and loss.inverse_link is None else []
-            outputs = 1 if y.ndim == 1 else y.shape[1]
-            self._begin(self._network(X, outputs, loss.pair or "identity", self.loss or "mse", last))
-        self._ndim = y.ndim
-        self._train(X, y, sample_weight, epochs, stops=epochs > 1)
+        with self._unchanged_by_errors():
+            X, y = self._data(X, y, reset=not goes_on)
+            y = y.astype(np.float64, copy=False)
+            if not goes_on:
+                self._loss = self.loss or "mse"  # the fitted one: set_params may change the other
+                loss = losses.find(self._loss)
+                last = [Unstandardize()] if self.standardize and loss.inverse_link is None else []
+                outputs = 1 if y.ndim == 1 else y.shape[1]
+                self._begin(self._network(X, outputs, loss.pair or "identity", self._loss, last))
+            self._ndim = y.ndim
+            self._train(X, y, sample_weight, epochs, stops=epochs > 1)
         return self
 
     def predict(self, X: Any) -> Array:
@@ -98,7 +100,7 @@ class NeuralNetworkRegressor(RegressorMixin, NeuralNetworkEstimator):  # type: i
         """
         X = self._inputs(X, "predict")
         outputs, home = self.network_.predict(X), home_of(X)
-        link = losses.find(self.loss or "mse").inverse_link
+        link = losses.find(self._loss).inverse_link
         with home.scope():
             outputs = outputs if link is None else link(home.xp, outputs)
             return outputs if self._ndim == 2 else outputs[:, 0]
