@@ -12,6 +12,7 @@ from portnn.cli.check import check
 from portnn.cli.common import examples, say
 from portnn.cli.completion import completion
 from portnn.cli.evaluate import evaluate
+from portnn.cli.export import export
 from portnn.cli.predict import predict
 from portnn.cli.train import train
 from portnn.errors import PortnnError
@@ -57,5 +58,5 @@ def main() -> None:
         log.setLevel(logging.INFO)
 
 
-for command in (train, predict, evaluate, check, backends, completion):
+for command in (train, predict, evaluate, check, export, backends, completion):
     main.add_command(command)

@@ -1,11 +1,13 @@
 """Networks in files."""
 
+import json
 import logging
 import os
 from typing import Any, Self
 
 from portnn import registry
 from portnn.backend import get_backend, requested_backend, require_dtype
+from portnn.errors import BackendUnavailableError
 from portnn.io import files
 from portnn.model.architecture import Architecture
 from portnn.network.base import NetworkBase
@@ -60,6 +62,53 @@ class Saving(NetworkBase):
                 **runtime.get_config(),
             }
             return runtime.arrays(), description
+
+    def export_onnx(self, path: str | os.PathLike[str], *, input_dtype: str | None = None) -> None:
+        """Write the network's predictions as an ONNX file, for onnxruntime and other programs.
+
+        The file takes any number of rows. A network of numbers has the input ``x``; one of a raw table has an input,
+        (rows, 1), for each column: texts, or float64 with NaN for gaps and days since 1970 for dates. The outputs are
+        those of ``predict``: ``probabilities`` with the most probable ``label``, or ``outputs`` (and ``predictions``,
+        for the loss poisson). Names of columns and classes, the fingerprint and ``metadata`` are in the file. It is
+        kept once onnx's checker has passed it and onnxruntime has computed the network's outputs from it, within their
+        rounding bound, for 1, 7 and 333 random rows. Reproducible arithmetic is not in the file: a network in it is
+        written as its copy in fast arithmetic.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        input_dtype : {"float32", "float64", "int32", "int64", "uint8"}, optional
+            Dtype of ``x``. None: the network's; float64 where the first layer preprocesses (``Standardize``), since
+            float32 may not hold what varies; int64 for an ``Embedding``.
+
+        Raises
+        ------
+        SerializationError
+            For what ONNX cannot say, such as a layer that depends on the number of rows; nothing is written.
+        BackendUnavailableError
+            Without ``onnx`` and ``onnxruntime``.
+        NotFittedError
+            If the widths are not known yet.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from portnn import NeuralNetwork
+        >>> net = NeuralNetwork(2, 4, 1, seed=0, backend="numpy")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     net.export_onnx(os.path.join(folder, "net.onnx"))  # doctest: +SKIP
+        """
+        runtime = self._require_runtime()
+        try:
+            from portnn.onnx.export import export
+        except ImportError as error:
+            raise BackendUnavailableError(f"onnx: {error}; pip install 'portnn[onnx]'") from error
+        with runtime.lock:
+            fast = self.to("numpy", arithmetic="fast")
+            names = {"classes": self._schema.classes, "target": self._schema.target_columns}
+            properties = {name: json.dumps(value) for name, value in names.items() if value is not None}
+            properties |= {"fingerprint": runtime.fingerprint(), "metadata": json.dumps(self.metadata)}
+            export(path, fast._require_runtime(), self._schema, properties, input_dtype)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, backend: str | None = None, device: str | None = None) -> Self:

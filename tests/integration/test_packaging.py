@@ -132,7 +132,8 @@ def test_the_oldest_versions_are_those_that_are_allowed():
         pytest.skip(".ci is not here: an unpacked distribution")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    allowed = dict(line.split(">=") for line in [*project["dependencies"], *extras["test"], *extras["sklearn"]])
+    lines = [*project["dependencies"], *(line for extra in ("test", "sklearn", "onnx") for line in extras[extra])]
+    allowed = dict(line.split(">=") for line in lines)
     lines = (ROOT / ".ci" / "lowest.txt").read_text().splitlines()
     assert dict(line.split("==") for line in lines if not line.startswith("#")) == allowed
 
@@ -226,6 +227,11 @@ TESTED_ELSEWHERE = {
     "portnn/sklearn/base.py": "test_sklearn",
     "portnn/sklearn/classifier.py": "test_sklearn",
     "portnn/sklearn/regressor.py": "test_sklearn",
+    "portnn/onnx/columns.py": "test_onnx",
+    "portnn/onnx/export.py": "test_onnx",
+    "portnn/onnx/nodes.py": "test_onnx",
+    "portnn/onnx/program.py": "test_onnx",
+    "portnn/onnx/verify.py": "test_onnx",
     "portnn/callbacks.py": "train/test_callbacks",
     "portnn/model/architecture.py": "network/test_network",
     "portnn/model/pipeline.py": "network/test_inference",

@@ -1,0 +1,1 @@
+"""Networks as ONNX files: the forward pass is recorded, and each recorded operation becomes a node or a few."""
