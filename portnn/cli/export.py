@@ -12,7 +12,7 @@ from portnn.network import NeuralNetwork
 @click.command(
     epilog=examples(
         "portnn export flowers.safetensors flowers.onnx",
-        "portnn export digits.safetensors digits.onnx --input-dtype uint8",
+        "portnn export flowers.safetensors flowers.onnx --input-dtype float32",
     )
 )
 @click.argument("model", type=FILE)

@@ -235,8 +235,10 @@ def test_the_examples_of_each_help_run(name, line, flowers, tmp_path, monkeypatc
     if words[0] == "check":
         pytest.importorskip("array_api_strict")
         quick["check"] += [] if "--bits" in words else ["--dtype", "float32"]
+    if words[0] == "export":
+        pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
     result = portnn_command(*words, *quick.get(words[0], []))
-    written = re.findall(r"--(?:save|output|checkpoint) (\S+)", line)
+    written = re.findall(r"(?:--(?:save|output|checkpoint)|export \S+) (\S+)", line)
     assert result.stdout or written
     assert all(Path(path).stat().st_size for path in written)
 
