@@ -2,6 +2,7 @@
 
 import logging
 
+from portnn.network.conversion import Conversion
 from portnn.network.inference import Inference
 from portnn.network.saving import Saving
 from portnn.network.training import Training
@@ -11,7 +12,7 @@ from portnn.options import format_bytes
 _log = logging.getLogger("portnn")
 
 
-class NeuralNetwork(Training, Inference, Saving):
+class NeuralNetwork(Training, Inference, Saving, Conversion):
     """A feed-forward network on any array library.
 
     Parameters

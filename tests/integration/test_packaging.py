@@ -227,6 +227,8 @@ TESTED_ELSEWHERE = {
     "portnn/sklearn/base.py": "test_sklearn",
     "portnn/sklearn/classifier.py": "test_sklearn",
     "portnn/sklearn/regressor.py": "test_sklearn",
+    "portnn/conversion/torch_layers.py": "conversion/test_torch_modules",
+    "portnn/conversion/torch_optimizers.py": "conversion/test_torch_modules",
     "portnn/onnx/columns.py": "test_onnx",
     "portnn/onnx/export.py": "test_onnx",
     "portnn/onnx/nodes.py": "test_onnx",
