@@ -79,7 +79,12 @@ def page() -> str:
             "activation that follows.",
             INITIALIZERS,
         ),
-        *section("Metrics", "`metrics=[...]` of `fit` and `evaluate`, by name or as `metrics.TopK(k=3)`.", METRICS),
+        *section(
+            "Metrics",
+            "`metrics=[...]` of `fit` and `evaluate`, by name or as `metrics.TopK(k=3)`; any "
+            'scorer of scikit-learn by its name (`"neg_log_loss"`), where it is installed.',
+            METRICS,
+        ),
         *section(
             "Callbacks",
             "`callbacks=[...]` of `fit`, from `portnn.callbacks`; `portnn.Checkpoint` is for `checkpoint=`.",

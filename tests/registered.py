@@ -179,6 +179,7 @@ METRICS = {
     "roc_auc": _pairs,
     "log_loss": lambda a, y: -np.mean((y * np.log(np.clip(a, 2.0**-52, 1 - 2.0**-52))).sum(axis=1)),
     "mae": lambda a, y: np.mean(np.abs(y - a)),
+    "mse": lambda a, y: np.mean((y - a) ** 2),
     "rmse": lambda a, y: np.mean(np.sqrt(np.mean((y - a) ** 2, axis=0))),
     "r2": lambda a, y: np.mean(1 - ((y - a) ** 2).sum(axis=0) / ((y - y.mean(axis=0)) ** 2).sum(axis=0)),
 }

@@ -19,17 +19,18 @@ from portnn.metrics.classification import (
     labels,
     per_class,
 )
-from portnn.metrics.regression import MAE, R2, RMSE
+from portnn.metrics.regression import MAE, MSE, R2, RMSE
 from portnn.metrics.selection import METRICS
 
 accuracy, balanced_accuracy, roc_auc, log_loss = Accuracy(), BalancedAccuracy(), ROCAUC(), LogLoss()
 precision, recall, f1, top_k = Precision(), Recall(), F1(), TopK()
-mae, rmse, r2 = MAE(), RMSE(), R2()
+mae, mse, rmse, r2 = MAE(), MSE(), RMSE(), R2()
 
 __all__ = [
     "F1",
     "MAE",
     "METRICS",
+    "MSE",
     "R2",
     "RMSE",
     "ROCAUC",
@@ -47,6 +48,7 @@ __all__ = [
     "labels",
     "log_loss",
     "mae",
+    "mse",
     "per_class",
     "precision",
     "r2",

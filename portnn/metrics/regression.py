@@ -23,6 +23,24 @@ class MAE(Metric):
         return mean(np.abs(outputs - y).mean(axis=1), weight)
 
 
+class MSE(Metric):
+    """Mean squared error over rows and outputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.metrics import MSE
+    >>> MSE()(np.array([[1.0], [1.0]]), np.array([[0.0], [3.0]]))
+    2.5
+    """
+
+    regression_only = True
+    greater_is_better = False
+
+    def score(self, outputs: np.ndarray, y: np.ndarray, weight: Weight) -> float:
+        return mean(((outputs - y) ** 2).mean(axis=1), weight)
+
+
 class RMSE(Metric):
     """Root of the mean squared error over rows, averaged over the outputs.
 

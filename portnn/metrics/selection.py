@@ -7,7 +7,7 @@ from portnn import registry
 from portnn.errors import ArgumentError
 from portnn.metrics.base import Metric
 from portnn.metrics.classification import F1, ROCAUC, Accuracy, BalancedAccuracy, LogLoss, Precision, Recall, TopK
-from portnn.metrics.regression import MAE, R2, RMSE
+from portnn.metrics.regression import MAE, MSE, R2, RMSE
 from portnn.options import lookup
 
 METRICS: dict[str, type[Metric]] = {
@@ -20,6 +20,7 @@ METRICS: dict[str, type[Metric]] = {
     "roc_auc": ROCAUC,
     "log_loss": LogLoss,
     "mae": MAE,
+    "mse": MSE,
     "rmse": RMSE,
     "r2": R2,
 }
@@ -45,14 +46,34 @@ class Compared(NamedTuple):
             return "is for targets that are values; got class labels" if self.labels or self.fused else ""
         if not (self.labels or self.activation in ("sigmoid", "softmax", "log_softmax")):
             return f'is for classes; got outputs that are values: expected output="sigmoid" or "softmax"; got {self}'
-        if not self.labels and self.activation == "sigmoid" and self.outputs > 1:
+        if self.kind == "labels":
             return f"is for one class a row; got {self.outputs} outputs that are classes each: give a function"
         if isinstance(metric, LogLoss) and self.activation not in ("sigmoid", "softmax"):
             return f'is for probabilities: expected output="sigmoid" or "softmax"; got {self}'
         return ""
 
+    @property
+    def kind(self) -> str:
+        """What the outputs are: "values", "classes" or "labels", several classes a row."""
+        if not self.labels and self.activation == "sigmoid" and self.outputs > 1:
+            return "labels"
+        return "classes" if self.labels or self.activation in ("sigmoid", "softmax") else "values"
+
     def __str__(self) -> str:
         return f'output="{self.activation}"'
+
+
+def _named(name: str, compared: Compared) -> Metric:
+    """Return the metric of that name, or scikit-learn's scorer."""
+    if name not in METRICS:
+        try:
+            from portnn.metrics.scorers import NAMES, Scorer
+        except ImportError:
+            known = f"expected one of {', '.join(METRICS)}, or a scorer of scikit-learn, which is not installed"
+            raise ArgumentError(f"metrics: {known} (pip install 'portnn[sklearn]'); got {name!r}") from None
+        if name in NAMES:
+            return Scorer(name, compared.kind)
+    return lookup("metrics", name, METRICS)()
 
 
 def resolve_metrics(metrics: Sequence[MetricLike], compared: Compared) -> dict[str, Metric]:
@@ -69,7 +90,7 @@ def resolve_metrics(metrics: Sequence[MetricLike], compared: Compared) -> dict[s
     by_name: dict[str, Metric] = {}
     for metric in metrics:
         if isinstance(metric, str):
-            metric = lookup("metrics", metric, METRICS)()
+            metric = _named(metric, compared)
         elif not isinstance(metric, Metric):
             if not callable(metric):
                 raise ArgumentError(

@@ -17,7 +17,7 @@ def fitted(kind, y, x=X, **options):
     return kind(**SMALL, **options).fit(x, y)
 
 
-@pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:lbfgs")
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:lbfgs", "ignore:scipy.optimize")
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_classifiers(activation, dtype, labels):
     assert np.isfinite(more.loss).all()
 
 
-@pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:lbfgs")
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:lbfgs", "ignore:scipy.optimize")
 @pytest.mark.parametrize("targets", [X[:, 2], X[:, 2:]], ids=["one", "two"])
 def test_regressions(targets):
     model = fitted(MLPRegressor, targets, X[:, :2], solver="lbfgs")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import registered
 
-from portnn import ArgumentError, NeuralNetwork, metrics
+from portnn import ArgumentError, NeuralNetwork, callbacks, metrics
 from portnn.metrics import METRICS, Metric
 
 RNG = np.random.default_rng(0)
@@ -115,7 +115,13 @@ VALUES = {
 @pytest.mark.parametrize("kind", ["plain", "weights"])
 @pytest.mark.parametrize("case", VALUES)
 @pytest.mark.parametrize(
-    ("name", "theirs"), [("mae", "mean_absolute_error"), ("rmse", "root_mean_squared_error"), ("r2", "r2_score")]
+    ("name", "theirs"),
+    [
+        ("mae", "mean_absolute_error"),
+        ("mse", "mean_squared_error"),
+        ("rmse", "root_mean_squared_error"),
+        ("r2", "r2_score"),
+    ],
 )
 def test_metrics_of_values_are_scikit_learns(name, theirs, case, kind):
     sk = pytest.importorskip("sklearn.metrics")
@@ -227,3 +233,86 @@ def test_options_at_the_call_are_those_of_the_class():
     outputs, y = RNG.random((40, 6)), RNG.integers(0, 6, 40)
     assert metrics.top_k(outputs, y, k=2) == metrics.TopK(k=2)(outputs, y) < metrics.top_k(outputs, y)
     assert metrics.f1(outputs, y, average="weighted") == metrics.F1(average="weighted")(outputs, y)
+
+
+# ---- scikit-learn's scorers
+
+
+def scored(name, model, x, y):
+    from sklearn.metrics import get_scorer
+
+    return asked(get_scorer(name), model, x, y)
+
+
+def test_scorers_of_scikit_learn_are_what_scikit_learn_says():
+    """All of its names, on the network's outputs and on a model of scikit-learn with the same weights."""
+    pytest.importorskip("sklearn")
+    from sklearn.metrics import get_scorer_names
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 3))
+    classes = (x[:, 0] > 0).astype(int) + (x[:, 1] > 0.5)
+    several = (x + 0.2 * rng.standard_normal(x.shape) > 0).astype(int)
+    small = {"hidden_layer_sizes": (4,), "solver": "lbfgs", "max_iter": 5, "random_state": 0}
+    cases = [
+        (MLPClassifier, classes, classes),
+        (MLPClassifier, classes > 0, classes > 0),
+        (MLPClassifier, several, several),
+        (MLPRegressor, np.abs(x[:, 0]) + 1.0, np.abs(x[:, :1]) + 1.0),
+        (MLPRegressor, x[:, :2], x[:, :2]),
+    ]
+    found = set()
+    for kind, targets, given in cases:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = kind(**small).fit(x, targets)
+        net = NeuralNetwork.from_sklearn(model, backend="numpy")
+        for name in sorted(set(get_scorer_names()) - set(METRICS)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    got = net.evaluate(x, given, metrics=[name])[name]
+                except ArgumentError:  # of the other kind
+                    continue
+            expected = scored(name, model, x, targets)
+            np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12, err_msg=name)
+            found.add(name)
+    few = {"neg_mean_poisson_deviance", "positive_likelihood_ratio", "roc_auc_ovr", "average_precision"}
+    assert few | {"neg_log_loss", "matthews_corrcoef", "f1_samples", "neg_mean_squared_error"} <= found
+    assert found == set(get_scorer_names()) - set(METRICS)
+
+
+def test_a_scorer_in_a_history_with_weights_and_early_stopping():
+    pytest.importorskip("sklearn")
+    net = NeuralNetwork(2, 4, 2, output="softmax", loss="cross_entropy", seed=0)
+    x = np.random.default_rng(0).standard_normal((40, 2))
+    y = (x[:, 0] > 0).astype(int)
+    stop = callbacks.EarlyStopping("validation_neg_log_loss", patience=50)
+    history = net.fit(x, y, epochs=3, validation=(x, y), metrics=["neg_log_loss", "log_loss"], callbacks=[stop])
+    assert history.metrics["neg_log_loss"] == pytest.approx([-v for v in history.metrics["log_loss"]], rel=2e-7)
+    weight = np.arange(40.0) + 1.0
+    got = net.evaluate(x, y, sample_weight=weight, metrics=["neg_log_loss", "log_loss"])
+    assert got["neg_log_loss"] == pytest.approx(-got["log_loss"], rel=2e-7)
+
+
+def test_scorers_that_do_not_suit(monkeypatch):
+    pytest.importorskip("sklearn")
+    classifier = NeuralNetwork(2, 4, 2, output="softmax", loss="cross_entropy", seed=0)
+    values = NeuralNetwork(2, 4, 1, loss="mse", seed=0)
+    x, y = np.zeros((4, 2)), np.array([0, 1, 0, 1])
+    with pytest.raises(ArgumentError, match="'neg_max_error' of scikit-learn is for values; got outputs that are cla"):
+        classifier.evaluate(x, y, metrics=["neg_max_error"])
+    with pytest.raises(ArgumentError, match="'neg_log_loss' of scikit-learn is for classes; got outputs that are val"):
+        values.evaluate(x, y * 1.0, metrics=["neg_log_loss"])
+    with pytest.raises(ArgumentError, match=r"'neg_log_loss' of scikit-learn: .*labels"):
+        classifier.evaluate(x, np.zeros(4, int), metrics=["neg_log_loss"])
+    with pytest.raises(ArgumentError, match=r"metrics: expected one of .*; got 'neg_log_los'"):
+        classifier.evaluate(x, y, metrics=["neg_log_los"])
+    import sys
+
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    monkeypatch.delitem(sys.modules, "portnn.metrics.scorers")
+    monkeypatch.delattr("portnn.metrics.scorers")
+    with pytest.raises(ArgumentError, match=r"scorer of scikit-learn, which is not installed \(pip install 'portnn"):
+        classifier.evaluate(x, y, metrics=["neg_log_loss"])
