@@ -25,6 +25,7 @@ from portnn.model.runtime import Runtime
 from portnn.model.state import Counters, Snapshot
 from portnn.network import NeuralNetwork
 from portnn.options import check_positive_int
+from portnn.train.progress import progress_bar
 from portnn.types import Batch
 
 
@@ -77,8 +78,6 @@ def compare(
     >>> compare(net, x, x[:, :1], backends=["array_api_strict"], steps=2).holds
     True
     """
-    from tqdm import tqdm
-
     steps, batch_size = check_positive_int("steps", steps), check_positive_int("batch_size", batch_size)
     others = comparison_backends(backends)
     reference, dataset = net.to("numpy", arithmetic="fast").prepare(x, y)
@@ -87,8 +86,7 @@ def compare(
     measured = [home, *others]
     report = Report(reference.dtype, environment(measured), list(map(repr, measured)), judge.name)
     runs = [_MeasuredBackend(reference.to(backend)) for backend in measured]
-    shown = tqdm(total=steps * len(runs), unit="step", disable=None if progress is None else not progress, leave=False)
-    with shown as bar:
+    with progress_bar(progress, steps * len(runs)) as bar:
         for number, batch in enumerate(batches(reference, dataset, steps, batch_size), start=1):
             with home.scope():
                 snapshot = reference.snapshot()

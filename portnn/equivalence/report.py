@@ -14,6 +14,7 @@ from portnn.backend import Backend
 from portnn.equivalence.drift import Drift, draw
 from portnn.equivalence.oracle import Reference
 from portnn.errors import ArgumentError
+from portnn.html import elements
 from portnn.io.files import write_atomically
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -97,6 +98,17 @@ class Comparison(Drift):
         """Return the findings as lines of Markdown."""
         raise NotImplementedError
 
+    def _repr_html_(self) -> str:
+        """Return verdict and findings as HTML, for notebooks."""
+        verdicts = [line.partition(": ")[::2] for line in self.verdict().splitlines()]
+        wrong = [i for i, (_, verdict) in enumerate(verdicts) if verdict.startswith(("BROKEN", "DIFFERS"))]
+        title = f"{self.title}: {'agree' if self.holds else 'no agreement'}"
+        return elements.frame(title, elements.table(("backend", ""), verdicts, wrong, 0), *self._findings())
+
+    def _findings(self) -> list[str]:
+        """Return further findings as HTML."""
+        return []
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain values, with the name of the format."""
         return {"schema": self.schema, "holds": self.holds, **asdict(self)}
@@ -149,20 +161,26 @@ class Report(Comparison):
         return worst
 
     def _lines(self, bar: str) -> list[str]:
-        lines = [bar.join(f"{title:>{width}}" for title, width in _COLUMNS)]
-        for backend in self.backends:
-            for m in self.worst(backend).values():
-                cells = (
-                    backend,
-                    m.place,
-                    m.what,
-                    str(m.step),
-                    f"{m.ulps:.1f}",
-                    f"{m.share:.4f}",
-                    f"{m.share_of_worst_case:.4f}",
-                )
-                lines.append(bar.join(f"{c:>{width}}" for c, (_, width) in zip(cells, _COLUMNS, strict=True)))
-        return lines
+        rows = [[title for title, _ in _COLUMNS], *(cells for cells, _ in self._rows())]
+        return [bar.join(f"{c:>{width}}" for c, (_, width) in zip(row, _COLUMNS, strict=True)) for row in rows]
+
+    def _rows(self) -> list[tuple[list[str], bool]]:
+        """Return the cells of the worst measurement of each tensor on each backend, and whether the bound holds."""
+        worst = ((backend, m) for backend in self.backends for m in self.worst(backend).values())
+        shares = "{:.1f} {:.4f} {:.4f}"
+        return [
+            (
+                [name, m.place, m.what, str(m.step), *shares.format(m.ulps, m.share, m.share_of_worst_case).split()],
+                m.holds,
+            )
+            for name, m in worst
+        ]
+
+    def _findings(self) -> list[str]:
+        rows = self._rows()
+        wrong = [i for i, (_, holds) in enumerate(rows) if not holds]
+        table = elements.table([title for title, _ in _COLUMNS], [cells for cells, _ in rows], wrong, 4)
+        return [elements.details("largest error of each tensor", table)]
 
     def verdict(self) -> str:
         """Return one line for each backend, with the first step and layer that exceeds a bound."""

@@ -241,6 +241,21 @@ class Architecture:
         ]
         return [*rows, (f"{self.output} (output)", rows[-1][1], "0"), ("total", "", f"{sum(counts):,}")]
 
+    def column_labels(self, widths: Sequence[int]) -> list[str]:
+        """Return the text below each column of a drawing: input and Dense layers, with the layers up to the next one.
+
+        ``widths``: units of each column.
+        """
+        labels = [[_counted(widths[0], "input")]]
+        for layer in self.layers:
+            if isinstance(layer, Dense):
+                labels.append([_counted(widths[len(labels)], "unit")])
+            else:
+                labels[-1].append(getattr(layer, "name", type(layer).__name__))
+        if self.output != "identity":
+            labels[-1].append(self.output)
+        return ["\n".join(label) for label in labels]
+
     def get_config(self) -> dict[str, Any]:
         """Return the architecture as plain values, for a file."""
         layers = [registry.get_config(layer) for layer in self.layers]
@@ -253,6 +268,10 @@ class Architecture:
         activations.find("output", config["output"])
         features = config["features"]
         return cls(tuple(layers), config["output"], None if features is None else tuple(features))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _hidden(items: Sequence[Any], activation: str, bias: bool, initializer: str | Initializer) -> list[Layer]:

@@ -1,7 +1,9 @@
 """NeuralNetwork, the public class. It checks the arguments and hands data to the runtime."""
 
 import logging
+import math
 
+from portnn.html import drawings, elements
 from portnn.network.conversion import Conversion
 from portnn.network.inference import Inference
 from portnn.network.saving import Saving
@@ -91,6 +93,23 @@ class NeuralNetwork(Training, Inference, Saving, Conversion):
             f"{self.arithmetic} arithmetic, seed {self.seed}"
         )
         return "\n".join(lines + self._schema.reading())
+
+    def _repr_html_(self) -> str:
+        """Return layers, parameters and state as HTML, for notebooks."""
+        architecture = self.architecture
+        parts = []
+        if architecture.features is not None:
+            dense = [layer.units for layer in architecture.layers if isinstance(layer, Dense)]
+            columns = [math.prod(architecture.features), *dense]
+            parts.append(drawings.widths(list(zip(columns, architecture.column_labels(columns), strict=True))))
+        parts.append(elements.table(("layer", "output", "parameters"), architecture.table()))
+        epochs, steps = self.epoch_count, self.step_count
+        trained = f"trained for {steps:,} steps, {epochs:,} whole epochs" if steps else "not trained"
+        settings = f"loss {self.loss or 'mse'}, {self.optimizer}, {self.arithmetic} arithmetic"
+        parts += [elements.text(line) for line in (trained, settings)]
+        if reading := self._schema.reading():
+            parts.append(elements.details("data", "".join(map(elements.text, reading))))
+        return elements.frame(repr(self), *parts)
 
     def _memory(self) -> str:
         sizes, width = self.architecture.sizes(), 8 if self.dtype == "float64" else 4

@@ -5,8 +5,17 @@ Each function draws into ``ax`` or a new figure, and returns the Axes; a noteboo
 """
 
 from portnn.plot.canvas import pyplot
-from portnn.plot.charts import confusion_matrix, curves, distributions, drift
+from portnn.plot.charts import confusion_matrix, curves, distributions, drift, panels
 from portnn.plot.diagram import network
 from portnn.plot.plane import decision_boundary
 
-__all__ = ["confusion_matrix", "curves", "decision_boundary", "distributions", "drift", "network", "pyplot"]
+__all__ = [
+    "confusion_matrix",
+    "curves",
+    "decision_boundary",
+    "distributions",
+    "drift",
+    "network",
+    "panels",
+    "pyplot",
+]

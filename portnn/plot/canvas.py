@@ -33,17 +33,25 @@ def pyplot() -> Any:
 
 
 @contextmanager
-def canvas(path: Place, ax: Axes, size: tuple[float, float] = (7, 4.5)) -> Iterator[Axes]:
-    """Yield ``ax`` or the Axes of a new figure; save the figure as ``path`` if that is given."""
+def canvas(
+    path: Place, ax: Axes, size: tuple[float, float] = (7, 4.5), grid: tuple[int, int] | None = None
+) -> Iterator[Axes]:
+    """Yield ``ax`` or the Axes of a new figure; save the figure as ``path`` if that is given.
+
+    ``grid``: rows and columns of Axes in a new figure, which are then yielded as a list.
+    """
     plt, is_new = pyplot(), ax is None
     if is_new:
-        _, ax = plt.subplots(figsize=size, layout="constrained")
+        figure, axes = plt.subplots(*(grid or (1, 1)), figsize=size, layout="constrained", squeeze=False)
+        ax = list(axes.flat) if grid else axes[0, 0]
+    else:
+        figure = ax.figure
     keep_open = not is_new
     try:
         yield ax
         if path is not None:
-            ax.figure.savefig(path, dpi=120)
+            figure.savefig(path, dpi=120)
         keep_open = keep_open or path is None
     finally:
         if not keep_open:  # saved or interrupted: the figure is not shown
-            plt.close(ax.figure)
+            plt.close(figure)

@@ -17,6 +17,7 @@ def curves(
     ylabel: str = "loss",
     xlabel: str = "epoch",
     log: bool = False,
+    best: int | None = None,
 ) -> Axes:
     """Draw one curve per series over epochs from 1.
 
@@ -26,6 +27,8 @@ def curves(
     ylabel, xlabel : str
     log : bool
         Whether the y axis is logarithmic.
+    best : int, optional
+        Epoch that a dotted line marks.
     path : str or os.PathLike, optional
         Where the picture is saved; its figure is then closed.
     ax : matplotlib.axes.Axes, optional
@@ -44,16 +47,70 @@ def curves(
     >>> plot.pyplot().close(ax.figure)
     """
     with canvas(path, ax) as ax:
-        for label, values in series.items():
-            marker = "o" if len(values) < 30 else None
-            ax.plot(range(1, len(values) + 1), values, label=label, marker=marker, markersize=3)
-        ax.set(xlabel=xlabel, ylabel=ylabel)
-        if log:
-            ax.set_yscale("log")
-        ax.grid(alpha=0.3)
-        if len(series) > 1:
-            ax.legend()
+        _draw_curves(ax, series, ylabel, xlabel, log, best)
     return ax
+
+
+def panels(
+    series: Mapping[str, Mapping[str, Sequence[float]]],
+    path: Place = None,
+    *,
+    log: bool = False,
+    best: int | None = None,
+) -> Axes:
+    """Draw several charts of ``curves`` over the same epochs side by side, in a figure of their own.
+
+    Parameters
+    ----------
+    series : mapping of str to mapping of str to sequence of float
+        Curves of each chart, by the name of its y axis.
+    log : bool
+        Whether the y axis of the first chart is logarithmic.
+    best : int, optional
+        Epoch that a dotted line marks.
+    path : str or os.PathLike, optional
+        Where the picture is saved; its figure is then closed.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The first; all of them are ``ax.figure.axes``.
+
+    Examples
+    --------
+    >>> from portnn import plot
+    >>> ax = plot.panels({"loss": {"training": [1.0, 0.5]}, "accuracy": {"training": [0.6, 0.9]}}, best=2)
+    >>> [one.get_ylabel() for one in ax.figure.axes]
+    ['loss', 'accuracy']
+    >>> plot.pyplot().close(ax.figure)
+    """
+    across = min(len(series), 3)
+    down = -(-len(series) // across)
+    with canvas(
+        path, None, (5.0 * across + 2.0 * (across == 1), 4.0 * down + 0.5 * (down == 1)), (down, across)
+    ) as axes:
+        for ax, (name, each) in zip(axes, series.items(), strict=False):
+            _draw_curves(ax, each, name, "epoch", log and ax is axes[0], best)
+        for ax in axes[len(series) :]:
+            ax.remove()
+    return axes[0]
+
+
+def _draw_curves(
+    ax: Axes, series: Mapping[str, Sequence[float]], ylabel: str, xlabel: str, log: bool, best: int | None
+) -> None:
+    for label, values in series.items():
+        marker = "o" if len(values) < 30 else None
+        ax.plot(range(1, len(values) + 1), values, label=label, marker=marker, markersize=3)
+    if best is not None:
+        ax.axvline(best, color="grey", linestyle=":", label=f"best: {xlabel} {best}")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    if log:
+        ax.set_yscale("log")
+    ax.grid(alpha=0.3)
+    if len(series) > 1 or best is not None:
+        ax.legend()
 
 
 def drift(series: Mapping[tuple[str, str], Sequence[float]], path: Place = None, *, ax: Axes = None) -> Axes:

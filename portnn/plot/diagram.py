@@ -1,6 +1,5 @@
 """The diagram of a network: units as circles, weights as coloured lines."""
 
-from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -54,7 +53,7 @@ def network(net: Network, path: Place = None, *, most: int = 12, ax: Axes = None
             _units(ax, at + 1, columns[at + 1], b)
         _units(ax, 0, columns[0], None)
         foot = -0.5 * tallest - 0.3
-        for at, label in enumerate(_labels(net, widths)):
+        for at, label in enumerate(net.architecture.column_labels(widths)):
             ax.text(at, foot, label, ha="center", va="top", fontsize=9)
         ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(foot, 0.5 * tallest))
         ax.axis("off")
@@ -115,16 +114,3 @@ def _units(ax: Axes, at: int, units: Shown, biases: np.ndarray | None) -> None:
     ax.scatter(across, up, s=170, facecolors="white", edgecolors=rims, linewidths=2.5, zorder=2)
     if biases is not None:  # a bias near zero is nearly white
         ax.scatter(across, up, s=230, facecolors="none", edgecolors="dimgrey", linewidths=0.6, zorder=2)
-
-
-def _labels(net: Network, widths: Sequence[int]) -> list[str]:
-    """Return the text below each column: its width, and the layers up to the next one."""
-    labels = [[f"{widths[0]} inputs"]]
-    for layer in net.architecture.layers:
-        if isinstance(layer, Dense):
-            labels.append([f"{widths[len(labels)]} units"])
-        else:
-            labels[-1].append(getattr(layer, "name", type(layer).__name__))
-    if net.architecture.output != "identity":
-        labels[-1].append(net.architecture.output)
-    return ["\n".join(label) for label in labels]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from portnn.errors import BackendUnavailableError
+from portnn.html import drawings, elements
 from portnn.options import lookup
 
 _FRAMES = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "table"}
@@ -54,25 +55,59 @@ class History:
         name = next((name for name in installed if name in sys.modules), installed[0])
         return getattr(import_module(name), _FRAMES[name])(self.arrays())
 
+    @property
+    def best_epoch(self) -> int | None:
+        """Epoch, from 1, of the least validation loss; without validation of the least training loss.
+
+        None: there was no finite one.
+        """
+        losses = np.asarray(self.metrics.get("validation_loss") or self.loss, np.float64)
+        return int(np.nanargmin(losses)) + 1 if np.isfinite(losses).any() else None
+
+    def _pairs(self) -> dict[str, dict[str, list[float]]]:
+        """Return the curves of training and validation by name: the loss first, then the metrics."""
+        curves = {"loss": self.loss, **self.metrics}
+        names = dict.fromkeys(name.removeprefix("validation_") for name in curves)
+        pairs = {n: {"training": curves.get(n, []), "validation": curves.get(f"validation_{n}", [])} for n in names}
+        return {name: {kind: values for kind, values in pair.items() if values} for name, pair in pairs.items()}
+
     def plot(
         self,
         path: str | os.PathLike[str] | None = None,
         *,
-        metric: str = "loss",
+        metric: str | None = None,
         ax: Any = None,
         log: bool = False,
     ) -> Any:
-        """Draw the loss, or a metric, over epochs, for training and validation; return the Axes.
+        """Draw the loss and all metrics over epochs, side by side, for training and validation; return the first Axes.
 
-        The picture is drawn into ``ax`` or a new figure, and saved as ``path`` if that is given. Raises ArgumentError
-        for a metric that was not measured.
+        A dotted line marks ``best_epoch``. With ``metric``, a name or "loss", that one is drawn alone, into ``ax`` or a
+        new figure; with ``ax`` alone the loss. ``log``: the axis of the loss, or of the metric, is logarithmic. The
+        figure is saved as ``path`` if that is given. Raises ArgumentError for a metric that was not measured.
         """
         from portnn import plot
 
-        curves = {"loss": self.loss, **self.metrics}
-        measured = lookup("metric", metric, curves)
-        pair = {"training": measured, "validation": curves.get(f"validation_{metric}", [])}
-        return plot.curves({name: v for name, v in pair.items() if v}, path, ax=ax, ylabel=metric, log=log)
+        pairs = self._pairs()
+        if metric is None and ax is None:
+            return plot.panels(pairs, path, log=log, best=self.best_epoch)
+        metric = metric or "loss"
+        chosen = pairs.get(metric) or {"": lookup("metric", metric, {"loss": self.loss, **self.metrics})}
+        return plot.curves(chosen, path, ax=ax, ylabel=metric, log=log, best=self.best_epoch)
+
+    def _repr_html_(self) -> str:
+        """Return the last values and the curves as HTML, for notebooks."""
+        best, pairs = self.best_epoch, self._pairs()
+        rows = [
+            (name if kind == "training" else f"{kind} {name}", f"{values[-1]:.6g}", f"{values[(best or 0) - 1]:.6g}")
+            for name, pair in pairs.items()
+            for kind, values in pair.items()
+        ]
+        title = f"History of {len(self.loss)} epoch{'s' * (len(self.loss) != 1)}, {self.seconds:.1f} s"
+        if not rows:
+            return elements.frame(title)
+        charts = (drawings.curves(name, pair, best) for name, pair in pairs.items())
+        head = ("", "last", f"epoch {best}" if best else "last")
+        return elements.frame(title, elements.table(head, rows, numbers=2), "".join(charts))
 
 
 class Event(NamedTuple):

@@ -13,22 +13,13 @@ from portnn.nn import random
 from portnn.train.callbacks import CallbackList
 from portnn.train.fit_state import FitState
 from portnn.train.history import Event, History
+from portnn.train.progress import progress_bar
 
 
-def _bar(progress: bool | str | None, run: FitState, steps: int | None) -> Any:
-    from tqdm.auto import tqdm  # notebooks have their own bar
-
-    is_visible = sys.stderr.isatty() or any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
-    enabled = is_visible if progress is None else progress is True
-    # By default the bar appears only after a second.
-    return tqdm(
-        total=None if steps is None else run.epochs * steps,
-        initial=run.done * (steps or 0) + len(run.losses),
-        disable=not enabled,
-        delay=0 if progress else 1,
-        unit="step",
-        leave=bool(progress),
-    )
+def _bar(run: FitState, progress: bool | str | None, steps: int | None) -> Any:
+    """Return the progress bar of a fit, which may go on from a checkpoint."""
+    total = None if steps is None else run.epochs * steps
+    return progress_bar(progress, total, run.done * (steps or 0) + len(run.losses))
 
 
 def train(run: FitState, callbacks: CallbackList, progress: bool | str | None) -> History:
@@ -40,7 +31,7 @@ def train(run: FitState, callbacks: CallbackList, progress: bool | str | None) -
         runtime.check_rows(data.rows % size or size, "batch_size")
     steps = data.steps(size)
     started = time.perf_counter() - history.seconds
-    with defer_keyboard_interrupt() as release, _bar(progress, run, steps) as bar:
+    with defer_keyboard_interrupt() as release, _bar(run, progress, steps) as bar:
 
         def pause() -> None:
             try:

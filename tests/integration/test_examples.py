@@ -1,5 +1,7 @@
 """Every example runs to its end, in an empty folder."""
 
+import ast
+import json
 import pickle
 import runpy
 import subprocess
@@ -76,3 +78,32 @@ def test_mnist_says_what_it_needs(name):
     result = subprocess.run([sys.executable, EXAMPLES / name], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "TRAIN_IMAGES" in result.stderr
+
+
+@pytest.mark.exhaustive
+def test_the_notebook_runs_and_shows_its_objects(tmp_path, monkeypatch):
+    """Cell by cell as a notebook does: the value of a last expression is shown, unless a semicolon ends the cell."""
+    plt = pytest.importorskip("matplotlib.pyplot")
+    (tmp_path / "data").symlink_to(EXAMPLES / "data")
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((EXAMPLES / "notebook.ipynb").read_text())
+    assert not any(cell.get("outputs") for cell in notebook["cells"])
+    names, shown = {}, []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        source = "".join(cell["source"])
+        if "compare(" in source:
+            source = source.replace("steps=1)", 'steps=1, backends=["array_api_strict"])')
+        *body, last = ast.parse(source).body
+        exec(compile(ast.Module(body, []), "notebook.ipynb", "exec"), names)
+        if isinstance(last, ast.Expr):
+            value = eval(compile(ast.Expression(last.value), "notebook.ipynb", "eval"), names)
+            shown += [] if source.endswith(";") else [value._repr_html_()]
+        else:
+            exec(compile(ast.Module([last], []), "notebook.ipynb", "exec"), names)
+    assert len(shown) == 3
+    assert "Equivalence of backends: agree" in shown[2]
+    assert names["history"].metrics["validation_accuracy"][-1] > 0.9
+    assert len(plt.get_fignums()) == 2
+    plt.close("all")

@@ -74,17 +74,40 @@ def test_what_cannot_be_drawn_leaves_no_figure(monkeypatch, tmp_path):
         plot.network(net())
 
 
+def test_a_history_shows_all_metrics_and_the_best_epoch():
+    ax = HISTORY.plot()
+    loss, accuracy = axes = ax.figure.axes
+    assert ax is loss
+    assert [one.get_ylabel() for one in axes] == ["loss", "accuracy"]
+    for one, expected in ((loss, [HISTORY.loss, HISTORY.metrics["validation_loss"]]), (accuracy, [[0.1, 0.2, 0.3]])):
+        *curves, best = one.get_lines()
+        assert [curve.get_ydata().tolist() for curve in curves] == expected
+        assert set(best.get_xdata()) == {HISTORY.best_epoch} == {3}
+        assert all(float(tick).is_integer() for tick in one.get_xticks())
+    plt.close(ax.figure)
+    alone = HISTORY.plot(log=True, metric="validation_loss")
+    assert (alone.get_yscale(), alone.get_ylabel()) == ("log", "validation_loss")
+    plt.close(alone.figure)
+    many = History([1.0], {name: [1.0] for name in "abcd"}).plot()
+    assert len(many.figure.axes) == 5
+    plt.close(many.figure)
+    one = History([2.0, 1.0], {}).plot()
+    assert len(one.figure.axes) == 1
+    plt.close(one.figure)
+
+
 def test_a_history_shows_training_and_validation_together():
     for metric, expected in (
         ("loss", {"training": HISTORY.loss, "validation": HISTORY.metrics["validation_loss"]}),
         ("accuracy", {"training": HISTORY.metrics["accuracy"]}),
     ):
         ax = HISTORY.plot(metric=metric)
-        lines = ax.get_lines()
+        *lines, best = ax.get_lines()
+        assert set(best.get_xdata()) == {3}
         assert ax.get_ylabel() == metric
         assert [line.get_ydata().tolist() for line in lines] == list(expected.values())
         assert [line.get_xdata().tolist() for line in lines] == [[1, 2, 3]] * len(lines)
-        assert [text.get_text() for text in ax.get_legend().get_texts()] == list(expected) if len(lines) > 1 else True
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == [*expected, "best: epoch 3"]
         plt.close(ax.figure)
     with pytest.raises(ArgumentError, match="metric: expected one of loss, validation_loss, accuracy; got 'f1'"):
         HISTORY.plot(metric="f1")
@@ -131,7 +154,7 @@ def test_a_drawing_shows_each_weight_between_its_units(backend):
     rims = next(c for c in ax.collections if len(c.get_offsets()) == 3).get_edgecolors()
     assert rims[0][0] > rims[0][2]
     assert rims[2][0] < rims[2][2]
-    assert [text.get_text() for text in ax.texts] == ["2 inputs", "3 units\nrelu", "1 units"]
+    assert [text.get_text() for text in ax.texts] == ["2 inputs", "3 units\nrelu", "1 unit"]
     plt.close(ax.figure)
 
 
