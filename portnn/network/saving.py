@@ -68,11 +68,11 @@ class Saving(NetworkBase):
 
         The file takes any number of rows. A network of numbers has the input ``x``; one of a raw table has an input,
         (rows, 1), for each column: texts, or float64 with NaN for gaps and days since 1970 for dates. The outputs are
-        those of ``predict``: ``probabilities`` with the most probable ``label``, or ``outputs`` (and ``predictions``,
-        for the loss poisson). Names of columns and classes, the fingerprint and ``metadata`` are in the file. It is
-        kept once onnx's checker has passed it and onnxruntime has computed the network's outputs from it, within their
-        rounding bound, for 1, 7 and 333 random rows. Reproducible arithmetic is not in the file: a network in it is
-        written as its copy in fast arithmetic.
+        those of ``predict``: ``probabilities``, with the most probable ``label`` where the network knows the labels of
+        its classes, or ``outputs`` (and ``predictions``, for the loss poisson). Names of columns and classes, the
+        fingerprint and ``metadata`` are in the file. It is kept once onnx's checker has passed it and onnxruntime has
+        computed the network's outputs from it, within their rounding bound, for 1, 7 and 333 random rows. Reproducible
+        arithmetic is not in the file: a network in it is written as its copy in fast arithmetic.
 
         Parameters
         ----------

@@ -89,7 +89,7 @@ class _Export:
             )
             for name, line in zip(names, graph.results, strict=True)
         ]
-        if self._classifies:
+        if self._schema.classes is not None:
             results.append(self._label(nodes, names[0], nodes.free("label")))
         body = helper.make_graph(nodes.nodes, "network", inputs, results, nodes.constants)
         opsets = [helper.make_opsetid("", OPSET)]
@@ -131,27 +131,15 @@ class _Export:
         sizes |= {model.buffers.size, *(t.stop for t in model.parameters.tensors)}
         return {size for size in sizes | {len(c.values) for c in (encoding.columns if encoding else ())} if size}
 
-    @property
-    def _classifies(self) -> bool:
-        """Whether the outputs are the probabilities of classes, of which each row has one."""
-        architecture = self._runtime.model.architecture
-        single = architecture.outputs == 1
-        return bool(self._runtime.model.loss.pair) and architecture.output == ("sigmoid" if single else "softmax")
-
     def _label(self, nodes: Nodes, probabilities: str, name: str) -> ValueInfoProto:
-        """Append the most probable class."""
-        classes = self._schema.classes
+        """Append the label of the most probable class."""
+        labels = np.array([as_text(c) if isinstance(c, str) else c for c in self._schema.classes or ()])
+        labels = labels.astype(object) if labels.dtype.kind == "U" else labels
         if self._runtime.model.architecture.outputs == 1:
             half = nodes.constant(0.5, self._runtime.dtype)
             above = nodes.add("Greater", nodes.add("Squeeze", probabilities, nodes.constant([1], np.int64)), half)
             codes = nodes.add("Cast", above, to=onnx.TensorProto.INT64)
         else:
             codes = nodes.add("ArgMax", probabilities, axis=1, keepdims=0)
-        if classes is None:
-            nodes.add("Identity", codes, output=name)
-            return helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["rows"])
-        labels = np.array(classes)
-        if labels.dtype.kind == "U":
-            labels = np.array([as_text(label) for label in classes], object)
         nodes.add("Gather", nodes.constant(labels), codes, axis=0, output=name)
         return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(labels.dtype), ["rows"])

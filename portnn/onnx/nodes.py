@@ -1,9 +1,10 @@
 """The nodes of a file: which operators of ONNX (opset 18) compute a recorded operation.
 
-Where onnxruntime has a faster operator for several operations, as for relu and softmax, their pattern becomes that one.
+Where onnxruntime has one faster operator for several operations, as for Dense, relu and softmax, their pattern becomes
+that one.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,18 +86,27 @@ class Nodes:
         needed: set[int] = {line.line for line in graph.results}
         for line in reversed(graph.lines):
             if line.line in needed:
-                sources = [merged[line.line][1]] if line.line in merged else line.arrays
+                sources = merged[line.line][1] if line.line in merged else line.arrays
                 needed |= {source.line for source in sources}
         for line in graph.lines:
             if line.line not in needed or line.operation == "input":
                 continue
             if line.line in merged:
-                operator, source, attributes = merged[line.line]
-                names[line.line] = self.add(operator, names[source.line], **attributes)
+                operator, sources, attributes = merged[line.line]
+                names[line.line] = self.add(operator, *(names[source.line] for source in sources), **attributes)
             else:
                 names[line.line] = self._line(line, names)
         for line, name in zip(graph.results, results, strict=True):
-            self.add("Identity", names[line.line], output=name)
+            self._name_result(names[line.line], name, results)
+
+    def _name_result(self, name: str, wanted: str, results: list[str]) -> None:
+        """Give a result the name that it shall have; an input, a constant or another result gets a copy."""
+        if name in results or not any(name in node.output for node in self.nodes):
+            self.add("Identity", name, output=wanted)
+            return
+        for node in self.nodes:
+            for places in (node.input, node.output):
+                places[:] = [wanted if place == name else place for place in places]
 
     def _operand(self, line: TracedArray, operand: Any, names: dict[int, str]) -> str:
         if isinstance(operand, TracedArray):
@@ -194,22 +204,27 @@ _OTHERS: dict[str, Callable[[Nodes, TracedArray, list[str]], str]] = {
 }
 
 
-def _pattern(line: TracedArray) -> tuple[str, TracedArray, dict[str, Any]] | None:
-    """Return (operator, its operand, attributes) if a line ends the operations of relu or softmax."""
-    if line.operation != "multiply" or len(line.arrays) != 2:
+def _pattern(line: TracedArray) -> tuple[str, Sequence[TracedArray], dict[str, Any]] | None:
+    """Return (operator, operands, attributes) if a line ends the operations of a Dense layer, relu or softmax."""
+    if len(line.arrays) != 2:
         return None
     left, right = line.arrays
+    if line.operation == "add" and left.operation == "matmul":
+        is_plain = len(left.shape) == 2 and left.arrays[1].operation == right.operation == "constant"
+        return ("Gemm", (*left.arrays, right), {}) if is_plain and right.shape == left.shape[1:] else None
+    if line.operation != "multiply":
+        return None
     if right.operation == "astype" and right.arrays[0].operation == "greater":
         operand, threshold = right.arrays[0].operands
         if operand is left and not isinstance(threshold, TracedArray) and threshold == 0:
-            return "Relu", left, {}
+            return "Relu", (left,), {}
     if left.operation == "exp" and right.operation == "divide" and right.operands[0] == 1.0:
         total, shifted = right.arrays[0], left.arrays[0]
         is_total = total.operation == "sum" and total.arrays[0] is left and total.options == (-1, True)
         if is_total and shifted.operation == "subtract":
             z, largest = shifted.operands
             if _is(largest, "max") and largest.arrays[0] is z and largest.options == (-1, True):
-                return "Softmax", z, {"axis": -1}
+                return "Softmax", (z,), {"axis": -1}
     return None
 
 
