@@ -304,6 +304,7 @@ FAULTS = [
     Fault("metrics that are not drawn", "portnn/train/history.py", "if metric is None and ax is None:", "if False:", "tests/plot/test_plot.py"),
     Fault("1 units", "portnn/model/architecture.py", "if number == 1 else", "if False else", "tests/plot/test_plot.py"),
     Fault("a progress bar where nobody reads it", "portnn/train/progress.py", "enabled = is_visible if progress is None", "enabled = True if progress is None", "tests/train/test_progress.py"),
+    Fault("the stand-in: threads that share what is captured", "tests/standin_cuda.py", "class PerThread(threading.local):", "class PerThread:", "-p standin_cupy tests/backends/test_cupy.py -k another_thread"),
     Fault("codes of other libraries that nobody looks at", "portnn/model/preprocess.py", "check or waits or isinstance(x, np.ndarray) or self._on_host", "check or isinstance(x, np.ndarray)", "tests/model/test_step.py"),
     Fault("a one-cycle schedule that goes on beyond its end", "portnn/optim/schedules.py", "min(step, self.steps - 1)", "min(step, self.steps)", "tests/nn/test_nn.py"),
     Fault("threads that see half a step", "portnn/model/state.py", "        with self.lock:\n            return method(self", "        if True:\n            return method(self", "tests/integration/test_misuse.py"),

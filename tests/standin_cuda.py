@@ -6,6 +6,7 @@ are refused; a graph runs what was recorded. The library of cuBLAS is a real one
 
 import ctypes
 import sys
+import threading
 import types
 import weakref
 from collections.abc import Callable
@@ -25,18 +26,21 @@ class Counts:
     graphs = 0
 
 
-class Capture:
-    """The calls that a stream has captured; None while none captures."""
+class PerThread(threading.local):
+    """What each thread of a program has for itself: the current device and stream, and what that captures."""
 
-    calls: ClassVar[list[Callable[[], None]] | None] = None
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], None]] | None = None
+        """The calls that the stream has captured; None while it does not capture."""
+        self.devices = [0]
+        self.streams = [Stream(null=True)]
 
-    @classmethod
-    def do(cls, call: Callable[[], None]) -> None:
+    def do(self, call: Callable[[], None]) -> None:
         """Run a call, or record it."""
-        if cls.calls is None:
+        if self.calls is None:
             call()
         else:
-            cls.calls.append(call)
+            self.calls.append(call)
 
 
 class Event:
@@ -61,7 +65,6 @@ class Graph:
 class Stream:
     """A stream: its work is done at once, but while it captures."""
 
-    current: ClassVar[list["Stream"]] = []
     made = 0
 
     def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
@@ -70,11 +73,11 @@ class Stream:
         self.waited: list[int] = []
 
     def __enter__(self) -> "Stream":
-        Stream.current.append(self)
+        CURRENT.streams.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        Stream.current.pop()
+        CURRENT.streams.pop()
 
     def record(self) -> Event:
         return Event(self)
@@ -83,14 +86,14 @@ class Stream:
         self.waited.append(event.stream.ptr)
 
     def begin_capture(self) -> None:
-        Capture.calls = []
+        CURRENT.calls = []
 
     def end_capture(self) -> Graph:
-        calls, Capture.calls = Capture.calls or [], None
+        calls, CURRENT.calls = CURRENT.calls or [], None
         return Graph(calls)
 
 
-Stream.current.append(Stream(null=True))
+CURRENT = PerThread()
 
 
 def _owner(array: np.ndarray) -> np.ndarray:
@@ -129,7 +132,7 @@ class RawModule:
                 Counts.launches.append(name)
                 kernel(*passed)
 
-            Capture.do(run)
+            CURRENT.do(run)
 
         return launch
 
@@ -187,7 +190,7 @@ def _product(ta, tb, m, n, k, a, kind, lda, b, _, ldb, c, __, ldc, compute):
             # As NumPy would be asked for the row-major matrices.
             np.matmul((right if tb else right.T), (left if ta else left.T), out=out.T)
 
-    Capture.do(run)
+    CURRENT.do(run)
     return 0
 
 
@@ -207,7 +210,7 @@ def pathfinder() -> types.ModuleType:
 def install(cuda: types.ModuleType) -> None:
     """Add streams and memory to ``cupy.cuda``, and the module that finds libraries."""
     cuda.Stream = Stream
-    cuda.get_current_stream = lambda: Stream.current[-1]
+    cuda.get_current_stream = lambda: CURRENT.streams[-1]
     cuda.alloc = lambda size: types.SimpleNamespace(ptr=np.empty(size, np.uint8).ctypes.data)
     package = types.ModuleType("cuda")
     package.pathfinder = sys.modules["cuda.pathfinder"] = pathfinder()

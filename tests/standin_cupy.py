@@ -12,11 +12,11 @@ import sys
 import types
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import standin_cuda
-from standin_cuda import Capture, Counts, RawModule
+from standin_cuda import CURRENT, Counts, RawModule
 
 VERSION = "STAND-IN on NumPy, not a GPU"
 DEVICES = 2
@@ -35,19 +35,17 @@ def counted():
 class Device:
     """A device by number; the current one without."""
 
-    stack: ClassVar[list[int]] = [0]
-
     def __init__(self, device: "int | Device | None" = None) -> None:
-        self.id = Device.stack[-1] if device is None else int(getattr(device, "id", device))
+        self.id = CURRENT.devices[-1] if device is None else int(getattr(device, "id", device))
         if not 0 <= self.id < DEVICES:
             raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
 
     def __enter__(self) -> "Device":
-        Device.stack.append(self.id)
+        CURRENT.devices.append(self.id)
         return self
 
     def __exit__(self, *_: object) -> None:
-        Device.stack.pop()
+        CURRENT.devices.pop()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Device) and self.id == other.id
@@ -115,7 +113,7 @@ class ndarray:  # noqa: N801
 
     def __setitem__(self, key: Any, value: Any) -> None:
         inside, key, value = unwrapped(self), unwrapped(key), unwrapped(value)
-        Capture.do(lambda: inside.__setitem__(key, value))
+        CURRENT.do(lambda: inside.__setitem__(key, value))
 
 
 def method(name: str) -> Callable[..., Any]:
@@ -137,8 +135,8 @@ for named in "astype reshape copy ravel sum min max all any mean transpose view"
 def unwrapped(value: Any) -> Any:
     """Return what NumPy takes in place of an operand; refuse what CuPy refuses."""
     if isinstance(value, ndarray):
-        if value.device.id != Device.stack[-1]:
-            raise ValueError(f"Array device must be same as the current device: {value.device}, {Device.stack[-1]}")
+        if value.device.id != CURRENT.devices[-1]:
+            raise ValueError(f"Array device must be same as the current device: {value.device}, {CURRENT.devices[-1]}")
         return value._inside
     if isinstance(value, np.ndarray):
         raise TypeError(f"Unsupported type {type(value)}")
@@ -162,7 +160,7 @@ def function(name: str, original: Any) -> Any:
     def call(*arguments: Any, **options: Any) -> Any:
         if name in ("concatenate", "stack") and len(arguments[0]) > POINTERS:
             Counts.uploads += 1
-        if name in ("matmul", "dot") and Capture.calls is not None:
+        if name in ("matmul", "dot") and CURRENT.calls is not None:
             raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
         Counts.products += name == "matmul"
         operands = [unwrapped(a) for a in arguments]
@@ -177,7 +175,7 @@ def array(obj: Any, dtype: Any = None, copy: bool = True) -> ndarray:
     if not isinstance(obj, ndarray):
         Counts.uploads += 1
         return ndarray(np.array(obj, dtype=dtype))
-    if obj.device.id != Device.stack[-1]:
+    if obj.device.id != CURRENT.devices[-1]:
         if not obj._inside.flags.c_contiguous:
             raise NotImplementedError("CuPy cannot copy non-contiguous arrays between devices.")
         return ndarray(np.array(obj._inside, dtype=dtype))
@@ -186,7 +184,7 @@ def array(obj: Any, dtype: Any = None, copy: bool = True) -> ndarray:
 
 def asarray(obj: Any, dtype: Any = None) -> ndarray:
     """The array itself where it is one of the current device and dtype."""
-    here = isinstance(obj, ndarray) and obj.device.id == Device.stack[-1]
+    here = isinstance(obj, ndarray) and obj.device.id == CURRENT.devices[-1]
     return obj if here and dtype in (None, obj.dtype) else array(obj, dtype)
 
 

@@ -4,6 +4,7 @@ import gc
 import json
 import re
 import sys
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -192,7 +193,7 @@ def test_a_capture_that_fails_is_said_once(device, driver, monkeypatch, caplog, 
     expected = steps(device)
 
     def refuse(self):
-        standin.standin_cuda.Capture.calls = None
+        standin.standin_cuda.CURRENT.calls = None
         raise standin.CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
 
     monkeypatch.setattr(standin.standin_cuda.Stream, broken, refuse)
@@ -202,6 +203,31 @@ def test_a_capture_that_fails_is_said_once(device, driver, monkeypatch, caplog, 
         "steps are not captured as CUDA graphs: their kernels are started one by one "
         "(cudaErrorStreamCaptureUnsupported)"
     ]
+
+
+def test_what_another_thread_computes_is_not_captured(device, driver, monkeypatch):
+    """A thread that reads batches ahead writes to its arrays while the first step is captured."""
+    adapter, end = get_backend(device), standin.standin_cuda.Stream.end_capture
+    with adapter.scope():
+        array = adapter.asarray(np.zeros(3))
+    seen = []
+
+    def write():
+        with adapter.scope():
+            array[...] = adapter.asarray(np.ones(3))
+            seen.append(adapter.to_numpy(array).tolist())
+
+    def meanwhile(stream):
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join()
+        return end(stream)
+
+    expected = steps(device)
+    monkeypatch.setattr(standin.standin_cuda.Stream, "end_capture", meanwhile)
+    assert steps(device) == expected
+    assert seen
+    assert all(values == [1.0, 1.0, 1.0] for values in seen)
 
 
 def test_a_step_on_another_stream_waits_for_the_last_one(device, driver):
