@@ -127,3 +127,14 @@ class DivergenceError(PortnnError, ArithmeticError):
     >>> issubclass(portnn.DivergenceError, ArithmeticError)
     True
     """
+
+
+class DistributedError(PortnnError, RuntimeError):
+    """The ranks of a distributed training do not agree: one could not begin, or has other weights.
+
+    Examples
+    --------
+    >>> import portnn
+    >>> issubclass(portnn.DistributedError, RuntimeError)
+    True
+    """

@@ -11,7 +11,7 @@ import numpy as np
 
 from portnn.backend import Backend
 from portnn.data.arrays import owned_copy
-from portnn.data.dataset import Block, IndexedSource, ValidatedData
+from portnn.data.dataset import WHOLE, Block, IndexedSource, Share, ValidatedData
 from portnn.data.frames import is_frame
 from portnn.data.memmap import MemmapRows
 from portnn.errors import ArgumentError, DataError
@@ -175,10 +175,12 @@ class MemmapSource(IndexedSource):
     to_numpy: Callable[[Array], np.ndarray]
     exact_y: Array | None = None
 
-    def batches(self, backend: Backend, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+    def batches(
+        self, backend: Backend, size: int, order: Array | None, mean: bool, share: Share = WHOLE
+    ) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
         positions = np.arange(self.rows) if order is None else self.to_numpy(order)
-        for span, _, y, weight in self.parts(backend, size, order, mean):
+        for span, _, y, weight in self.parts(backend, size, order, mean, share):
             x = self._convert(positions[span])
             self.x.readahead(positions[span.stop : span.stop + size])
             yield x, y, weight
@@ -215,10 +217,12 @@ class IterableSource:
     def steps(self, size: int) -> int | None:
         return self.batches_of.given.count
 
-    def batches(self, backend: Backend, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+    def batches(
+        self, backend: Backend, size: int, order: Array | None, mean: bool, share: Share = WHOLE
+    ) -> Iterator[Batch]:
         """Yield (x, y, weight) of each batch; ``size`` and ``order`` have no effect."""
         for source in self.sources():
-            yield from source.batches(backend, source.rows, None, mean)
+            yield from source.batches(backend, source.rows, None, mean, share)
 
     def sources(self) -> Iterator[IndexedSource]:
         """Yield each batch."""

@@ -87,6 +87,20 @@ class ValidatedData:
         return (scaled / scaled.mean() if mean else self.weight)[:, None]
 
 
+class Share(NamedTuple):
+    """Which part of each batch a process takes, of several that train together; the first one of one takes all."""
+
+    rank: int = 0
+    ranks: int = 1
+
+    def bounds(self, rows: int) -> tuple[int, int]:
+        """Return the first row of the part, and the one after the last."""
+        return rows * self.rank // self.ranks, rows * (self.rank + 1) // self.ranks
+
+
+WHOLE = Share()
+
+
 class DataSource(Protocol):
     """Protocol of what a training takes its batches from."""
 
@@ -101,10 +115,12 @@ class DataSource(Protocol):
     def steps(self, size: int) -> int | None:
         """Return the number of batches of ``size`` rows; None: unknown."""
 
-    def batches(self, backend: Backend, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+    def batches(
+        self, backend: Backend, size: int, order: Array | None, mean: bool, share: Share = WHOLE
+    ) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand.
 
-        ``mean``: whether the weights of a batch are divided by its rows.
+        ``mean``: whether the weights of a batch are divided by its rows. ``share``: the part of each batch.
         """
 
     def sources(self) -> "Iterator[IndexedSource]":
@@ -124,7 +140,9 @@ class IndexedSource:
         """Yield itself."""
         yield self
 
-    def batches(self, backend: Backend, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+    def batches(
+        self, backend: Backend, size: int, order: Array | None, mean: bool, share: Share = WHOLE
+    ) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
         raise NotImplementedError
 
@@ -140,12 +158,13 @@ class IndexedSource:
         return -(-self.rows // size)
 
     def parts(
-        self, backend: Backend, size: int, order: Array | None, mean: bool
+        self, backend: Backend, size: int, order: Array | None, mean: bool, share: Share = WHOLE
     ) -> Iterator[tuple[slice, Callable[[Array], Array], Array, Any]]:
         """Yield for each batch (slice of the order, function that takes its rows of an array, y, weight)."""
-        for start in range(0, self.rows, size):
-            stop = min(start + size, self.rows)
-            scale = 1.0 / (stop - start) if mean else 1.0
+        for first in range(0, self.rows, size):
+            rows_of_all = min(size, self.rows - first)
+            start, stop = (first + bound for bound in share.bounds(rows_of_all))
+            scale = 1.0 / rows_of_all if mean else 1.0
 
             def rows(array: Array, start: int = start, stop: int = stop) -> Array:
                 return array[start:stop, ...] if order is None else backend.take_rows(array, order, start, stop)
@@ -168,9 +187,11 @@ class Dataset(IndexedSource):
     weight: Array | None
     exact_y: Array | None = None
 
-    def batches(self, backend: Backend, size: int, order: Array | None, mean: bool) -> Iterator[Batch]:
+    def batches(
+        self, backend: Backend, size: int, order: Array | None, mean: bool, share: Share = WHOLE
+    ) -> Iterator[Batch]:
         """Yield (x, y, weight) in rows of ``size``, in the order of the indices or as they stand."""
-        for _, rows, y, weight in self.parts(backend, size, order, mean):
+        for _, rows, y, weight in self.parts(backend, size, order, mean, share):
             yield rows(self.x), y, weight
 
 

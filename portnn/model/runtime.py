@@ -59,6 +59,7 @@ class Runtime(NetworkState):
             compiled(function) for function in (model.forward, model.evaluate, model.gradient)
         )
         self._min_batch_size = model.architecture.min_batch_size
+        self._part_functions: dict[tuple[int, int], Callable[..., Any]] = {}
         self._bind()
         self._preprocess = self._preprocessor()
 
@@ -162,6 +163,43 @@ class Runtime(NetworkState):
             # No call separates the two assignments: an interrupt comes before both or after both.
             self.state, self.counters = state, done
             return loss
+
+    def shared_step(self, batch: Batch, row: int, rows: int, all_reduce: Callable[[np.ndarray], np.ndarray]) -> Array:
+        """Take one training step on a batch of which other processes have the other parts; return the batch's loss.
+
+        ``row``: number of the part's first row in the batch; ``rows``: rows of the batch; ``all_reduce``: sums arrays
+        over the processes.
+        """
+        self.check_rows(rows, "x")
+        backend, xp = self.backend, self.xp
+
+        def reduced(array: Array) -> Array:
+            return backend.asarray(all_reduce(backend.to_numpy(array)), self.dtype)
+
+        with self.lock, backend.scope():
+            gradients = self._gradients_of(row, rows, reduced)
+            loss, gradient, buffers = gradients(xp, self.state, batch, self._key)
+            total = reduced(xp.concat([gradient, xp.reshape(loss, (1,))]))
+            parameters, opt_state = self._updates[1](
+                xp, self.state.parameters, total[:-1], self.state.opt_state, self.hyperparams
+            )
+            done = self.counters
+            self.state, self.counters = (
+                State(parameters, buffers, opt_state),
+                Counters(done.step + 1, done.epoch, done.update + 1),
+            )
+            return total[-1]
+
+    def _gradients_of(self, row: int, rows: int, all_reduce: Callable[[Array], Array]) -> Callable[..., Any]:
+        """Return the function of a part's (loss, gradient vector, new buffers), compiled unless layers couple rows."""
+        if self._min_batch_size > 1:  # the layers sum over the processes, which no program holds
+            return partial(
+                self._computes.backend.call_in_scope, partial(_part_gradients, self.model, row, rows, all_reduce), 1
+            )
+        if (row, rows) not in self._part_functions:
+            function = partial(_part_gradients, self.model, row, rows, None)
+            self._part_functions[row, rows] = self._computes.compile(function)
+        return self._part_functions[row, rows]
 
     def check_rows(self, rows: int, argument: str) -> None:
         """Refuse a last batch that has too few rows for a layer (BatchNorm: 2)."""
@@ -279,6 +317,21 @@ def _step(
     """Return (new state, loss) of a training step; ``flush`` is applied to new buffers, as kernels do it themselves."""
     new, loss = model.step(xp, update, state, batch, key, hyperparams)
     return new if new.buffers is state.buffers else new._replace(buffers=flush(new.buffers)), loss
+
+
+def _part_gradients(
+    model: FunctionalModel,
+    row: int,
+    rows: int,
+    all_reduce: Callable[[Array], Array] | None,
+    xp: Namespace,
+    state: State,
+    batch: Batch,
+    key: random.Key,
+) -> tuple[Array, Array, Array]:
+    """Return (loss, gradient vector, new buffers) of a part of a batch."""
+    context = ForwardContext(training=True, key=key, row=row, rows=rows, all_reduce=all_reduce)
+    return model.gradients(xp, state, batch, context)
 
 
 def _init_opt_state(model: FunctionalModel, optimizer: Optimizer) -> tuple[np.ndarray, ...]:

@@ -3,11 +3,13 @@
 import logging
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from portnn.data.arrays import array_signature
 from portnn.data.batches import as_batches
-from portnn.data.dataset import Dataset
+from portnn.data.dataset import Dataset, DataSource
 from portnn.data.labels import with_targets
+from portnn.distributed import beginning_together, communicator_of, ending_together
 from portnn.errors import ArgumentError, DivergenceError
 from portnn.interrupts import defer_keyboard_interrupt
 from portnn.metrics.selection import MetricLike, resolve_metrics
@@ -18,7 +20,7 @@ from portnn.optim.schedules import Schedule
 from portnn.options import as_python, check_positive_int
 from portnn.train import loop as training
 from portnn.train.callbacks import CallbackLike, CallbackList
-from portnn.train.checkpoint import Checkpoint
+from portnn.train.checkpoint import Checkpoint, meet
 from portnn.train.fit_state import FitState
 from portnn.train.history import History
 from portnn.types import Array, Batch
@@ -43,6 +45,7 @@ class Training(NetworkBase):
         sample_weight: object = None,
         checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
         progress: bool | str | None = None,
+        distributed: Any = None,
     ) -> History:
         """Train for ``epochs`` passes over the data.
 
@@ -79,6 +82,11 @@ class Training(NetworkBase):
         progress : bool, "log" or None
             None: a progress bar on work of over a second, on a terminal or in a notebook. "log": a line per epoch.
 
+        distributed : "mpi" or a communicator, optional
+            Trains in several processes, which a launcher starts (``mpiexec -n 4 python train.py``): each takes a part
+            of the rows of each batch, and all of them take the same steps. "mpi": all that the launcher started; or a
+            communicator of mpi4py. All processes need the same data, options and seed. In one process, as without.
+
         Returns
         -------
         History
@@ -92,6 +100,8 @@ class Training(NetworkBase):
             If the loss or the parameters stop being finite; the network is as at the start of the epoch.
         KeyboardInterrupt
             After Ctrl-C, at the end of the step: the network is usable.
+        DistributedError
+            If another process could not begin, or has other weights after an epoch.
 
         Examples
         --------
@@ -108,10 +118,45 @@ class Training(NetworkBase):
         size = None if batch_size is None else check_positive_int("batch_size", batch_size)
         if progress not in (None, True, False, "log"):
             raise ArgumentError(f'progress: expected None, True, False or "log"; got {progress!r}')
-        hooks = CallbackList(self, Checkpoint.last_of(checkpoint, callbacks))
-        x, y, sample_weight = with_targets(x, y, sample_weight)
-        if isinstance(validation, tuple) and len(validation) == 2:
-            validation = with_targets(*validation, name="validation y")[:2]
+        comm = communicator_of(distributed)
+        if comm is not None and self._arithmetic == "reproducible":
+            raise ArgumentError(
+                'distributed: expected arithmetic="fast"; reproducible arithmetic trains in one process'
+            )
+        with beginning_together(comm):
+            x, y, sample_weight = with_targets(x, y, sample_weight)
+            if isinstance(validation, tuple) and len(validation) == 2:
+                validation = with_targets(*validation, name="validation y")[:2]
+            pipeline, data, validation_data = self._sources(x, y, sample_weight, validation)
+            runtime = pipeline.runtime
+            measured = resolve_metrics(metrics, runtime.compared(data.of_labels))
+            with runtime.backend.scope():
+                if not all(runtime.backend.read([runtime.finite()])):
+                    raise DivergenceError("network: expected finite parameters to start from; got NaN or infinity")
+            hooks = CallbackList(self, Checkpoint.last_of(checkpoint, callbacks))
+            run = FitState(runtime, data, validation_data, epochs, size, shuffle, measured, comm=comm)
+        with runtime.backend.scope():
+            attributes = dict(vars(self))
+            self._commit(pipeline)
+            _say_that_nothing_moves(runtime)
+            try:
+                with beginning_together(comm):
+                    hooks.begin(run)
+                if comm is not None:
+                    meet(comm, self, run)
+            except BaseException:
+                vars(self).update(attributes)
+                raise
+            self.history = run.history
+            with ending_together(comm):
+                training.train(run, hooks, progress if run.is_first else False)
+                hooks.end()
+            return run.history
+
+    def _sources(
+        self, x: Any, y: Any, sample_weight: Any, validation: Any
+    ) -> tuple[DataPipeline, DataSource, DataSource | None]:
+        """Return the pipeline of a fit, and its sources of training and validation data; the network is unchanged."""
         x, y, sample = as_batches(x, y)
         pipeline = self._pipeline(*sample, as_python(validation), complete=sample[0] is x)
         if sample[0] is not x:
@@ -119,24 +164,8 @@ class Training(NetworkBase):
         with pipeline.runtime.backend.scope():
             training_data, validation_data = pipeline.split(x, y, sample_weight, validation, self._seed)
             pipeline = pipeline.adapt(training_data)
-            runtime, data = pipeline.runtime, pipeline.source(training_data)
-            validation_source = None if validation_data is None else pipeline.source(validation_data)
-            measured = resolve_metrics(metrics, runtime.compared(data.of_labels))
-            if not all(runtime.backend.read([runtime.finite()])):
-                raise DivergenceError("network: expected finite parameters to start from; got NaN or infinity")
-            run = FitState(runtime, data, validation_source, epochs, size, shuffle, measured)
-            attributes = dict(vars(self))
-            self._commit(pipeline)
-            _say_that_nothing_moves(runtime)
-            try:
-                hooks.begin(run)
-            except BaseException:
-                vars(self).update(attributes)
-                raise
-            self.history = run.history
-            training.train(run, hooks, progress)
-            hooks.end()
-            return run.history
+            source = pipeline.source(training_data)
+            return pipeline, source, None if validation_data is None else pipeline.source(validation_data)
 
     def prepare(self, x: object, y: object) -> tuple[Runtime, Dataset]:
         """Return the state and the validated data from which a fit would start; the network is unchanged."""

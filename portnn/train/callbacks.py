@@ -256,6 +256,8 @@ class CSVLogger(Callback):
     path: str | os.PathLike[str]
 
     def on_epoch_end(self, network: Network, event: Event) -> None:
+        if not self.run.is_first:
+            return
         arrays, n_before = event.history.arrays(), event.epoch - len(event.history.loss)
         columns = arrays["epoch"] + n_before, *list(arrays.values())[1:]
         rows = zip(*(values.tolist() for values in columns), strict=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from portnn import hashing, registry
 from portnn.data.dataset import DataSource
+from portnn.distributed import Communicator, check_same
 from portnn.errors import ArgumentError
 from portnn.io.files import contradictions, little_endian, read_model, write_model
 from portnn.options import check_positive_int
@@ -110,7 +111,7 @@ class Checkpoint(Callback):
     def write(self, finished: bool = False) -> None:
         """Write the network and the state of the fit; after a divergence the previous file stays."""
         run = self.run
-        if run.nonfinite_reason():
+        if not run.is_first or run.nonfinite_reason():
             return
         arrays, description = self._network.serialize()
         history = run.history
@@ -192,6 +193,22 @@ def _fit_config(network: Network, run: FitState, callbacks: Sequence[CallbackLik
     }
     plain_config: dict[str, Any] = json.loads(json.dumps(config))  # as read from a file
     return plain_config
+
+
+def meet(comm: Communicator, network: Network, run: FitState) -> None:
+    """Refuse processes with other data, options, versions or a fit that is elsewhere; give all of them rank 0's state.
+
+    Raises ArgumentError on every rank.
+    """
+    from importlib.metadata import version  # imports much
+
+    versions = {"portnn": version("portnn"), run.runtime.backend.name: run.runtime.backend.version()}
+    config = _fit_config(network, run, []) | {"epochs done": run.done, "versions": versions}
+    del config["start"]
+    check_same(comm, config, _DIGESTS)
+    arrays, description = comm.broadcast(network.serialize() if comm.rank == 0 else None)
+    run.runtime.load_state(arrays, description)
+    run.losses, run.sizes = comm.broadcast((run.losses, run.sizes))
 
 
 def _of_data(run: FitState, source: DataSource) -> str:

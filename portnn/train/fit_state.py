@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from portnn.data.dataset import DataSource
+from portnn.data.dataset import WHOLE, DataSource, Share
+from portnn.distributed import Communicator
 from portnn.metrics import Metric
 from portnn.model.runtime import Runtime
 from portnn.train.history import History
@@ -31,6 +32,22 @@ class FitState:
     """Numbers of rows of their batches."""
     ended: bool = False
     """Whether a callback ended it."""
+    comm: Communicator | None = None
+    """The other processes that train the same network; None: there are none."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and messages."""
+        return self.comm is None or self.comm.rank == 0
+
+    @property
+    def share(self) -> Share:
+        """The part of each batch that this process takes."""
+        return WHOLE if self.comm is None else Share(self.comm.rank, self.comm.size)
+
+    def any_ended(self) -> bool:
+        """Return whether a callback ended the fit, on any of the processes."""
+        return self.ended if self.comm is None else any(self.comm.all_gather(self.ended))
 
     def should_continue(self) -> bool:
         """Return whether there are epochs left."""

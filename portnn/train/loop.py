@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any
 
+from portnn.distributed import check_bits
 from portnn.errors import DivergenceError
 from portnn.interrupts import defer_keyboard_interrupt
 from portnn.nn import random
@@ -14,6 +15,7 @@ from portnn.train.callbacks import CallbackList
 from portnn.train.fit_state import FitState
 from portnn.train.history import Event, History
 from portnn.train.progress import progress_bar
+from portnn.types import Batch
 
 
 def _bar(run: FitState, progress: bool | str | None, steps: int | None) -> Any:
@@ -50,6 +52,7 @@ def train(run: FitState, callbacks: CallbackList, progress: bool | str | None) -
             history.seconds = time.perf_counter() - started
             _show(run, measured, progress, bar)
             callbacks.epoch(_event(run, history.loss[-1], measured))
+            run.ended = run.any_ended()
             pause()
     return history
 
@@ -65,14 +68,17 @@ def _run_epoch(
         rng = random.generator(runtime.seed, random.SHUFFLE, runtime.counters.epoch)
         order = runtime.backend.asarray(rng.permutation(data.rows))
     try:
-        for batch in islice(data.batches(runtime.backend, size, order, runtime.model.loss.mean), n_before, None):
+        batches = data.batches(runtime.backend, size, order, runtime.model.loss.mean, run.share)
+        for batch in islice(batches, n_before, None):
             is_complete = False
-            run.losses.append(runtime.step(batch))
-            run.sizes.append(int(batch[0].shape[0]))
+            loss, rows = _step(run, batch)
+            run.losses.append(loss)
+            run.sizes.append(rows)
             is_complete = True
             bar.update()
             if callbacks.of_steps:
                 callbacks.step(_event(run, run.losses[-1], {}))
+                run.ended = run.any_ended()
             if run.ended:
                 break
             pause()
@@ -90,6 +96,16 @@ def _run_epoch(
         )
 
 
+def _step(run: FitState, batch: Batch) -> tuple[Any, int]:
+    """Take a step; return the batch's loss and number of rows, those of the other processes included."""
+    rows = int(batch[0].shape[0])
+    if run.comm is None:
+        return run.runtime.step(batch), rows
+    counts = run.comm.all_gather(rows)
+    row = sum(counts[: run.comm.rank])
+    return run.runtime.shared_step(batch, row, sum(counts), run.comm.all_reduce), sum(counts)
+
+
 def _finish_epoch(run: FitState) -> Mapping[str, float]:
     """Finish an epoch: append its loss and metrics to the history; return the metrics."""
     history, mean = run.history, run.runtime.model.loss.mean
@@ -98,6 +114,9 @@ def _finish_epoch(run: FitState) -> Mapping[str, float]:
     run.losses, run.sizes, run.done = [], [], run.done + 1
     run.runtime.end_epoch()
     measured = _measure(run)
+    if run.comm is not None:
+        measured = run.comm.broadcast(measured)
+        check_bits(run.comm, run.runtime.fingerprint(), run.done)
     for name, value in measured.items():
         history.metrics.setdefault(name, []).append(value)
     return measured
