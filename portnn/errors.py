@@ -8,8 +8,12 @@ PortnnError
 ├── DataError                 (ValueError)       nan, infinity, empty, ragged, labels out of range
 ├── NotFittedError            (RuntimeError)     widths are not known before the first fit
 ├── SerializationError        (ValueError)       a file is truncated, foreign or unsafe
-└── DivergenceError           (ArithmeticError)  the loss stopped being finite
+├── DivergenceError           (ArithmeticError)  the loss stopped being finite
+└── DistributedError          (RuntimeError)     processes that train together do not agree
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class PortnnError(Exception):
@@ -138,3 +142,12 @@ class DistributedError(PortnnError, RuntimeError):
     >>> issubclass(portnn.DistributedError, RuntimeError)
     True
     """
+
+
+@contextmanager
+def needs_extra(what: str, extra: str) -> Iterator[None]:
+    """Turn an ImportError inside into BackendUnavailableError with the command that installs the extra."""
+    try:
+        yield
+    except ImportError as error:
+        raise BackendUnavailableError(f"{what}: {error}; pip install 'portnn[{extra}]'") from error

@@ -22,8 +22,11 @@ from portnn import (
     DistributedError,
     Dropout,
     GaussianNoise,
+    Layer,
     NeuralNetwork,
+    Shapes,
     Standardize,
+    register,
 )
 from portnn.callbacks import CSVLogger, EarlyStopping
 from portnn.distributed import communicator_of
@@ -154,6 +157,27 @@ def test_ranks_on_other_libraries(backend, request):
     nets, _ = ranks(2, lambda comm: trained(comm, Dropout(0.2), 8, options={"backend": backend}))
     assert nets[0].fingerprint() == nets[1].fingerprint()
     close(nets[0].to("numpy"), alone)
+
+
+@register
+@dataclass(frozen=True)
+class Centred(Layer):
+    """A layer of one's own that subtracts the batch's mean."""
+
+    def shapes(self, features):
+        return Shapes(features)
+
+    def forward(self, xp, weights, x, context):
+        sums = context.all_reduce or (lambda array: array)
+        share = 1.0 / (context.rows or x.shape[0])
+        y = x - sums(xp.sum(x, axis=0, keepdims=True)) * share
+        return y, lambda dy: (dy - sums(xp.sum(dy, axis=0, keepdims=True)) * share, {})
+
+
+def test_layers_of_ones_own_that_sum_over_the_batch():
+    alone = trained(None, Centred(), 8)
+    nets, _ = ranks(3, lambda comm: trained(comm, Centred(), 8))
+    close(nets[0], alone)
 
 
 def test_batches_of_the_user_and_memory_maps(tmp_path):

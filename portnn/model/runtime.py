@@ -13,7 +13,7 @@ import numpy as np
 from portnn.backend import Backend, Donation, dtype_promotion_error
 from portnn.data.arrays import to_host
 from portnn.data.dataset import DataSource
-from portnn.errors import ShapeError
+from portnn.errors import DistributedError, ShapeError
 from portnn.io.tables import Names
 from portnn.metrics import Metric
 from portnn.metrics.selection import Compared
@@ -60,6 +60,8 @@ class Runtime(NetworkState):
         )
         self._min_batch_size = model.architecture.min_batch_size
         self._part_functions: dict[tuple[int, int], Callable[..., Any]] = {}
+        self._sums_over_parts: bool | None = None
+        """Whether a layer sums over the parts of a batch that several processes have; None: not known yet."""
         self._bind()
         self._preprocess = self._preprocessor()
 
@@ -177,7 +179,7 @@ class Runtime(NetworkState):
             return backend.asarray(all_reduce(backend.to_numpy(array)), self.dtype)
 
         with self.lock, backend.scope():
-            gradients = self._gradients_of(row, rows, reduced)
+            gradients = self._gradients_of(batch, row, rows, reduced)
             loss, gradient, buffers = gradients(xp, self.state, batch, self._key)
             total = reduced(xp.concat([gradient, xp.reshape(loss, (1,))]))
             parameters, opt_state = self._updates[1](
@@ -190,14 +192,27 @@ class Runtime(NetworkState):
             )
             return total[-1]
 
-    def _gradients_of(self, row: int, rows: int, all_reduce: Callable[[Array], Array]) -> Callable[..., Any]:
-        """Return the function of a part's (loss, gradient vector, new buffers), compiled unless layers couple rows."""
-        if self._min_batch_size > 1:  # the layers sum over the processes, which no program holds
-            return partial(
-                self._computes.backend.call_in_scope, partial(_part_gradients, self.model, row, rows, all_reduce), 1
-            )
+    def _gradients_of(
+        self, batch: Batch, row: int, rows: int, all_reduce: Callable[[Array], Array]
+    ) -> Callable[..., Any]:
+        """Return the function of a part's (loss, gradient vector, new buffers).
+
+        It is compiled unless a layer sums over the processes, which no program holds: the first batch tells.
+        """
+        if self._sums_over_parts is None:
+            summed: list[Array] = []
+
+            def ask(array: Array) -> Array:
+                summed.append(array)
+                return array
+
+            self.model.part_gradients(row, rows, ask, self.xp, self.state, batch, self._key())
+            self._sums_over_parts = bool(summed)
+        if self._sums_over_parts:
+            eager = partial(self.model.part_gradients, row, rows, all_reduce)
+            return partial(self.backend.call_in_scope, eager, 1)
         if (row, rows) not in self._part_functions:
-            function = partial(_part_gradients, self.model, row, rows, None)
+            function = partial(self.model.part_gradients, row, rows, _refuse_to_sum)
             self._part_functions[row, rows] = self._computes.compile(function)
         return self._part_functions[row, rows]
 
@@ -319,19 +334,8 @@ def _step(
     return new if new.buffers is state.buffers else new._replace(buffers=flush(new.buffers)), loss
 
 
-def _part_gradients(
-    model: FunctionalModel,
-    row: int,
-    rows: int,
-    all_reduce: Callable[[Array], Array] | None,
-    xp: Namespace,
-    state: State,
-    batch: Batch,
-    key: random.Key,
-) -> tuple[Array, Array, Array]:
-    """Return (loss, gradient vector, new buffers) of a part of a batch."""
-    context = ForwardContext(training=True, key=key, row=row, rows=rows, all_reduce=all_reduce)
-    return model.gradients(xp, state, batch, context)
+def _refuse_to_sum(array: Array) -> Array:
+    raise DistributedError("distributed: expected layers that sum over the parts of each batch, or of none")
 
 
 def _init_opt_state(model: FunctionalModel, optimizer: Optimizer) -> tuple[np.ndarray, ...]:

@@ -122,6 +122,20 @@ class FunctionalModel:
         loss, gradient, _ = self.gradients(xp, state, batch, ForwardContext(training=True, key=key))
         return loss, gradient
 
+    def part_gradients(
+        self,
+        row: int,
+        rows: int,
+        all_reduce: Callable[[Array], Array],
+        xp: Namespace,
+        state: State,
+        batch: Batch,
+        key: Key,
+    ) -> tuple[Array, Array, Array]:
+        """Return (loss, gradient vector, new buffers) of the part of a batch that begins at a row, of ``rows`` rows."""
+        context = ForwardContext(training=True, key=key, row=row, rows=rows, all_reduce=all_reduce)
+        return self.gradients(xp, state, batch, context)
+
     def step(
         self,
         xp: Namespace,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from portnn.errors import ArgumentError, BackendUnavailableError
+from portnn.errors import ArgumentError, needs_extra
 from portnn.network.base import NetworkBase
 from portnn.nn.loss import Loss
 from portnn.options import check_positive_int
@@ -69,10 +69,8 @@ class Conversion(NetworkBase):
         >>> net.predict(np.zeros((1, 4))).shape  # doctest: +SKIP
         (1, 3)
         """
-        try:
+        with needs_extra("from_torch", "torch"):
             from portnn.conversion import torch_modules, torch_optimizers
-        except ImportError as error:
-            raise BackendUnavailableError(f"from_torch: {error}; pip install 'portnn[torch]'") from error
         parts = torch_modules.parts_of(module)
         dtype = torch_modules.dtype_of(parts)
         if input_shape is None:
@@ -140,10 +138,8 @@ class Conversion(NetworkBase):
         runtime = self._require_runtime()
         if self._schema.encoding is not None:
             raise ArgumentError("to_torch: expected a network of numbers; got one of a table, whose columns it encodes")
-        try:
+        with needs_extra("to_torch", "torch"):
             from portnn.conversion import torch_modules
-        except ImportError as error:
-            raise BackendUnavailableError(f"to_torch: {error}; pip install 'portnn[torch]'") from error
         names = self.metadata.get("torch")
         paths = names.get("modules") if isinstance(names, dict) else None
         with runtime.lock, self._backend.scope():
@@ -181,10 +177,8 @@ class Conversion(NetworkBase):
         >>> NeuralNetwork.from_sklearn(model, backend="numpy").predict([[0.5]]).shape  # doctest: +SKIP
         (1, 1)
         """
-        try:
+        with needs_extra("from_sklearn", "sklearn"):
             from portnn.conversion import sklearn_models
-        except ImportError as error:
-            raise BackendUnavailableError(f"from_sklearn: {error}; pip install 'portnn[sklearn]'") from error
         sklearn_models.check(model)
         layers, options = sklearn_models.arguments_of(model)
         network = cls(*layers, **options, backend=backend, device=device, seed=seed)

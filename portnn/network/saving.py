@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from portnn import registry
 from portnn.backend import get_backend, requested_backend, require_dtype
-from portnn.errors import BackendUnavailableError
+from portnn.errors import needs_extra
 from portnn.io import files
 from portnn.model.architecture import Architecture
 from portnn.network.base import NetworkBase
@@ -99,10 +99,8 @@ class Saving(NetworkBase):
         ...     net.export_onnx(os.path.join(folder, "net.onnx"))  # doctest: +SKIP
         """
         runtime = self._require_runtime()
-        try:
+        with needs_extra("onnx", "onnx"):
             from portnn.onnx.export import export
-        except ImportError as error:
-            raise BackendUnavailableError(f"onnx: {error}; pip install 'portnn[onnx]'") from error
         with runtime.lock:
             fast = self.to("numpy", arithmetic="fast")
             names = {"classes": self._schema.classes, "target": self._schema.target_columns}
