@@ -189,6 +189,25 @@ def test_batches_of_the_user_and_memory_maps(tmp_path):
     close(nets[0], trained(None))
 
 
+def test_all_begin_with_the_state_of_rank_0():
+    def begun(net, rank):
+        net.fit(X[rank:], Y[rank:], epochs=1 + rank, batch_size=16)
+        net._runtime.counters = net._runtime.counters._replace(epoch=1)
+        return net
+
+    def work(comm):
+        net = begun(network(), comm.rank)
+        net.fit(X, Y, epochs=2, batch_size=16, distributed=comm)
+        return net
+
+    alone = begun(network(), 0)
+    alone.fit(X, Y, epochs=2, batch_size=16)
+    nets, _ = ranks(2, work)
+    assert nets[0].fingerprint() == nets[1].fingerprint()
+    assert nets[0].step_count == nets[1].step_count == alone.step_count
+    close(nets[0], alone)
+
+
 def test_callbacks_decide_together_and_rank_0_alone_writes(tmp_path):
     def work(comm):
         stop = EarlyStopping("loss", patience=1, min_delta=10.0)
