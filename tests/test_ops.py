@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import spare
 
 from portnn import ArgumentError, Dense, Layer, NeuralNetwork, Shapes, compare, register_op
 from portnn.backend import get_backend
@@ -146,6 +147,7 @@ def made(**options):
 
 def test_a_function_that_is_registered_is_recorded_and_bounded(registered, backend, caplog):
     """Judged by float64, and by 50 digits; a wrong one is broken."""
+    spare(backend, "which records nothing of its own")
     x, y = np.random.default_rng(0).random((2, 20, 3))
     net = made(backend=backend)
     net.step(x, y)

@@ -94,6 +94,8 @@ def digests(case, backend, steps):
 def test_the_digests_of_known_training_runs(backend, case):
     if CASES[case][2] is None:
         spare(backend, "the other cases have all its operations")
+    if CASES[case][2] == 1:
+        spare(backend, "that of denormal inputs has its operations, the predictions below its shapes")
     # Each operation takes JAX ten times as long, and array-api-strict five times.
     steps = STEPS[:1] if backend.startswith(("jax", "array_api_strict")) else STEPS
     assert digests(case, backend, steps) == DIGESTS[case][: len(steps)]
@@ -180,7 +182,10 @@ def test_dead_units_of_batch_norm_reach_no_denormals(other):
 def test_the_bits_of_a_prediction_do_not_depend_on_the_batch(backend):
     """Rows alone, in pairs, in sevens and all at once: each row's outputs have the same bits."""
     x, labels = data()
-    net = network(8, "gelu", 8, "tanh", CLASSES, output="softmax", loss="cross_entropy", backend=backend)
+    if backend.startswith("jax"):  # of the shapes that are compiled for the digests
+        net = classifier(backend=backend)
+    else:
+        net = network(8, "gelu", 8, "tanh", CLASSES, output="softmax", loss="cross_entropy", backend=backend)
     net.step(x[:7], labels[:7])
     whole = net.predict(x[:7])
     for size, count in ((1, 2),) if backend.startswith("jax") else ((1, 7), (2, 6), (3, 7)):

@@ -236,10 +236,10 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path):
 
     net, pipe, read = NeuralNetwork(3, 2, seed=0), tmp_path / "pipe", []
     os.mkfifo(pipe)
-    reader = Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader = Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
     reader.start()
     net.save(pipe)
-    reader.join()
+    reader.join(timeout=5)  # a file in its place leaves the reader waiting
     net.save(tmp_path / "file")
     assert read == [(tmp_path / "file").read_bytes()]
     assert pipe.is_fifo()
