@@ -28,8 +28,8 @@ class Communicator(Protocol):
     def size(self) -> int:
         """Number of processes."""
 
-    def all_reduce(self, array: np.ndarray) -> np.ndarray:
-        """Return the sum of the ranks' arrays, the same bits on each rank."""
+    def all_reduce(self, array: np.ndarray, op: str = "sum") -> np.ndarray:
+        """Return the sum of the ranks' arrays, or with "max" their largest elements; the same bits on each rank."""
 
     def broadcast(self, value: Any) -> Any:
         """Return rank 0's value."""
@@ -60,9 +60,11 @@ class MPICommunicator:
     def size(self) -> int:
         return int(self._comm.Get_size())
 
-    def all_reduce(self, array: np.ndarray) -> np.ndarray:
+    def all_reduce(self, array: np.ndarray, op: str = "sum") -> np.ndarray:
+        from mpi4py import MPI
+
         total = np.empty_like(array, order="C")
-        self._comm.Allreduce(np.ascontiguousarray(array), total)
+        self._comm.Allreduce(np.ascontiguousarray(array), total, MPI.MAX if op == "max" else MPI.SUM)
         return total
 
     def broadcast(self, value: Any) -> Any:

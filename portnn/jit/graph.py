@@ -52,8 +52,8 @@ def _raise_untraceable(self: Any, *arguments: object, **options: object) -> Any:
     raise UntraceableError("control flow that depends on the value of an array, or on a number of the step")
 
 
-class _Operators:
-    """Operators of traced arrays; the tape records them."""
+class Operators:
+    """Operators of arrays that stand for others: ``tape.binary`` computes or records them."""
 
     __hash__ = None  # type: ignore[assignment]
     __array_ufunc__ = None
@@ -69,7 +69,7 @@ class _Operators:
     __bool__ = __float__ = __int__ = __index__ = __iter__ = __len__ = __array__ = _raise_untraceable
 
 
-class SymbolicScalar(_Operators):
+class SymbolicScalar(Operators):
     """A number that each call brings, or an expression of such numbers."""
 
     def __init__(self, tape: Recorder, source: str) -> None:
@@ -79,7 +79,7 @@ class SymbolicScalar(_Operators):
         return self.source
 
 
-class TracedArray(_Operators):
+class TracedArray(Operators):
     """An array of known shape and dtype: one line of the program."""
 
     def __init__(

@@ -13,11 +13,12 @@ import numpy as np
 from portnn.backend import Backend, Donation, dtype_promotion_error
 from portnn.data.arrays import to_host
 from portnn.data.dataset import DataSource
-from portnn.errors import DistributedError, ShapeError
+from portnn.errors import ShapeError
 from portnn.io.tables import Names
 from portnn.metrics import Metric
 from portnn.metrics.selection import Compared
 from portnn.model.preprocess import Preprocessor
+from portnn.model.shared import Part, SharedGradients
 from portnn.model.state import START, Counters, NetworkState, locked
 from portnn.model.step import FunctionalModel, State, Update
 from portnn.nn import random
@@ -59,9 +60,7 @@ class Runtime(NetworkState):
             compiled(function) for function in (model.forward, model.evaluate, model.gradient)
         )
         self._min_batch_size = model.architecture.min_batch_size
-        self._part_functions: dict[tuple[int, int], Callable[..., Any]] = {}
-        self._sums_over_parts: bool | None = None
-        """Whether a layer sums over the parts of a batch that several processes have; None: not known yet."""
+        self._shared = SharedGradients(backend, model, self._computes, dtype)
         self._bind()
         self._preprocess = self._preprocessor()
 
@@ -166,55 +165,20 @@ class Runtime(NetworkState):
             self.state, self.counters = state, done
             return loss
 
-    def shared_step(self, batch: Batch, row: int, rows: int, all_reduce: Callable[[np.ndarray], np.ndarray]) -> Array:
-        """Take one training step on a batch of which other processes have the other parts; return the batch's loss.
-
-        ``row``: number of the part's first row in the batch; ``rows``: rows of the batch; ``all_reduce``: sums arrays
-        over the processes.
-        """
-        self.check_rows(rows, "x")
-        backend, xp = self.backend, self.xp
-
-        def reduced(array: Array) -> Array:
-            return backend.asarray(all_reduce(backend.to_numpy(array)), self.dtype)
-
-        with self.lock, backend.scope():
-            gradients = self._gradients_of(batch, row, rows, reduced)
-            loss, gradient, buffers = gradients(xp, self.state, batch, self._key)
-            total = reduced(xp.concat([gradient, xp.reshape(loss, (1,))]))
+    def shared_step(self, batch: Batch, part: Part) -> Array:
+        """Take one training step on a batch of which other processes have the other parts; return the batch's loss."""
+        self.check_rows(part.rows, "x")
+        with self.lock, self.backend.scope():
+            loss, gradient, buffers = self._shared(self.xp, self.state, batch, self._key(), part)
             parameters, opt_state = self._updates[1](
-                xp, self.state.parameters, total[:-1], self.state.opt_state, self.hyperparams
+                self.xp, self.state.parameters, gradient, self.state.opt_state, self.hyperparams
             )
             done = self.counters
             self.state, self.counters = (
                 State(parameters, buffers, opt_state),
                 Counters(done.step + 1, done.epoch, done.update + 1),
             )
-            return total[-1]
-
-    def _gradients_of(
-        self, batch: Batch, row: int, rows: int, all_reduce: Callable[[Array], Array]
-    ) -> Callable[..., Any]:
-        """Return the function of a part's (loss, gradient vector, new buffers).
-
-        It is compiled unless a layer sums over the processes, which no program holds: the first batch tells.
-        """
-        if self._sums_over_parts is None:
-            summed: list[Array] = []
-
-            def ask(array: Array) -> Array:
-                summed.append(array)
-                return array
-
-            self.model.part_gradients(row, rows, ask, self.xp, self.state, batch, self._key())
-            self._sums_over_parts = bool(summed)
-        if self._sums_over_parts:
-            eager = partial(self.model.part_gradients, row, rows, all_reduce)
-            return partial(self.backend.call_in_scope, eager, 1)
-        if (row, rows) not in self._part_functions:
-            function = partial(self.model.part_gradients, row, rows, _refuse_to_sum)
-            self._part_functions[row, rows] = self._computes.compile(function)
-        return self._part_functions[row, rows]
+            return loss
 
     def check_rows(self, rows: int, argument: str) -> None:
         """Refuse a last batch that has too few rows for a layer (BatchNorm: 2)."""
@@ -332,10 +296,6 @@ def _step(
     """Return (new state, loss) of a training step; ``flush`` is applied to new buffers, as kernels do it themselves."""
     new, loss = model.step(xp, update, state, batch, key, hyperparams)
     return new if new.buffers is state.buffers else new._replace(buffers=flush(new.buffers)), loss
-
-
-def _refuse_to_sum(array: Array) -> Array:
-    raise DistributedError("distributed: expected layers that sum over the parts of each batch, or of none")
 
 
 def _init_opt_state(model: FunctionalModel, optimizer: Optimizer) -> tuple[np.ndarray, ...]:

@@ -119,10 +119,6 @@ class Training(NetworkBase):
         if progress not in (None, True, False, "log"):
             raise ArgumentError(f'progress: expected None, True, False or "log"; got {progress!r}')
         comm = communicator_of(distributed)
-        if comm is not None and self._arithmetic == "reproducible":
-            raise ArgumentError(
-                'distributed: expected arithmetic="fast"; reproducible arithmetic trains in one process'
-            )
         with beginning_together(comm):
             x, y, sample_weight = with_targets(x, y, sample_weight)
             if isinstance(validation, tuple) and len(validation) == 2:

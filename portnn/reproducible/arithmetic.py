@@ -12,6 +12,7 @@ from portnn.errors import ArgumentError, BackendUnavailableError
 from portnn.options import lookup
 from portnn.reproducible import elementary, exact, known_answers
 from portnn.reproducible.namespace import Cut, ReproducibleNamespace, ReproducibleOps
+from portnn.reproducible.parts import PartsNamespace, Reduce
 from portnn.types import Array, Namespace
 
 _RETAINED = 30 << 20
@@ -41,6 +42,13 @@ class Arithmetic:
     ) -> Elementwise:
         """Return the kernels of parameter groups as the backend runs them."""
         return self.backend.elementwise(param_groups, donate, offsets)
+
+    def over_parts(self, row: int, rows: int, all_reduce: Reduce) -> PartsNamespace | None:
+        """Return the namespace whose sums over the rows of a batch are those of all processes; None: there is none.
+
+        ``row``: number of this process's first row in a batch of ``rows`` rows.
+        """
+        return None
 
     def donates_state(self, size: int) -> bool:
         """Return whether a step updates a state of this size in place; see Backend.donates_state."""
@@ -112,6 +120,10 @@ class Reproducible(Arithmetic):
         return self.backend.elementwise(
             [(stop, partial(self._flushed, kernel)) for stop, kernel in param_groups], donate, offsets
         )
+
+    def over_parts(self, row: int, rows: int, all_reduce: Reduce) -> PartsNamespace | None:
+        """Return the namespace on a part of a batch: its sums have the bits of those over the whole batch."""
+        return PartsNamespace(ReproducibleNamespace(self._kit), self.backend, row, rows, all_reduce)
 
     def donates_state(self, size: int) -> bool:
         """Return whether steps update a state of this size in place, if they are compiled."""

@@ -73,6 +73,16 @@ class ReproducibleNamespace:
         setattr(self, name, value)  # cached: __getattr__ runs once per name
         return value
 
+    @property
+    def library(self) -> Namespace:
+        """The library's own namespace."""
+        return self._xp
+
+    @property
+    def cut(self) -> Cut:
+        """``exact.split``, run the library's fastest way."""
+        return self._kit.cut
+
     # ---- matrices
 
     def matrix_transpose(self, x: Array) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 from portnn.distributed import check_bits
 from portnn.errors import DivergenceError
 from portnn.interrupts import defer_keyboard_interrupt
+from portnn.model.shared import Part
 from portnn.nn import random
 from portnn.train.callbacks import CallbackList
 from portnn.train.fit_state import FitState
@@ -103,7 +104,7 @@ def _step(run: FitState, batch: Batch) -> tuple[Any, int]:
         return run.runtime.step(batch), rows
     counts = run.comm.all_gather(rows)
     row = sum(counts[: run.comm.rank])
-    return run.runtime.shared_step(batch, row, sum(counts), run.comm.all_reduce), sum(counts)
+    return run.runtime.shared_step(batch, Part(row, sum(counts), run.comm)), sum(counts)
 
 
 def _finish_epoch(run: FitState) -> Mapping[str, float]:

@@ -1,0 +1,89 @@
+"""The gradients of a batch of which each process has a part, as a pure function of the flat state."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from portnn.backend import Backend
+from portnn.distributed import Communicator
+from portnn.errors import DistributedError
+from portnn.model.step import FunctionalModel, State
+from portnn.nn.random import Key
+from portnn.reproducible.arithmetic import Arithmetic
+from portnn.types import Array, Batch, ForwardContext, Namespace
+
+
+class Part(NamedTuple):
+    """Which rows of a batch this process has."""
+
+    row: int
+    """Number of the part's first row in the batch."""
+    rows: int
+    """Rows of the batch."""
+    comm: Communicator
+
+
+class SharedGradients:
+    """Computes a batch's (loss, gradient vector, new buffers), of which each process has a part: the same on each."""
+
+    def __init__(self, backend: Backend, model: FunctionalModel, arithmetic: Arithmetic, dtype: str) -> None:
+        self._backend, self._model, self._arithmetic, self._dtype = backend, model, arithmetic, dtype
+        self._compiled: dict[tuple[int, int], Callable[..., Any]] = {}
+        self._layers_sum: bool | None = None
+        """Whether a layer sums over the parts of a batch; None: not known yet."""
+
+    def __call__(self, xp: Namespace, state: State, batch: Batch, key: Key, part: Part) -> tuple[Array, Array, Array]:
+        over_parts = self._arithmetic.over_parts(part.row, part.rows, part.comm.all_reduce)
+        if over_parts is not None:
+            return self._exactly(over_parts, state, batch, key, part)
+
+        def summed(array: Array) -> Array:
+            return self._backend.asarray(part.comm.all_reduce(self._backend.to_numpy(array)), self._dtype)
+
+        function = self._function(xp, state, batch, key, part, summed)
+        loss, gradient, buffers = function(xp, state, batch, key)
+        total = summed(xp.concat([gradient, xp.reshape(loss, (1,))]))
+        return total[-1], total[:-1], buffers
+
+    def _exactly(self, xp: Any, state: State, batch: Batch, key: Key, part: Part) -> tuple[Array, Array, Array]:
+        """Return the batch's results where the namespace's own sums over rows are those of all processes."""
+        context = ForwardContext(training=True, key=key, row=part.row, rows=part.rows)
+        inside = State(xp.whole(state.parameters), xp.whole(state.buffers), ())
+        results = self._model.gradients(xp, inside, tuple(map(xp.split, batch)), context)
+        loss, gradient, buffers = map(xp.result, ("loss", "gradient", "statistic"), results)
+        return loss, gradient, self._arithmetic.flush(buffers)
+
+    def _function(
+        self,
+        xp: Namespace,
+        state: State,
+        batch: Batch,
+        key: Key,
+        part: Part,
+        summed: Callable[[Array], Array],
+    ) -> Callable[..., Any]:
+        """Return the function of a part's (loss, gradient vector, new buffers).
+
+        It is compiled unless a layer sums over the processes, which no program holds: the first batch tells.
+        """
+        if self._layers_sum is None:
+            asked: list[Array] = []
+
+            def ask(array: Array) -> Array:
+                asked.append(array)
+                return array
+
+            self._model.part_gradients(part.row, part.rows, ask, xp, state, batch, key)
+            self._layers_sum = bool(asked)
+        if self._layers_sum:
+            eager = partial(self._model.part_gradients, part.row, part.rows, summed)
+            return partial(self._backend.call_in_scope, eager, 1)
+        place = part.row, part.rows
+        if place not in self._compiled:
+            function = partial(self._model.part_gradients, *place, _refuse_to_sum)
+            self._compiled[place] = self._arithmetic.compile(function)
+        return self._compiled[place]
+
+
+def _refuse_to_sum(array: Array) -> Array:
+    raise DistributedError("distributed: expected layers that sum over the parts of each batch, or of none")
