@@ -17,6 +17,10 @@ import numpy as np
 from portnn.errors import ArgumentError, BackendUnavailableError, DistributedError, DivergenceError
 
 
+class InterruptedTogether(KeyboardInterrupt):
+    """Ctrl-C that all ranks raise, after the same step."""
+
+
 class Communicator(Protocol):
     """What a training needs of the ranks; each method is called by all of them, in the same order."""
 
@@ -142,7 +146,7 @@ def ending_together(comm: Communicator | None) -> Iterator[None]:
     """
     try:
         yield
-    except (DivergenceError, DistributedError):  # the same on all ranks
+    except (DivergenceError, DistributedError, InterruptedTogether):  # the same on all ranks
         raise
     except BaseException:
         if comm is not None:

@@ -1,7 +1,7 @@
 """Ctrl-C deferred while a state must not be left half-written."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from signal import SIG_IGN, SIGINT
 
@@ -16,29 +16,35 @@ is replaced.
 """
 
 
+class Deferred:
+    """Ctrl-C that waits: called, it raises what came."""
+
+    def __init__(self) -> None:
+        self.pending = False
+
+    def __call__(self) -> None:
+        if self.pending:
+            raise KeyboardInterrupt
+
+
 @contextmanager
-def defer_keyboard_interrupt() -> Iterator[Callable[[], None]]:
-    """Defer Ctrl-C; yield a function that raises it, to be called where the state is complete.
+def defer_keyboard_interrupt() -> Iterator[Deferred]:
+    """Defer Ctrl-C; yield an object that raises it, to be called where the state is complete.
 
     A second Ctrl-C is raised at once. Nothing is deferred outside the main thread, where Python delivers no signals,
     nor in a process that ignores them, as one in the background of a script does.
     """
-    previous = getsignal(SIGINT)
+    previous, deferred = getsignal(SIGINT), Deferred()
     if threading.current_thread() is not threading.main_thread() or previous in (SIG_IGN, None):
-        yield lambda: None
+        yield deferred
         return
-    pressed = []
 
     def hold(number: int, frame: object) -> None:
-        pressed.append(number)
+        deferred.pending = True
         signal(SIGINT, previous)
-
-    def release() -> None:
-        if pressed:
-            raise KeyboardInterrupt
 
     signal(SIGINT, hold)
     try:
-        yield release
+        yield deferred
     finally:
         signal(SIGINT, previous)

@@ -1,5 +1,6 @@
 """Data-parallel training: the ranks take one process's batches and end with its weights."""
 
+import json
 import os
 import pickle
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import registered
+from conftest import ROOT
 
 from portnn import (
     SGD,
@@ -361,16 +363,20 @@ def test_what_distributed_may_be(monkeypatch):
 # ---- with mpiexec
 
 SCRIPT = """
-import sys
+import os, signal, sys
 import numpy as np
 from portnn import NeuralNetwork, Standardize
+
+def dies(net, event):
+    if event.epoch == 2 and int(os.environ.get("PMI_RANK", 0)) == 1 and "DIES" in os.environ:
+        os.kill(os.getpid(), signal.SIGKILL)
+
 rng = np.random.default_rng(0)
-x = rng.standard_normal((400, 6))
+x = rng.standard_normal((401, 6))
 y = (x[:, 0] > 0).astype(int)
-net = NeuralNetwork(6, Standardize(), 16, 2, output="softmax", loss="cross_entropy", dtype="float64", seed=0)
-checkpoint = sys.argv[2] if len(sys.argv) > 2 else None
-history = net.fit(x, y, epochs=int(sys.argv[1]), distributed="mpi", checkpoint=checkpoint)
-sys.stdout.write(" ".join(map(str, [net.fingerprint(), *np.round(history.loss, 9)])) + "\\n")
+net = NeuralNetwork(6, Standardize(), 16, 2, output="softmax", loss="cross_entropy", arithmetic="reproducible", seed=0)
+net.fit(x, y, epochs=4, distributed="mpi", checkpoint=sys.argv[1] if sys.argv[1:] else None, callbacks=[dies])
+sys.stdout.write(net.fingerprint() + "\\n")
 """
 
 
@@ -388,40 +394,61 @@ def mpiexec(tmp_path):
         pytest.skip("mpiexec: starts no processes here within 20 s")
     if probe.returncode:
         pytest.skip(f"mpiexec: starts no processes here ({probe.stderr.strip()[:200]})")
-    script = tmp_path / "script.py"
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])  # these sources, in any folder
+    environment, started = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}, []
+
+    def start(count, *command, **variables):
+        """Start ``command`` of Python as so many ranks; None: without a launcher."""
+        ranks = [launcher, "-n", str(count)] if count else []
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        command = [*ranks, sys.executable, *map(str, command)]
+        started.append(subprocess.Popen(command, **pipes, text=True, env=environment | variables))
+        return started[-1]
+
+    yield start
+    for process in started:  # of a test that failed
+        process.terminate()
+        process.communicate()
+
+
+@pytest.mark.exhaustive
+def test_processes_of_mpi_end_with_the_bits_of_one_whatever_befalls_them(mpiexec, tmp_path):
+    """Two ranks, one of which is killed in the second epoch; three go on; one process does it all."""
+    path, script = tmp_path / "run.safetensors", tmp_path / "script.py"
     script.write_text(SCRIPT)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    broken, alone = mpiexec(2, script, path, DIES="1"), mpiexec(None, script)
+    out, _ = broken.communicate(timeout=10 + 20)
+    assert broken.returncode != 0
+    assert NeuralNetwork.load(path).epoch_count == 1
+    (expected, _), three = alone.communicate(timeout=60), mpiexec(3, script, path)
+    assert expected not in out
+    out, err = three.communicate(timeout=60)
+    assert three.returncode == 0, err
+    assert out.splitlines() == expected.splitlines() * 3
 
-    def start(count, *arguments):
-        command = [*([launcher, "-n", str(count)] if count else []), sys.executable, str(script), *map(str, arguments)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
-    return start
+TRAIN = "-m", "portnn", "train", "rows.csv", "--target", "kind", "--distributed", "mpi", "--no-progress"
 
 
 @pytest.mark.exhaustive
-def test_two_processes_of_mpi(mpiexec):
-    two, alone = mpiexec(2, 3), mpiexec(0, 3)
-    (out, err), (expected, _) = two.communicate(timeout=60), alone.communicate(timeout=60)
+def test_the_command_line_in_processes_of_mpi(mpiexec, tmp_path, monkeypatch):
+    """Rank 0 alone prints and writes; Ctrl-C on the launcher ends all after one step, and leaves the checkpoint."""
+    monkeypatch.chdir(tmp_path)
+    rows = np.c_[X, np.arange(70) % 3]
+    np.savetxt("rows.csv", rows, delimiter=",", header="a,b,c,d,e,kind", comments="")
+    two = mpiexec(2, *TRAIN, "--epochs", 2, "--json", "--save", "model.safetensors")
+    endless = mpiexec(2, *TRAIN, "--epochs", 10**8, "--validation", 0, "--checkpoint", "run.safetensors")
+    out, err = two.communicate(timeout=60)
     assert two.returncode == 0, err
-    first, second = out.splitlines()
-    assert first == second
-    np.testing.assert_allclose(
-        [float(v) for v in first.split()[1:]], [float(v) for v in expected.split()[1:]], rtol=0, atol=2e-9
-    )
-
-
-@pytest.mark.exhaustive
-def test_a_killed_process_ends_all_and_leaves_the_checkpoint(mpiexec, tmp_path):
-    path = tmp_path / "run.safetensors"
-    process = mpiexec(2, 100_000, path)
-    while not path.exists() and process.poll() is None:
+    assert json.loads(out)["fingerprint"] == NeuralNetwork.load("model.safetensors").fingerprint()
+    assert err.count("wrote model.safetensors") == 1
+    while not Path("run.safetensors").exists() and endless.poll() is None:
         time.sleep(0.05)
-    listed = subprocess.run(["pgrep", "-f", str(tmp_path / "script.py")], capture_output=True, text=True, check=False)
-    children = [int(number) for number in listed.stdout.split() if int(number) != process.pid]
-    commands = {number: Path(f"/proc/{number}/cmdline").read_text().split("\0")[0] for number in children}
-    victims = [number for number, command in commands.items() if "python" in command]
-    os.kill(victims[-1], signal.SIGKILL)
-    process.communicate(timeout=10)
-    assert process.returncode != 0
-    assert NeuralNetwork.load(path).step_count > 0
+    endless.send_signal(signal.SIGINT)
+    out, err = endless.communicate(timeout=30)
+    assert err.count("interrupted after") == 1
+    assert f"({NeuralNetwork.load('run.safetensors').step_count} steps)" in err
+    missing = mpiexec(2, *TRAIN, "--checkpoint", "run.safetensors")
+    out, err = missing.communicate(timeout=30)
+    assert missing.returncode != 0
+    assert out.count("Error: checkpoint: run.safetensors exists") + err.count("run.safetensors exists") == 1

@@ -57,8 +57,23 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
+_silent: list[bool] = []
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Print neither results nor messages: another process does."""
+    _silent.append(True)
+    try:
+        yield
+    finally:
+        _silent.pop()
+
+
 def show(results: Mapping[str, Any], lines: Iterable[str], as_json: bool) -> None:
     """Print results as lines, or as one JSON object in which a number that is not finite is null."""
+    if _silent:
+        return
     if not as_json:
         for line in lines:
             click.echo(line)
@@ -76,7 +91,8 @@ def on_model(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def say(message: str) -> None:
     """Print a message to stderr."""
-    click.echo(message, err=True)
+    if not _silent:
+        click.echo(message, err=True)
 
 
 @contextmanager

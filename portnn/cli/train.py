@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -24,6 +25,7 @@ from portnn.cli.common import (
     of_classes,
     say,
     show,
+    silence,
     terminated_as_interrupted,
 )
 from portnn.cli.scores import Results, majority_baseline, score_lines, scores
@@ -39,6 +41,7 @@ from portnn.defaults import (
     default_optimizer,
     fit_options,
 )
+from portnn.distributed import beginning_together, communicator_of
 from portnn.errors import ArgumentError
 from portnn.network import NeuralNetwork
 from portnn.nn.activations import ACTIVATIONS
@@ -61,14 +64,34 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     return None if value is None else [name.strip() for name in value.split(",") if name.strip()]
 
 
+class _Train(click.Command):
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse the arguments. An error on one of several processes ends all: the others would wait for it."""
+        given = list(args)
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.ClickException:
+            comm = communicator_of("mpi") if any(each.startswith("--distributed") for each in given) else None
+            try:
+                with beginning_together(comm):
+                    raise
+            except click.ClickException:
+                if comm is not None and comm.rank:
+                    sys.exit(2)  # the first process says it
+                raise
+
+
 @click.command(
+    cls=_Train,
     epilog=examples(
         "portnn train flowers.csv --target kind --save flowers.safetensors",
         "portnn train flowers.csv --target kind --hidden 64,32 --drop id --json",
         "portnn train more.csv --continue flowers.safetensors --save better.safetensors",
         "portnn train flowers.csv --target kind --checkpoint run.ckpt --resume",
         "portnn train images-idx3-ubyte.gz --target labels-idx1-ubyte.gz --hidden 256 --batch-size 128",
-    )
+    ),
 )
 @click.argument("data", type=DATA)
 @click.option("--target", help="Column to predict (name; -1: the last; number without a header), or a .npy/IDX file.")
@@ -132,6 +155,11 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     "--dtype", type=click.Choice(["float32", "float64"]), help="Default: float32; float64 with --reproducible."
 )
 @click.option("--reproducible", is_flag=True, help="Train to the same bits on every array library and machine; slower.")
+@click.option(
+    "--distributed",
+    type=click.Choice(["mpi"]),
+    help="Train in the processes that mpiexec or srun has started: mpiexec -n 4 portnn train ...",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--save", type=OUTPUT, help="Where to write the model.")
 @click.option("--checkpoint", type=OUTPUT, help="File to write after each epoch, and on Ctrl-C or SIGTERM.")
@@ -167,6 +195,7 @@ def train(
     backend: str | None,
     dtype: str | None,
     reproducible: bool,
+    distributed: str | None,
     seed: int,
     save: Path | None,
     checkpoint: Path | None,
@@ -179,65 +208,74 @@ def train(
 
     DATA: CSV (.gz too), .npz, .npy or IDX; - is a CSV on standard input.
     """
-    _refuse_contradictions(continued, target, test, holdout, checkpoint, resume)
-    chosen = get_backend(backend)
-    check_outputs({"save": save, "plot": plot, "checkpoint": checkpoint}, [data, target, test, test_target], ["plot"])
-    picture = loss_picture(save, plot)
-    home = f"{chosen.name}:{chosen.device}"
-    previous = None if continued is None else NeuralNetwork.load(continued, backend=home)
-    column = target if previous is None else model_target(previous, target)
-    assert column is not None
-    task_kind = task if previous is None else "classification" if of_classes(previous) else "regression"
-    inferred, rows = read_task(
-        data,
-        column,
-        kind=task_kind,
-        test=test,
-        test_target=test_target,
-        header=header,
-        encoding=encoding,
-        holdout=HOLDOUT if holdout is None else holdout,
-        seed=seed if previous is None else previous.seed,
-        columns=tuple(columns or ()) or None if previous is None else previous.columns,
-        drop=drop or (),
-        known=previous is not None,
-    )
-    say(f"{inferred.kind}: {inferred.reason if previous is None else 'as the model'}")
-    test_is_data = test is not None and os.path.realpath(test) == os.path.realpath(data)
-    if test_is_data:
-        say(f"test: {test} is the training file; the scores are those of the training rows")
-    if previous is None:
-        layers, loss, output = inferred.network(hidden, loss, standardize)
-        network = NeuralNetwork(
-            *layers,
-            loss=loss,
-            output=output,
-            activation=activation,
-            optimizer=optimizer or default_optimizer(rows.x.rows),
-            learning_rate=learning_rate,
-            initializer=initializer,
-            backend=home,
-            dtype=dtype,
-            arithmetic="reproducible" if reproducible else "fast",
-            seed=seed,
+    comm = communicator_of(distributed)
+    if comm is not None and comm.rank:
+        click.get_current_context().find_root().with_resource(silence())
+        save = plot = None
+    with beginning_together(comm):
+        _refuse_contradictions(continued, target, test, holdout, checkpoint, resume)
+        chosen = get_backend(backend)
+        check_outputs(
+            {"save": save, "plot": plot, "checkpoint": checkpoint}, [data, target, test, test_target], ["plot"]
         )
-    else:
-        network = previous
-        if optimizer is not None:
-            network.optimizer = optimizer
-        if learning_rate is not None:
-            network.learning_rate = learning_rate
-    labels = labels_of(rows.y)
-    classes = network.classes or (None if labels is None or previous else classes_of(labels, "y"))
-    network.metadata |= majority_baseline(classes, rows.y)
-    options = fit_options(rows.x.rows, batch_size=batch_size, epochs=epochs, validation=validation, patience=patience)
-    if share := options.get("validation"):
-        say(f"validation: {share:g} of the rows; the epoch with their least loss is kept (--patience {patience})")
+        picture = loss_picture(save, plot)
+        home = f"{chosen.name}:{chosen.device}"
+        previous = None if continued is None else NeuralNetwork.load(continued, backend=home)
+        column = target if previous is None else model_target(previous, target)
+        assert column is not None
+        task_kind = task if previous is None else "classification" if of_classes(previous) else "regression"
+        inferred, rows = read_task(
+            data,
+            column,
+            kind=task_kind,
+            test=test,
+            test_target=test_target,
+            header=header,
+            encoding=encoding,
+            holdout=HOLDOUT if holdout is None else holdout,
+            seed=seed if previous is None else previous.seed,
+            columns=tuple(columns or ()) or None if previous is None else previous.columns,
+            drop=drop or (),
+            known=previous is not None,
+        )
+        say(f"{inferred.kind}: {inferred.reason if previous is None else 'as the model'}")
+        test_is_data = test is not None and os.path.realpath(test) == os.path.realpath(data)
+        if test_is_data:
+            say(f"test: {test} is the training file; the scores are those of the training rows")
+        if previous is None:
+            layers, loss, output = inferred.network(hidden, loss, standardize)
+            network = NeuralNetwork(
+                *layers,
+                loss=loss,
+                output=output,
+                activation=activation,
+                optimizer=optimizer or default_optimizer(rows.x.rows),
+                learning_rate=learning_rate,
+                initializer=initializer,
+                backend=home,
+                dtype=dtype,
+                arithmetic="reproducible" if reproducible else "fast",
+                seed=seed,
+            )
+        else:
+            network = previous
+            if optimizer is not None:
+                network.optimizer = optimizer
+            if learning_rate is not None:
+                network.learning_rate = learning_rate
+        labels = labels_of(rows.y)
+        classes = network.classes or (None if labels is None or previous else classes_of(labels, "y"))
+        network.metadata |= majority_baseline(classes, rows.y)
+        options = fit_options(
+            rows.x.rows, batch_size=batch_size, epochs=epochs, validation=validation, patience=patience
+        )
+        if share := options.get("validation"):
+            say(f"validation: {share:g} of the rows; the epoch with their least loss is kept (--patience {patience})")
     started = time.perf_counter()
     done = False
     try:
         with terminated_as_interrupted() as terminated:
-            network.fit(rows.x, rows.y, checkpoint=checkpoint, progress=progress, **options)
+            network.fit(rows.x, rows.y, checkpoint=checkpoint, progress=progress, distributed=comm, **options)
         done = True
     except KeyboardInterrupt:
         best_row = best_epoch(network.history)

@@ -3,13 +3,13 @@
 import operator
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from portnn.distributed import check_bits
+from portnn.distributed import Communicator, InterruptedTogether, check_bits
 from portnn.errors import DivergenceError
-from portnn.interrupts import defer_keyboard_interrupt
+from portnn.interrupts import Deferred, defer_keyboard_interrupt
 from portnn.model.shared import Part
 from portnn.nn import random
 from portnn.train.callbacks import CallbackList
@@ -34,15 +34,8 @@ def train(run: FitState, callbacks: CallbackList, progress: bool | str | None) -
         runtime.check_rows(data.rows % size or size, "batch_size")
     steps = data.steps(size)
     started = time.perf_counter() - history.seconds
-    with defer_keyboard_interrupt() as release, _bar(run, progress, steps) as bar:
-
-        def pause() -> None:
-            try:
-                release()
-            except KeyboardInterrupt:
-                callbacks.interrupted()
-                raise
-
+    with defer_keyboard_interrupt() as deferred, _bar(run, progress, steps) as bar:
+        pause = _Pause(run, callbacks, deferred)
         while run.should_continue():
             _run_epoch(run, callbacks, size, steps, bar, pause)
             history.seconds = time.perf_counter() - started
@@ -58,9 +51,7 @@ def train(run: FitState, callbacks: CallbackList, progress: bool | str | None) -
     return history
 
 
-def _run_epoch(
-    run: FitState, callbacks: CallbackList, size: int, steps: int | None, bar: Any, pause: Callable[[], None]
-) -> None:
+def _run_epoch(run: FitState, callbacks: CallbackList, size: int, steps: int | None, bar: Any, pause: "_Pause") -> None:
     """Run the remaining steps of an epoch; NeuralNetwork.fit documents the state after errors."""
     runtime, data = run.runtime, run.data
     backup, n_before, is_complete = runtime.snapshot(), len(run.losses), True
@@ -72,7 +63,7 @@ def _run_epoch(
         batches = data.batches(runtime.backend, size, order, runtime.model.loss.mean, run.share)
         for batch in islice(batches, n_before, None):
             is_complete = False
-            loss, rows = _step(run, batch)
+            loss, rows = _step(run, batch, pause)
             run.losses.append(loss)
             run.sizes.append(rows)
             is_complete = True
@@ -97,12 +88,35 @@ def _run_epoch(
         )
 
 
-def _step(run: FitState, batch: Batch) -> tuple[Any, int]:
+class _Pause:
+    """Between two steps: raises a Ctrl-C that came. Several processes raise one after the same step."""
+
+    def __init__(self, run: FitState, callbacks: CallbackList, deferred: Deferred) -> None:
+        self._run, self._callbacks, self._deferred, self._of_all = run, callbacks, deferred, False
+
+    def gather(self, comm: Communicator, rows: int) -> list[int]:
+        """Return each process's number of rows; learn whether one of them was interrupted."""
+        counts, pending = zip(*comm.all_gather((rows, self._deferred.pending)), strict=True)
+        self._of_all = any(pending)
+        return list(counts)
+
+    def __call__(self) -> None:
+        try:
+            if self._run.comm is None:
+                self._deferred()
+            elif self._of_all:
+                raise InterruptedTogether
+        except KeyboardInterrupt:
+            self._callbacks.interrupted()
+            raise
+
+
+def _step(run: FitState, batch: Batch, pause: _Pause) -> tuple[Any, int]:
     """Take a step; return the batch's loss and number of rows, those of the other processes included."""
     rows = int(batch[0].shape[0])
     if run.comm is None:
         return run.runtime.step(batch), rows
-    counts = run.comm.all_gather(rows)
+    counts = pause.gather(run.comm, rows)
     row = sum(counts[: run.comm.rank])
     return run.runtime.shared_step(batch, Part(row, sum(counts), run.comm)), sum(counts)
 
