@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from portnn import (
 )
 from portnn.callbacks import CSVLogger, EarlyStopping
 from portnn.distributed import communicator_of
+from portnn.interrupts import Deferred
+from portnn.train import loop
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((70, 5))
@@ -340,6 +343,31 @@ def test_an_error_of_one_rank_ends_all(capsys):
     assert isinstance(first, threading.BrokenBarrierError)
     assert board.aborted[0] == 1
     assert "rank 1 ends the training of all ranks" in capsys.readouterr().err
+
+
+def test_an_interrupt_of_one_rank_ends_all_after_the_same_step(monkeypatch, tmp_path):
+    waiting = threading.local()
+
+    @contextmanager
+    def deferred():
+        waiting.interrupt = Deferred()
+        yield waiting.interrupt
+
+    monkeypatch.setattr(loop, "defer_keyboard_interrupt", deferred)
+
+    def work(comm):
+        def interrupted(net, event):
+            waiting.interrupt.pending = comm.rank == 1 and event.epoch == 2
+
+        net, path = network(), tmp_path / f"{comm.rank}.safetensors"
+        with pytest.raises(KeyboardInterrupt):
+            net.fit(X, Y, epochs=9, batch_size=16, distributed=comm, checkpoint=path, callbacks=[interrupted])
+        return net
+
+    nets, board = ranks(2, work)
+    assert [net.step_count for net in nets] == [11, 11]
+    assert not board.aborted
+    assert NeuralNetwork.load(tmp_path / "0.safetensors").step_count == 11
 
 
 def test_weights_that_part_are_found():
