@@ -9,12 +9,13 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol, cast
 
 import numpy as np
 
-from portnn.errors import ArgumentError, BackendUnavailableError, DistributedError, DivergenceError
+from portnn.errors import ArgumentError, DistributedError, DivergenceError
+from portnn.mpi import MPICommunicator
 
 
 class InterruptedTogether(KeyboardInterrupt):
@@ -32,8 +33,11 @@ class Communicator(Protocol):
     def size(self) -> int:
         """Number of processes."""
 
-    def all_reduce(self, array: np.ndarray, op: str = "sum") -> np.ndarray:
-        """Return the sum of the ranks' arrays, or with "max" their largest elements; the same bits on each rank."""
+    def all_reduce(self, array: np.ndarray, op: str = "sum", out: np.ndarray | None = None) -> np.ndarray:
+        """Return the sum of the ranks' arrays, or with "max" their largest elements; the same bits on each rank.
+
+        ``out``: an array that may take the result; its memory is not taken anew for each call.
+        """
 
     def broadcast(self, value: Any) -> Any:
         """Return rank 0's value."""
@@ -43,43 +47,6 @@ class Communicator(Protocol):
 
     def abort(self) -> None:
         """End the processes of all ranks."""
-
-
-class MPICommunicator:
-    """A communicator of mpi4py; ``comm``: None for all processes that the launcher has started."""
-
-    def __init__(self, comm: Any = None) -> None:
-        """Raise BackendUnavailableError without mpi4py, or without an MPI library."""
-        try:
-            from mpi4py import MPI
-        except (ImportError, RuntimeError) as error:  # without an MPI library mpi4py raises RuntimeError
-            raise BackendUnavailableError(f"distributed: {error}; pip install 'portnn[mpi]'") from error
-        self._comm = MPI.COMM_WORLD if comm is None else comm
-
-    @property
-    def rank(self) -> int:
-        return int(self._comm.Get_rank())
-
-    @property
-    def size(self) -> int:
-        return int(self._comm.Get_size())
-
-    def all_reduce(self, array: np.ndarray, op: str = "sum") -> np.ndarray:
-        from mpi4py import MPI
-
-        total = np.empty_like(array, order="C")
-        self._comm.Allreduce(np.ascontiguousarray(array), total, MPI.MAX if op == "max" else MPI.SUM)
-        return total
-
-    def broadcast(self, value: Any) -> Any:
-        return self._comm.bcast(value, root=0)
-
-    def all_gather(self, value: Any) -> list[Any]:
-        gathered: list[Any] = self._comm.allgather(value)
-        return gathered
-
-    def abort(self) -> None:
-        self._comm.Abort(1)
 
 
 def communicator_of(distributed: Any) -> Communicator | None:
@@ -102,6 +69,12 @@ def communicator_of(distributed: Any) -> Communicator | None:
             f'distributed: expected None, "mpi", a communicator of mpi4py or a Communicator; got {distributed!r}'
         )
     return found if found.size > 1 else None
+
+
+def watched(comm: Communicator | None) -> AbstractContextManager[None]:
+    """Return a context in which a rank that does not answer ends all of them, where the communicator can."""
+    watch = getattr(comm, "watched", None)
+    return nullcontext() if watch is None else cast(AbstractContextManager[None], watch())
 
 
 _LAUNCHED = "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"

@@ -317,6 +317,8 @@ FAULTS = [
     Fault("parts: gradients of this part alone", "portnn/reproducible/parts.py", "if value.rows is not None or value.drawn:", "if False:", "tests/reproducible/test_parts.py -k refused"),
     Fault("ranks that are interrupted alone", "portnn/train/loop.py", "self._of_all = any(pending)", "self._of_all = self._deferred.pending", "tests/test_distributed.py -k interrupt"),
     Fault("ranks that all print", "portnn/cli/train.py", "    if comm is not None and comm.rank:\n        click", "    if False:\n        click", "tests/test_distributed.py -k command_line"),
+    Fault("ranks that do not answer are waited for", "portnn/mpi.py", "self._end(silent, seconds)", "pass", "tests/test_distributed.py -k answer"),
+    Fault("ranks that wait are taken for silent", "portnn/mpi.py", "                heard.add(status.Get_source())\n", "", "tests/test_distributed.py -k answer"),
     Fault("ranks that take the same rows", "portnn/data/dataset.py", "return rows * self.rank // self.ranks, rows * (self.rank + 1) // self.ranks", "return 0, rows // self.ranks", "tests/test_distributed.py -k one_process"),
     Fault("ranks with the same dropout", "portnn/model/step.py", "ForwardContext(training=True, key=key, row=row, rows=rows, all_reduce=all_reduce)", "ForwardContext(training=True, key=key, row=0, rows=rows, all_reduce=all_reduce)", "tests/test_distributed.py -k train_what"),
     Fault("normalisation of a rank's rows", "portnn/model/step.py", "row=row, rows=rows, all_reduce=all_reduce)", "row=row)", "tests/test_distributed.py -k one_process"),

@@ -41,7 +41,7 @@ from portnn.defaults import (
     default_optimizer,
     fit_options,
 )
-from portnn.distributed import beginning_together, communicator_of
+from portnn.distributed import beginning_together, communicator_of, watched
 from portnn.errors import ArgumentError
 from portnn.network import NeuralNetwork
 from portnn.nn.activations import ACTIVATIONS
@@ -75,7 +75,7 @@ class _Train(click.Command):
         except click.ClickException:
             comm = communicator_of("mpi") if any(each.startswith("--distributed") for each in given) else None
             try:
-                with beginning_together(comm):
+                with watched(comm), beginning_together(comm):
                     raise
             except click.ClickException:
                 if comm is not None and comm.rank:
@@ -212,7 +212,7 @@ def train(
     if comm is not None and comm.rank:
         click.get_current_context().find_root().with_resource(silence())
         save = plot = None
-    with beginning_together(comm):
+    with watched(comm), beginning_together(comm):
         _refuse_contradictions(continued, target, test, holdout, checkpoint, resume)
         chosen = get_backend(backend)
         check_outputs(

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from portnn.backend import Backend
 from portnn.distributed import Communicator
 from portnn.errors import DistributedError
@@ -28,6 +30,7 @@ class SharedGradients:
 
     def __init__(self, backend: Backend, model: FunctionalModel, arithmetic: Arithmetic, dtype: str) -> None:
         self._backend, self._model, self._arithmetic, self._dtype = backend, model, arithmetic, dtype
+        self._total: np.ndarray | None = None
         self._compiled: dict[tuple[int, int], Callable[..., Any]] = {}
         self._layers_sum: bool | None = None
         """Whether a layer sums over the parts of a batch; None: not known yet."""
@@ -42,8 +45,9 @@ class SharedGradients:
 
         function = self._function(xp, state, batch, key, part, summed)
         loss, gradient, buffers = function(xp, state, batch, key)
-        total = summed(xp.concat([gradient, xp.reshape(loss, (1,))]))
-        return total[-1], total[:-1], buffers
+        # In one memory for all steps: a gradient of megabytes takes long to be allocated.
+        self._total = part.comm.all_reduce(self._backend.to_numpy(gradient), out=self._total)
+        return summed(loss), self._backend.asarray(self._total, self._dtype), buffers
 
     def _exactly(self, xp: Any, state: State, batch: Batch, key: Key, part: Part) -> tuple[Array, Array, Array]:
         """Return the batch's results where the namespace's own sums over rows are those of all processes."""

@@ -9,7 +9,7 @@ from portnn.data.arrays import array_signature
 from portnn.data.batches import as_batches
 from portnn.data.dataset import Dataset, DataSource
 from portnn.data.labels import with_targets
-from portnn.distributed import beginning_together, communicator_of, ending_together
+from portnn.distributed import beginning_together, communicator_of, ending_together, watched
 from portnn.errors import ArgumentError, DivergenceError
 from portnn.interrupts import defer_keyboard_interrupt
 from portnn.metrics.selection import MetricLike, resolve_metrics
@@ -119,7 +119,7 @@ class Training(NetworkBase):
         if progress not in (None, True, False, "log"):
             raise ArgumentError(f'progress: expected None, True, False or "log"; got {progress!r}')
         comm = communicator_of(distributed)
-        with beginning_together(comm):
+        with watched(comm), beginning_together(comm):
             x, y, sample_weight = with_targets(x, y, sample_weight)
             if isinstance(validation, tuple) and len(validation) == 2:
                 validation = with_targets(*validation, name="validation y")[:2]
@@ -131,7 +131,7 @@ class Training(NetworkBase):
                     raise DivergenceError("network: expected finite parameters to start from; got NaN or infinity")
             hooks = CallbackList(self, Checkpoint.last_of(checkpoint, callbacks))
             run = FitState(runtime, data, validation_data, epochs, size, shuffle, measured, comm=comm)
-        with runtime.backend.scope():
+        with watched(comm), runtime.backend.scope():
             attributes = dict(vars(self))
             self._commit(pipeline)
             _say_that_nothing_moves(runtime)
