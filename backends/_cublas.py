@@ -2,9 +2,12 @@
 
 import ctypes
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
+import numpy as np
+
+from portnn.backend import ScopedSetting
 from portnn.errors import BackendUnavailableError
 from portnn.types import Array
 
@@ -78,3 +81,12 @@ def _library() -> ctypes.CDLL:
         return ctypes.CDLL(pathfinder.load_nvidia_dynamic_lib("cublas").abs_path)
     except Exception as error:  # not installed, or not found, in the words of its versions
         raise BackendUnavailableError(f"cuBLAS was not found ({error}); pip install 'portnn[cuda13]'") from error
+
+
+@cache
+def precision() -> ScopedSetting:
+    """Return the setting that shortens float32 products: CUPY_TF32=1 rounds the factors to 10 bits."""
+    from cupy._core import _routines_linalg as products
+
+    read, write = (partial(f, np.float32) for f in (products.get_compute_type, products.set_compute_type))
+    return ScopedSetting(read, write, products.COMPUTE_TYPE_FP32)

@@ -3,18 +3,20 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from portnn.backend import Backend, BoundNamespace, Donation, ScopedSetting, get_backend, host_array, imported_module
+from portnn.backend import Backend, BoundNamespace, Donation, get_backend, host_array, imported_module
+from portnn.distributed import Communicator
 from portnn.errors import ArgumentError
 from portnn.jit.cuda.function import FusedFunction
-from portnn.jit.cuda.rows import Rows
+from portnn.jit.cuda.rows import Rows, copied
 from portnn.types import Array
 
+from ._cublas import precision
 from ._cuda import CUDADriver, driver_problem, wheel
+from ._nccl import nccl_sum
 
 CONCAT = 8
 """Number of arrays that CuPy concatenates in one kernel; for more it uploads their pointers at every call."""
@@ -120,11 +122,19 @@ class CuPyBackend(Backend):
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        with self._device, _precision().hold():
+        with self._device, precision().hold():
             yield
 
     def synchronize(self) -> None:
         self._device.synchronize()
+
+    def call_in_scope(self, function: Callable[..., Any], static: int, *arguments: Any) -> Any:
+        with self.scope():
+            return super().call_in_scope(function, static, *arguments[:static], *copied(self.xp, arguments[static:]))
+
+    def device_sum(self, comm: Communicator) -> Callable[[Array], Array]:
+        with self._device:
+            return nccl_sum(self._cupy, self.device, comm)
 
     def donates_state(self, size: int) -> bool:
         return True
@@ -135,12 +145,3 @@ class CuPyBackend(Backend):
         """Compile a function to matrix products and a few kernels."""
         eagerly, host = super().compile(function, static), get_backend("numpy").xp
         return FusedFunction(self._driver, self.xp, host, function, eagerly, static, donation is not None)
-
-
-@cache
-def _precision() -> ScopedSetting:
-    """Return the setting that shortens float32 products: CUPY_TF32=1 rounds the factors to 10 bits."""
-    from cupy._core import _routines_linalg as products
-
-    read, write = (partial(f, np.float32) for f in (products.get_compute_type, products.set_compute_type))
-    return ScopedSetting(read, write, products.COMPUTE_TYPE_FP32)

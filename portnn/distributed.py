@@ -57,8 +57,8 @@ def communicator_of(distributed: Any) -> Communicator | None:
     """
     if distributed is None:
         return None
-    if distributed == "mpi":
-        found: Communicator = MPICommunicator()
+    if distributed in ("mpi", "nccl"):
+        found: Communicator = MPICommunicator(on_device=distributed == "nccl")
         _check_launcher(found.size)
     elif hasattr(distributed, "Allreduce") and hasattr(distributed, "Get_rank"):
         found = MPICommunicator(distributed)
@@ -66,7 +66,8 @@ def communicator_of(distributed: Any) -> Communicator | None:
         found = distributed
     else:
         raise ArgumentError(
-            f'distributed: expected None, "mpi", a communicator of mpi4py or a Communicator; got {distributed!r}'
+            'distributed: expected None, "mpi", "nccl", a communicator of mpi4py or a Communicator; '
+            f"got {distributed!r}"
         )
     return found if found.size > 1 else None
 
@@ -77,8 +78,8 @@ def watched(comm: Communicator | None) -> AbstractContextManager[None]:
     return nullcontext() if watch is None else cast(AbstractContextManager[None], watch())
 
 
-_LAUNCHED = "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"
-"""Number of processes, as launchers of MPI set it."""
+_LAUNCHED = "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "WORLD_SIZE"
+"""Number of processes, as launchers of MPI, srun and torchrun set it."""
 
 
 def _check_launcher(size: int) -> None:
@@ -87,8 +88,8 @@ def _check_launcher(size: int) -> None:
         started = int(os.environ.get(name) or 1)
         if size == 1 < started:
             raise ArgumentError(
-                f"distributed: expected {started} processes, as {name} says; got 1: mpi4py uses another MPI library "
-                "than mpiexec"
+                f"distributed: expected {started} processes, as {name} says; got 1: the launcher does not belong to "
+                "the MPI library that mpi4py uses; start them with that one's mpiexec or srun"
             )
 
 

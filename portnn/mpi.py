@@ -23,13 +23,17 @@ _TAG = 31_415
 class MPICommunicator:
     """A communicator of mpi4py; ``comm``: None for all processes that the launcher has started."""
 
-    def __init__(self, comm: Any = None) -> None:
-        """Raise BackendUnavailableError without mpi4py, or without an MPI library."""
+    def __init__(self, comm: Any = None, on_device: bool = False) -> None:
+        """``on_device``: whether the backend sums gradients, without the host.
+
+        Raise BackendUnavailableError without mpi4py, or without an MPI library.
+        """
         try:
             from mpi4py import MPI
         except (ImportError, RuntimeError) as error:  # without an MPI library mpi4py raises RuntimeError
             raise BackendUnavailableError(f"distributed: {error}; pip install 'portnn[mpi]'") from error
         self._mpi, self._comm = MPI, MPI.COMM_WORLD if comm is None else comm
+        self.on_device = on_device
         self._watch = _Watch(MPI, self._comm)
 
     @property
@@ -39,6 +43,14 @@ class MPICommunicator:
     @property
     def size(self) -> int:
         return int(self._comm.Get_size())
+
+    @property
+    def local_rank(self) -> int:
+        """Number of this process among those of its machine."""
+        here = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED)
+        number = int(here.Get_rank())
+        here.Free()
+        return number
 
     def all_reduce(self, array: np.ndarray, op: str = "sum", out: np.ndarray | None = None) -> np.ndarray:
         total = np.empty_like(array, order="C") if out is None else out

@@ -31,6 +31,8 @@ from portnn import (
     NeuralNetwork,
     Shapes,
     Standardize,
+    available_backends,
+    get_backend,
     register,
 )
 from portnn.callbacks import CSVLogger, EarlyStopping
@@ -211,6 +213,38 @@ def test_ranks_on_other_libraries(backend, request):
     close(nets[0].to("numpy"), alone)
 
 
+@pytest.mark.parametrize("layers", [(Dropout(0.2), 8), (8, BatchNorm())], ids=["dropout", "normalisation"])
+def test_ranks_on_two_gpus_of_cupy_sum_by_nccl(layers):
+    available = {info.name: info.reason for info in available_backends()}
+    if available["cupy"] or len(type(get_backend("cupy")).devices()) < 2:
+        pytest.skip(f"cupy: {available['cupy'] or 'one GPU'}")
+    alone = trained(None, *layers)
+
+    def work(comm, devices=("0", "1")):
+        comm.on_device = True
+        comm.all_reduce = None  # never through the host
+        return trained(comm, *layers, options={"backend": f"cupy:{devices[comm.rank]}"})
+
+    nets, _ = ranks(2, work)
+    assert nets[0].fingerprint() == nets[1].fingerprint()
+    close(nets[0].to("numpy"), alone)
+    exact = trained(None, *layers, options=EXACT)
+    nets, _ = ranks(2, lambda comm: trained(comm, *layers, options=EXACT | {"backend": f"cupy:{comm.rank}"}))
+    assert {net.fingerprint() for net in nets} == {exact.fingerprint()}
+    results, _ = ranks(2, lambda comm: work(comm, ("1", "1")))
+    assert all("a GPU of its own for each rank; ranks 0 and 1 have cupy:1" in str(error) for error in results)
+
+
+def test_nccl_needs_a_library_that_has_it():
+    def work(comm):
+        comm.on_device = True
+        return trained(comm)
+
+    results, board = ranks(2, work)
+    assert all('sums through the host; expected distributed="mpi"' in str(error) for error in results)
+    assert not board.aborted
+
+
 @register
 @dataclass(frozen=True)
 class Centred(Layer):
@@ -384,8 +418,12 @@ def test_weights_that_part_are_found():
 
 def test_what_distributed_may_be(monkeypatch):
     assert communicator_of(None) is None
-    with pytest.raises(ArgumentError, match=r"distributed: expected None, \"mpi\", .*; got 'nccl'"):
-        network().fit(X, Y, distributed="nccl")
+    with pytest.raises(ArgumentError, match=r"distributed: expected None, \"mpi\", .*; got 'gloo'"):
+        network().fit(X, Y, distributed="gloo")
+    pytest.importorskip("mpi4py")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ArgumentError, match="expected 4 processes, as WORLD_SIZE says; got 1: the launcher does not"):
+        network().fit(X, Y, distributed="mpi")
 
 
 # ---- with mpiexec

@@ -14,6 +14,7 @@ import numpy as np
 
 from portnn.backend.kernels import Elementwise, ParamGroup, apply_param_groups
 from portnn.deprecated import RenamedMembers, warn_renamed
+from portnn.distributed import Communicator
 from portnn.errors import BackendUnavailableError
 from portnn.types import Array, Namespace
 
@@ -140,6 +141,15 @@ class Backend(RenamedMembers):
     def copy(self, array: Array) -> Array:
         """Return a copy of one of the library's arrays, in memory that the library allocates."""
         return self.xp.asarray(array, copy=True)
+
+    def device_sum(self, comm: Communicator) -> Callable[[Array], Array]:
+        """Return a function that sums arrays over the processes of a training, without the host.
+
+        Raises BackendUnavailableError where the library has none.
+        """
+        raise BackendUnavailableError(
+            f'distributed: {self!r} sums through the host; expected distributed="mpi", or backend="cupy" for NCCL'
+        )
 
     def take_rows(self, array: Array, order: Array, start: int, stop: int) -> Array:
         """Return the rows ``order[start:stop]`` of an array, for the batch of a compiled step alone.

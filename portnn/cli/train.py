@@ -4,7 +4,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -25,9 +24,9 @@ from portnn.cli.common import (
     of_classes,
     say,
     show,
-    silence,
     terminated_as_interrupted,
 )
+from portnn.cli.ranks import Together, device_of_rank, silence_others
 from portnn.cli.scores import Results, majority_baseline, score_lines, scores
 from portnn.data.labels import classes_of, labels_of
 from portnn.data.task import Data, read_task
@@ -64,27 +63,8 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     return None if value is None else [name.strip() for name in value.split(",") if name.strip()]
 
 
-class _Train(click.Command):
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
-    ) -> click.Context:
-        """Parse the arguments. An error on one of several processes ends all: the others would wait for it."""
-        given = list(args)
-        try:
-            return super().make_context(info_name, args, parent, **extra)
-        except click.ClickException:
-            comm = communicator_of("mpi") if any(each.startswith("--distributed") for each in given) else None
-            try:
-                with watched(comm), beginning_together(comm):
-                    raise
-            except click.ClickException:
-                if comm is not None and comm.rank:
-                    sys.exit(2)  # the first process says it
-                raise
-
-
 @click.command(
-    cls=_Train,
+    cls=Together,
     epilog=examples(
         "portnn train flowers.csv --target kind --save flowers.safetensors",
         "portnn train flowers.csv --target kind --hidden 64,32 --drop id --json",
@@ -157,8 +137,9 @@ class _Train(click.Command):
 @click.option("--reproducible", is_flag=True, help="Train to the same bits on every array library and machine; slower.")
 @click.option(
     "--distributed",
-    type=click.Choice(["mpi"]),
-    help="Train in the processes that mpiexec or srun has started: mpiexec -n 4 portnn train ...",
+    type=click.Choice(["mpi", "nccl"]),
+    help="Train in the processes that mpiexec or srun has started: mpiexec -n 4 portnn train ...; nccl: one CUDA GPU "
+    "for each.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--save", type=OUTPUT, help="Where to write the model.")
@@ -210,7 +191,7 @@ def train(
     """
     comm = communicator_of(distributed)
     if comm is not None and comm.rank:
-        click.get_current_context().find_root().with_resource(silence())
+        silence_others(click.get_current_context())
         save = plot = None
     with watched(comm), beginning_together(comm):
         _refuse_contradictions(continued, target, test, holdout, checkpoint, resume)
@@ -219,7 +200,7 @@ def train(
             {"save": save, "plot": plot, "checkpoint": checkpoint}, [data, target, test, test_target], ["plot"]
         )
         picture = loss_picture(save, plot)
-        home = f"{chosen.name}:{chosen.device}"
+        home = f"{chosen.name}:{chosen.device if ':' in (backend or '') else device_of_rank(comm, chosen)}"
         previous = None if continued is None else NeuralNetwork.load(continued, backend=home)
         column = target if previous is None else model_target(previous, target)
         assert column is not None

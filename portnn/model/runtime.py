@@ -13,6 +13,7 @@ import numpy as np
 from portnn.backend import Backend, Donation, dtype_promotion_error
 from portnn.data.arrays import to_host
 from portnn.data.dataset import DataSource
+from portnn.distributed import Communicator
 from portnn.errors import ShapeError
 from portnn.io.tables import Names
 from portnn.metrics import Metric
@@ -164,6 +165,11 @@ class Runtime(NetworkState):
             # No call separates the two assignments: an interrupt comes before both or after both.
             self.state, self.counters = state, done
             return loss
+
+    def begin_sharing(self, comm: Communicator) -> None:
+        """Prepare steps of which other processes have the other parts; all of them call it."""
+        with self.backend.scope():
+            self._shared.begin(comm)
 
     def shared_step(self, batch: Batch, part: Part) -> Array:
         """Take one training step on a batch of which other processes have the other parts; return the batch's loss."""

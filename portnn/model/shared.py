@@ -31,6 +31,7 @@ class SharedGradients:
     def __init__(self, backend: Backend, model: FunctionalModel, arithmetic: Arithmetic, dtype: str) -> None:
         self._backend, self._model, self._arithmetic, self._dtype = backend, model, arithmetic, dtype
         self._total: np.ndarray | None = None
+        self._on_device: Callable[[Array], Array] | None = None
         self._compiled: dict[tuple[int, int], Callable[..., Any]] = {}
         self._layers_sum: bool | None = None
         """Whether a layer sums over the parts of a batch; None: not known yet."""
@@ -38,18 +39,28 @@ class SharedGradients:
     def __call__(self, xp: Namespace, state: State, batch: Batch, key: Key, part: Part) -> tuple[Array, Array, Array]:
         over_parts = self._arithmetic.over_parts(part.row, part.rows, part.comm.all_reduce)
         if over_parts is not None:
-            return self._exactly(over_parts, state, batch, key, part)
+            exactly = partial(self._exactly, part)
+            results: tuple[Array, Array, Array] = self._backend.call_in_scope(exactly, 1, over_parts, state, batch, key)
+            return results
 
         def summed(array: Array) -> Array:
+            if self._on_device is not None:
+                return self._on_device(array)
             return self._backend.asarray(part.comm.all_reduce(self._backend.to_numpy(array)), self._dtype)
 
         function = self._function(xp, state, batch, key, part, summed)
         loss, gradient, buffers = function(xp, state, batch, key)
+        if self._on_device is not None:
+            return summed(loss), summed(gradient), buffers
         # In one memory for all steps: a gradient of megabytes takes long to be allocated.
         self._total = part.comm.all_reduce(self._backend.to_numpy(gradient), out=self._total)
         return summed(loss), self._backend.asarray(self._total, self._dtype), buffers
 
-    def _exactly(self, xp: Any, state: State, batch: Batch, key: Key, part: Part) -> tuple[Array, Array, Array]:
+    def begin(self, comm: Communicator) -> None:
+        """Prepare sums that do not go through the host, for a communicator that asks for it; all processes call it."""
+        self._on_device = self._backend.device_sum(comm) if getattr(comm, "on_device", False) else None
+
+    def _exactly(self, part: Part, xp: Any, state: State, batch: Batch, key: Key) -> tuple[Array, Array, Array]:
         """Return the batch's results where the namespace's own sums over rows are those of all processes."""
         context = ForwardContext(training=True, key=key, row=part.row, rows=part.rows)
         inside = State(xp.whole(state.parameters), xp.whole(state.buffers), ())
@@ -77,7 +88,8 @@ class SharedGradients:
                 asked.append(array)
                 return array
 
-            self._model.part_gradients(part.row, part.rows, ask, xp, state, batch, key)
+            function = partial(self._model.part_gradients, part.row, part.rows, ask)
+            self._backend.call_in_scope(function, 1, xp, state, batch, key)
             self._layers_sum = bool(asked)
         if self._layers_sum:
             eager = partial(self._model.part_gradients, part.row, part.rows, summed)

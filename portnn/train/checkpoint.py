@@ -206,6 +206,7 @@ def meet(comm: Communicator, network: Network, run: FitState) -> None:
     config = _fit_config(network, run, []) | {"epochs done": run.done, "versions": versions}
     del config["start"]
     check_same(comm, config, _DIGESTS)
+    run.runtime.begin_sharing(comm)
     arrays, description = comm.broadcast(network.serialize() if comm.rank == 0 else None)
     run.runtime.load_state(arrays, description)
     run.losses, run.sizes = comm.broadcast((run.losses, run.sizes))

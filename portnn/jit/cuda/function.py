@@ -60,10 +60,10 @@ class FusedFunction:
 
     def __call__(self, *arguments: Any) -> Any:
         if arguments[0] is not self._xp:
-            return self._run_eagerly(arguments)
+            return self._eagerly(*arguments)
         state, data = arguments[self._static], arguments[self._static + 1 :]
         if not (self._in_place or self._has_few_sizes(data)):
-            return self._run_eagerly(arguments)
+            return self._eagerly(*arguments)
         with self._lock, self._driver.scope():
             if self._runs:
                 self._adopt(state)
@@ -77,22 +77,13 @@ class FusedFunction:
             if self._compile(arguments[: self._static], state, data):
                 self._adopt(state)
                 return self._runs[-1](*data)
-        return self._run_eagerly(arguments)
+        return self._eagerly(*arguments)
 
     def _has_few_sizes(self, data: Sequence[Any]) -> bool:
         """Return whether the number of rows is a power of two."""
         arrays = (leaf for leaf in leaves(tuple(data)) if isinstance(leaf, self._driver.array) and leaf.ndim)
         rows: int = next((array.shape[0] for array in arrays), 0)
         return rows > 0 and rows & (rows - 1) == 0
-
-    def _run_eagerly(self, arguments: Sequence[Any]) -> Any:
-        """Call the function itself, with copies of rows."""
-
-        def copied(leaf: Any, path: str) -> Any:
-            return leaf.copied(self._xp) if type(leaf) is Rows else leaf
-
-        after = self._static + 1
-        return self._eagerly(*arguments[:after], *(mapped(copied, argument) for argument in arguments[after:]))
 
     def _contiguous(self, leaf: Any, path: str) -> Any:
         return self._driver.contiguous(leaf) if isinstance(leaf, self._driver.array) else leaf

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from portnn.jit.graph import mapped
 from portnn.types import Array, Namespace
 
 
@@ -24,3 +25,9 @@ class Rows:
     def copied(self, xp: Namespace) -> Array:
         """Return a copy of the rows."""
         return xp.take(self.source, self.order[self.start : self.start + self.shape[0]], axis=0)
+
+
+def copied(xp: Namespace, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return arguments, nested tuples, with copies in the place of ``Rows``."""
+    found = mapped(lambda leaf, path: leaf.copied(xp) if type(leaf) is Rows else leaf, arguments)
+    return tuple(found)
