@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from portnn.jit.cuda.launch import Driver, FusedProgram
-from portnn.jit.cuda.rows import Rows
+from portnn.jit.cuda.rows import Rows, copied
 from portnn.jit.graph import leaves, mapped
 from portnn.jit.trace import Trace
 from portnn.types import Array, Namespace
@@ -60,10 +60,10 @@ class FusedFunction:
 
     def __call__(self, *arguments: Any) -> Any:
         if arguments[0] is not self._xp:
-            return self._eagerly(*arguments)
+            return self._run_eagerly(arguments)
         state, data = arguments[self._static], arguments[self._static + 1 :]
         if not (self._in_place or self._has_few_sizes(data)):
-            return self._eagerly(*arguments)
+            return self._run_eagerly(arguments)
         with self._lock, self._driver.scope():
             if self._runs:
                 self._adopt(state)
@@ -77,13 +77,18 @@ class FusedFunction:
             if self._compile(arguments[: self._static], state, data):
                 self._adopt(state)
                 return self._runs[-1](*data)
-        return self._eagerly(*arguments)
+        return self._run_eagerly(arguments)
 
     def _has_few_sizes(self, data: Sequence[Any]) -> bool:
         """Return whether the number of rows is a power of two."""
         arrays = (leaf for leaf in leaves(tuple(data)) if isinstance(leaf, self._driver.array) and leaf.ndim)
         rows: int = next((array.shape[0] for array in arrays), 0)
         return rows > 0 and rows & (rows - 1) == 0
+
+    def _run_eagerly(self, arguments: Sequence[Any]) -> Any:
+        """Call the function itself, with copies of rows."""
+        after = self._static + 1
+        return self._eagerly(*arguments[:after], *copied(self._xp, tuple(arguments[after:])))
 
     def _contiguous(self, leaf: Any, path: str) -> Any:
         return self._driver.contiguous(leaf) if isinstance(leaf, self._driver.array) else leaf
