@@ -176,10 +176,10 @@ class Runtime(NetworkState):
         self.check_rows(part.rows, "x")
         with self.lock, self.backend.scope():
             loss, gradient, buffers = self._shared(self.xp, self.state, batch, self._key(), part)
-            parameters, opt_state = self._updates[1](
+            update, done = self._updates[not self.donates_state], self.counters
+            parameters, opt_state = update(
                 self.xp, self.state.parameters, gradient, self.state.opt_state, self.hyperparams
             )
-            done = self.counters
             self.state, self.counters = (
                 State(parameters, buffers, opt_state),
                 Counters(done.step + 1, done.epoch, done.update + 1),
