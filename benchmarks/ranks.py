@@ -25,7 +25,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 400 << 20
-WIDTHS, BATCHES, STEPS = (1024, 2048, 2048, 2048, 10), (512, 2048), 6
+WIDTHS, BATCHES, STEPS = (1024, 2048, 2048, 2048, 10), (512, 2048), 10
 
 
 def launched(count: int, threads: int, *command: object) -> str:

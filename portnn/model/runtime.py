@@ -16,6 +16,7 @@ from portnn.data.dataset import DataSource
 from portnn.distributed import Communicator
 from portnn.errors import ShapeError
 from portnn.io.tables import Names
+from portnn.jit.graph import leaves
 from portnn.metrics import Metric
 from portnn.metrics.selection import Compared
 from portnn.model.preprocess import Preprocessor
@@ -180,10 +181,10 @@ class Runtime(NetworkState):
             parameters, opt_state = update(
                 self.xp, self.state.parameters, gradient, self.state.opt_state, self.hyperparams
             )
-            self.state, self.counters = (
-                State(parameters, buffers, opt_state),
-                Counters(done.step + 1, done.epoch, done.update + 1),
-            )
+            state, previous = State(parameters, buffers, opt_state), self.state
+            if all(new is old for new, old in zip(leaves(state), leaves(previous), strict=True)):
+                state = previous  # overwritten: programs are bound to it
+            self.state, self.counters = state, Counters(done.step + 1, done.epoch, done.update + 1)
             return loss
 
     def check_rows(self, rows: int, argument: str) -> None:
