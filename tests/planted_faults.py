@@ -332,7 +332,7 @@ FAULTS = [
     Fault("ranks that end alone", "portnn/train/fit_state.py", "any(self.comm.all_gather(self.ended))", "self.ended", "tests/test_distributed.py -k together"),
     Fault("ranks that all write", "portnn/train/fit_state.py", "return self.comm is None or self.comm.rank == 0", "return True", "tests/test_distributed.py -k together"),
     Fault("an error before the training that one rank alone has", "portnn/distributed.py", "        if text is not None:", "        if False:", "tests/test_distributed.py -k begin_says"),
-    Fault("ranks that begin with weights of their own", "portnn/train/checkpoint.py", "    run.runtime.load_state(arrays, description)\n", "", "tests/test_distributed.py -k state_of_rank_0"),
+    Fault("ranks that begin with weights of their own", "portnn/train/ranks.py", "    run.runtime.load_state(arrays, description)\n", "", "tests/test_distributed.py -k state_of_rank_0"),
     Fault("codes of other libraries that nobody looks at", "portnn/model/preprocess.py", "check or waits or isinstance(x, np.ndarray) or self._on_host", "check or isinstance(x, np.ndarray)", "tests/model/test_step.py"),
     Fault("a one-cycle schedule that goes on beyond its end", "portnn/optim/schedules.py", "min(step, self.steps - 1)", "min(step, self.steps)", "tests/nn/test_nn.py"),
     Fault("threads that see half a step", "portnn/model/state.py", "        with self.lock:\n            return method(self", "        if True:\n            return method(self", "tests/integration/test_misuse.py"),

@@ -266,13 +266,20 @@ def test_layers_of_ones_own_that_sum_over_the_batch():
     close(nets[0], alone)
 
 
-def test_batches_of_the_user_and_memory_maps(tmp_path):
+def test_batches_of_the_user_and_memory_maps(tmp_path, caplog):
+    caplog.set_level("INFO", "portnn")
     cut = [(X[i : i + 15], Y[i : i + 15]) for i in range(0, 70, 15)]
     nets, _ = ranks(3, lambda comm: trained(comm, x=cut, y=None))
     close(nets[0], trained(None, x=cut, y=None))
     np.save(tmp_path / "x.npy", X)
     nets, _ = ranks(3, lambda comm: trained(comm, x=np.load(tmp_path / "x.npy", mmap_mode="r")))
     close(nets[0], trained(None))
+    trained_on = [record.message for record in caplog.records if "3 ranks" in record.message]
+    assert trained_on == [
+        "distributed: 3 ranks; each takes its part of every batch",
+        "distributed: 3 ranks; each has 70 rows (0.0 MB in memory and x in a file), and takes at most 6 of the 16 of a "
+        "batch, 5 batches an epoch",
+    ]
 
 
 def test_all_begin_with_the_state_of_rank_0():

@@ -20,9 +20,10 @@ from portnn.optim.schedules import Schedule
 from portnn.options import as_python, check_positive_int
 from portnn.train import loop as training
 from portnn.train.callbacks import CallbackLike, CallbackList
-from portnn.train.checkpoint import Checkpoint, meet
+from portnn.train.checkpoint import Checkpoint
 from portnn.train.fit_state import FitState
 from portnn.train.history import History
+from portnn.train.ranks import meet
 from portnn.types import Array, Batch
 
 _log = logging.getLogger("portnn")

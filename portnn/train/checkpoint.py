@@ -15,7 +15,6 @@ import numpy as np
 
 from portnn import hashing, registry
 from portnn.data.dataset import DataSource
-from portnn.distributed import Communicator, check_same
 from portnn.errors import ArgumentError
 from portnn.io.files import contradictions, little_endian, read_model, write_model
 from portnn.options import check_positive_int
@@ -90,7 +89,7 @@ class Checkpoint(Callback):
     def on_train_begin(self, network: Network, run: FitState) -> None:
         super().on_train_begin(network, run)
         self._network = network
-        self._fit_config = _fit_config(network, run, self._others)
+        self._fit_config = config_of_fit(network, run, self._others)
         if Path(self.path).exists():
             self._resume()
 
@@ -164,19 +163,20 @@ class Checkpoint(Callback):
             saved_config[name] = registry.with_current_names(saved_config.get(name))
         for name, value in config.items():
             if saved_config.get(name) != value:
-                digests = name in _DIGESTS
+                digests = name in DIGESTS
                 values = f"{name} {saved_config.get(name)!r}, here {value!r}"
-                difference = f"other {_DIGESTS[name]}" if digests else values
+                difference = f"other {DIGESTS[name]}" if digests else values
                 raise ArgumentError(
                     f"checkpoint: expected one of this training; {self.path} is of one with {difference}: remove it, "
                     f"or name another file"
                 )
 
 
-_DIGESTS = {"start": "initial weights", "data": "data", "validation": "validation data"}
+DIGESTS = {"start": "initial weights", "data": "data", "validation": "validation data"}
+"""What values of a configuration are called that are digests."""
 
 
-def _fit_config(network: Network, run: FitState, callbacks: Sequence[CallbackLike]) -> dict[str, Any]:
+def config_of_fit(network: Network, run: FitState, callbacks: Sequence[CallbackLike]) -> dict[str, Any]:
     """Return the configuration of a fit, as plain JSON values."""
     arrays, description = network.serialize()
     keys = "architecture", "loss", "dtype", "arithmetic", "seed", "optimizer"
@@ -193,23 +193,6 @@ def _fit_config(network: Network, run: FitState, callbacks: Sequence[CallbackLik
     }
     plain_config: dict[str, Any] = json.loads(json.dumps(config))  # as read from a file
     return plain_config
-
-
-def meet(comm: Communicator, network: Network, run: FitState) -> None:
-    """Refuse processes with other data, options, versions or a fit that is elsewhere; give all of them rank 0's state.
-
-    Raises ArgumentError on every rank.
-    """
-    from importlib.metadata import version  # imports much
-
-    versions = {"portnn": version("portnn"), run.runtime.backend.name: run.runtime.backend.version()}
-    config = _fit_config(network, run, []) | {"epochs done": run.done, "versions": versions}
-    del config["start"]
-    check_same(comm, config, _DIGESTS)
-    run.runtime.begin_sharing(comm)
-    arrays, description = comm.broadcast(network.serialize() if comm.rank == 0 else None)
-    run.runtime.load_state(arrays, description)
-    run.losses, run.sizes = comm.broadcast((run.losses, run.sizes))
 
 
 def _of_data(run: FitState, source: DataSource) -> str:

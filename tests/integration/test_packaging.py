@@ -241,6 +241,7 @@ TESTED_ELSEWHERE = {
     "portnn/model/runtime.py": "model/test_state",
     "portnn/model/shared.py": "test_distributed",
     "portnn/mpi.py": "test_distributed",
+    "portnn/train/ranks.py": "test_distributed",
     "backends/_nccl.py": "test_distributed",
     "portnn/data/arrays.py": "integration/test_bad_input",
     "portnn/data/dataset.py": "network/test_inference",
