@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from portnn import (
     ArgumentError,
     BatchNorm,
     DataError,
+    Dense,
     DistributedError,
     Dropout,
     GaussianNoise,
@@ -264,6 +266,110 @@ def test_layers_of_ones_own_that_sum_over_the_batch():
     alone = trained(None, Centred(), 8)
     nets, _ = ranks(3, lambda comm: trained(comm, Centred(), 8))
     close(nets[0], alone)
+
+
+def identity(dy):
+    return dy, {}
+
+
+def over_rows(xp, x, context):
+    return x - xp.sum(x, axis=0, keepdims=True), identity
+
+
+def over_rows_backward(xp, x, context):
+    return x * 2.0, lambda dy: (dy + xp.sum(dy, axis=0, keepdims=True), {})
+
+
+def whole_sum(xp, x, context):
+    return x * (context.all_reduce or (lambda a: a))(x), identity
+
+
+def squared_sum(xp, x, context):
+    total = xp.sum(x, axis=0, keepdims=True)
+    return x + (context.all_reduce or (lambda a: a))(total * total), identity
+
+
+def largest(xp, x, context):
+    return x - xp.max(x, axis=0, keepdims=True), identity
+
+
+def cumulative(xp, x, context):
+    return x + 0.0 * xp.cumulative_sum(x, axis=1), identity
+
+
+@register
+@dataclass(frozen=True)
+class Own(Layer):
+    """A layer of one's own: one of the functions above."""
+
+    name: str
+
+    def shapes(self, features):
+        return Shapes(features)
+
+    def forward(self, xp, weights, x, context):
+        return globals()[self.name](xp, x, context)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("over_rows", r"context.all_reduce\(...\) around a sum .*; got subtract of"),
+        ("over_rows_backward", r"context.all_reduce\(...\) around a sum .*; got add of"),
+        ("whole_sum", r"context.all_reduce\(...\) of a sum over the rows"),
+        ("squared_sum", r"context.all_reduce\(...\) around a sum .*; got multiply of"),
+        ("largest", "xp.max over the rows of a batch has no meaning yet for its parts"),
+    ],
+)
+def test_layers_that_take_a_part_for_the_batch_are_refused(name, message):
+    results, board = ranks(2, lambda comm: trained(comm, 8, Own(name)))
+    for error in results:
+        assert isinstance(error, DistributedError)
+        assert re.search(message, str(error))
+    assert not board.aborted
+
+
+@register
+@dataclass(frozen=True)
+class Decayed(Dense):
+    """A layer of one's own whose gradient has a term of no row."""
+
+    def forward(self, xp, weights, x, context):
+        y, back = super().forward(xp, weights, x, context)
+
+        def backward(dy):
+            dx, gradients = back(dy)
+            return dx, gradients | {"W": gradients["W"] + 0.1 * weights["W"]}
+
+        return y, backward
+
+
+def test_a_term_of_no_row_would_count_for_each_rank():
+    results, _ = ranks(2, lambda comm: trained(comm, Decayed(8), 8))
+    assert all("; got add of a sum over the rows of one part" in str(error) for error in results)
+    exact = {"options": EXACT, "epochs": 1}
+    nets, _ = ranks(2, lambda comm: trained(comm, Decayed(8), 8, **exact))
+    assert {net.fingerprint() for net in nets} == {trained(None, Decayed(8), 8, **exact).fingerprint()}
+
+
+def test_layers_of_which_nothing_is_known_are_named(caplog):
+    nets, _ = ranks(2, lambda comm: trained(comm, 8, Own("cumulative")))
+    close(nets[0], trained(None, 8, Own("cumulative")))
+    assert "xp.cumulative_sum has no meaning yet for the parts of a batch: whether the layers are" in caplog.text
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in registered.covering()])
+def test_all_that_is_registered_keeps_to_its_rows(name):
+    """In fast arithmetic no built-in layer or loss is refused, and three ranks train what one process trains."""
+
+    def trained(comm):
+        net, x, y = next((net, x, y) for found, net, x, y in registered.covering() if found == name)
+        net.fit(x, y, epochs=1, batch_size=6, distributed=comm)
+        return net
+
+    nets, _ = ranks(3, trained)
+    assert len({net.fingerprint() for net in nets}) == 1
+    assert nets[0].history.loss == pytest.approx(trained(None).history.loss, rel=1e-3)
 
 
 def test_batches_of_the_user_and_memory_maps(tmp_path, caplog):

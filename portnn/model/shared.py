@@ -1,5 +1,6 @@
 """The gradients of a batch of which each process has a part, as a pure function of the flat state."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,9 +11,12 @@ from portnn.backend import Backend
 from portnn.distributed import Communicator
 from portnn.errors import DistributedError
 from portnn.model.step import FunctionalModel, State
+from portnn.nn.parts import CheckedParts, UncheckedError
 from portnn.nn.random import Key
 from portnn.reproducible.arithmetic import Arithmetic
 from portnn.types import Array, Batch, ForwardContext, Namespace
+
+_log = logging.getLogger("portnn")
 
 
 class Part(NamedTuple):
@@ -68,6 +72,34 @@ class SharedGradients:
         loss, gradient, buffers = map(xp.result, ("loss", "gradient", "statistic"), results)
         return loss, gradient, self._arithmetic.flush(buffers)
 
+    def _checked(self, part: Part, xp: Namespace, state: State, batch: Batch, key: Key) -> bool:
+        """Return whether a layer sums over the processes.
+
+        Raises DistributedError for layers and losses that take the sum over the rows of a part for that of the batch. A
+        warning says of which that is not known.
+        """
+        parts, asked = CheckedParts(xp), []
+        context = ForwardContext(True, key=key, row=part.row, rows=part.rows, all_reduce=parts.all_reduce)
+        inside = State(parts.whole(state.parameters), parts.whole(state.buffers), ())
+        try:
+            loss, gradient, buffers = self._model.gradients(parts, inside, tuple(map(parts.split, batch)), context)
+            for name, value, is_sum in (
+                ("loss", loss, True),
+                ("gradient", gradient, True),
+                ("statistic", buffers, False),
+            ):
+                parts.check(name, value, is_sum)
+            return parts.summed
+        except (UncheckedError, AttributeError, TypeError) as error:  # such as x.T, and functions of NumPy itself
+            _log.warning("%s: whether the layers are those of the whole batch is not checked", error)
+
+        def ask(array: Array) -> Array:
+            asked.append(array)
+            return array
+
+        self._model.part_gradients(part.row, part.rows, ask, xp, state, batch, key)
+        return bool(asked)
+
     def _function(
         self,
         xp: Namespace,
@@ -82,15 +114,8 @@ class SharedGradients:
         It is compiled unless a layer sums over the processes, which no program holds: the first batch tells.
         """
         if self._layers_sum is None:
-            asked: list[Array] = []
-
-            def ask(array: Array) -> Array:
-                asked.append(array)
-                return array
-
-            function = partial(self._model.part_gradients, part.row, part.rows, ask)
-            self._backend.call_in_scope(function, 1, xp, state, batch, key)
-            self._layers_sum = bool(asked)
+            checked = partial(self._checked, part)
+            self._layers_sum = self._backend.call_in_scope(checked, 1, xp, state, batch, key)
         if self._layers_sum:
             eager = partial(self._model.part_gradients, part.row, part.rows, summed)
             return partial(self._backend.call_in_scope, eager, 1)

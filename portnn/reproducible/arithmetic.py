@@ -12,7 +12,7 @@ from portnn.errors import ArgumentError, BackendUnavailableError
 from portnn.options import lookup
 from portnn.reproducible import elementary, exact, known_answers
 from portnn.reproducible.namespace import Cut, ReproducibleNamespace, ReproducibleOps
-from portnn.reproducible.parts import PartsNamespace, Reduce
+from portnn.reproducible.parts import ExactParts, Reduce
 from portnn.types import Array, Namespace
 
 _RETAINED = 30 << 20
@@ -43,7 +43,7 @@ class Arithmetic:
         """Return the kernels of parameter groups as the backend runs them."""
         return self.backend.elementwise(param_groups, donate, offsets)
 
-    def over_parts(self, row: int, rows: int, all_reduce: Reduce) -> PartsNamespace | None:
+    def over_parts(self, row: int, rows: int, all_reduce: Reduce) -> ExactParts | None:
         """Return the namespace whose sums over the rows of a batch are those of all processes; None: there is none.
 
         ``row``: number of this process's first row in a batch of ``rows`` rows.
@@ -121,9 +121,9 @@ class Reproducible(Arithmetic):
             [(stop, partial(self._flushed, kernel)) for stop, kernel in param_groups], donate, offsets
         )
 
-    def over_parts(self, row: int, rows: int, all_reduce: Reduce) -> PartsNamespace | None:
+    def over_parts(self, row: int, rows: int, all_reduce: Reduce) -> ExactParts | None:
         """Return the namespace on a part of a batch: its sums have the bits of those over the whole batch."""
-        return PartsNamespace(ReproducibleNamespace(self._kit), self.backend, row, rows, all_reduce)
+        return ExactParts(ReproducibleNamespace(self._kit), self.backend, row, rows, all_reduce)
 
     def donates_state(self, size: int) -> bool:
         """Return whether steps update a state of this size in place, if they are compiled."""
