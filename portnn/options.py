@@ -1,5 +1,6 @@
 """Options: conversion to plain Python values, and checks of their values."""
 
+import inspect
 import math
 from abc import ABCMeta
 from collections.abc import Mapping
@@ -34,6 +35,12 @@ class CoerceScalarsMeta(ABCMeta):
 
     It runs before ``__init__``, so that checks there see plain values and no subclass can forget it.
     """
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """The options of ``__init__``, for help and editors: ``__call__`` takes any."""
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return signature.replace(parameters=list(signature.parameters.values())[1:], return_annotation=signature.empty)
 
     def __call__(cls, *arguments: Any, **options: Any) -> Any:
         options = with_new_names(cls, options)

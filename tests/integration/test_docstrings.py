@@ -65,3 +65,12 @@ def test_a_public_name_documents_its_parameters_and_what_it_returns(thing):
     signature = inspect.signature(thing)
     assert "Parameters\n------" in text or not [name for name in signature.parameters if name != "self"]
     assert "Returns\n------" in text or signature.return_annotation in (None, "None", inspect.Signature.empty)
+
+
+def test_help_shows_the_options():
+    """Objects with options are made by a metaclass that takes any."""
+    assert (
+        str(inspect.signature(portnn.BatchNorm))
+        == "(momentum: float = 0.1, eps: float = 1e-05, trainable: bool = True)"
+    )
+    assert [*inspect.signature(portnn.SGD).parameters][:2] == ["learning_rate", "momentum"]

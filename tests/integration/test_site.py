@@ -1,0 +1,44 @@
+"""The documentation's site; CI builds it with scripts/docs."""
+
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+
+import pytest
+from conftest import ROOT
+from test_docstrings import MODULES, NAMES
+
+
+@pytest.fixture
+def docs():
+    """Return scripts/docs as a module."""
+    loader = SourceFileLoader("docs", str(ROOT / "scripts" / "docs"))
+    module = module_from_spec(spec_from_loader("docs", loader))
+    loader.exec_module(module)
+    return module
+
+
+def test_every_public_name_has_a_page(docs, tmp_path):
+    assert set(MODULES) <= set(docs.MODULES)
+    docs.MODULES = {name: docs.MODULES[name] for name in MODULES}
+    docs.reference(tmp_path / "reference")
+    pages = {path.stem for path in (tmp_path / "reference").glob("*.rst")} - {"index", *MODULES}
+    assert {name.rpartition(".")[2] for name in NAMES.values()} <= {page.rpartition(".")[2] for page in pages}
+    text = (tmp_path / "reference" / "portnn.BatchNorm.rst").read_text()
+    assert ".. autoclass:: BatchNorm" in text
+    assert "portnn.BatchNorm" in (tmp_path / "reference" / "portnn.rst").read_text()
+
+
+def test_every_page_is_reached_from_the_front_page():
+    index = (ROOT / "docs" / "index.md").read_text()
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert pages <= set(index.split())
+
+
+def test_pages_load_nothing_from_elsewhere(docs):
+    assert docs.LOADED.findall("<script src=\"https://a.b/c.js\"></script><link href='http://a.b/c.css'>")
+    assert not docs.LOADED.findall('<a href="https://a.b/">there</a><img src="_images/a.png">')
+
+
+def test_links_lead_to_pages_of_the_site(docs):
+    assert docs.on_site("[a](../CONTRIBUTING.md) [b](gpu.md)", "x.md") == "[a](contributing.md) [b](gpu.md)"
+    assert docs.on_site("[a](docs/gpu.md)", "CONTRIBUTING.md") == "[a](gpu.md)"
