@@ -293,6 +293,15 @@ def largest(xp, x, context):
     return x - xp.max(x, axis=0, keepdims=True), identity
 
 
+def mean_of_part(xp, x, context):
+    share = (context.all_reduce or (lambda a: a))(xp.sum(x, axis=0, keepdims=True)) * (1.0 / x.shape[0])
+    return x - share, identity
+
+
+def divided_by_rows(xp, x, context):
+    return x - (context.all_reduce or (lambda a: a))(xp.sum(x, axis=0, keepdims=True)) / x.shape[0], identity
+
+
 def cumulative(xp, x, context):
     return x + 0.0 * xp.cumulative_sum(x, axis=1), identity
 
@@ -318,6 +327,8 @@ class Own(Layer):
         ("over_rows_backward", r"context.all_reduce\(...\) around a sum .*; got add of"),
         ("whole_sum", r"context.all_reduce\(...\) of a sum over the rows"),
         ("squared_sum", r"context.all_reduce\(...\) around a sum .*; got multiply of"),
+        ("mean_of_part", "expected context.rows, the rows of the batch"),
+        ("divided_by_rows", "expected context.rows, the rows of the batch"),
         ("largest", "xp.max over the rows of a batch has no meaning yet for its parts"),
     ],
 )

@@ -36,6 +36,44 @@ class UncheckedError(DistributedError):
     """A function or an index of which nobody knows whether it keeps to the rows of the part."""
 
 
+class PartRows:
+    """The number of a part's rows: it counts and shapes, and is refused as a divisor, where the batch's is meant."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __index__(self) -> int:
+        return self._count
+
+    def __repr__(self) -> str:
+        return repr(self._count)
+
+    def __hash__(self) -> int:
+        return hash(self._count)
+
+    def _refused(self, *others: object) -> Any:
+        raise DistributedError(
+            "distributed: expected context.rows, the rows of the batch, in a computation; got x.shape[0], a part's"
+        )
+
+    __truediv__ = __rtruediv__ = __float__ = __pow__ = __rpow__ = _refused
+
+
+def _counted(name: str) -> Any:
+    """Return an operator that computes with the count and another integer."""
+
+    def compute(self: PartRows, other: Any) -> Any:
+        if isinstance(other, float | PartArray):
+            self._refused()
+        return getattr(int(self), name)(int(other) if isinstance(other, PartRows) else other)
+
+    return compute
+
+
+for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "mod", "eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(PartRows, f"__{_name}__", _counted(f"__{_name}__"))
+
+
 def _refuse_values(*arguments: object, **options: object) -> Any:
     raise UncheckedError("distributed: expected layers that never ask for the value of an array")
 
@@ -65,8 +103,12 @@ class PartArray(Operators):
         self.drawn, self.partial = drawn, partial
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.array.shape)
+    def shape(self) -> tuple[Any, ...]:
+        """The shape; the number of rows is a ``PartRows``."""
+        shape = list(self.array.shape)
+        if self.rows is not None:
+            shape[self.rows] = PartRows(shape[self.rows])
+        return tuple(shape)
 
     @property
     def ndim(self) -> int:
@@ -104,13 +146,16 @@ class PartsNamespace:
         if kind in ("elementwise", "comparison", "selection"):
             return lambda *operands: self._elementwise(name, value, *operands)
         if name in ("arange", "asarray"):
-            return lambda *values, **options: PartArray(self, value(*values, **options), drawn=True)
+            return lambda *values, **options: PartArray(self, value(*map(_plain, values), **options), drawn=True)
         if name == "finfo" or (kind is None and name in ("float32", "float64", "int32", "int64", "bool")):
             return value
         raise UncheckedError(f"distributed: xp.{name} has no meaning yet for the parts of a batch")
 
     def binary(self, name: str, *pair: Any) -> PartArray:
         """Return the result of an operator."""
+        for operand in pair:
+            if isinstance(operand, PartRows):
+                float(operand)  # which is refused
         return self._elementwise(name, _OPERATORS[name], *pair)
 
     def split(self, array: Any) -> Any:
@@ -155,7 +200,7 @@ class PartsNamespace:
 
     def reshape(self, x: PartArray, shape: tuple[int, ...]) -> PartArray:
         """Reshape; rows stay on the first axis, each with as many elements as before."""
-        reshaped = self._xp.reshape(x.array, shape)
+        reshaped = self._xp.reshape(x.array, tuple(map(_plain, shape)))
         if x.rows is None:
             return x.like(reshaped, None)
         size, rest = prod(x.shape[1:]) * x.per_row, prod(reshaped.shape[1:])
@@ -242,6 +287,11 @@ class PartsNamespace:
     def _product_over_rows(self, a: PartArray, b: PartArray) -> PartArray:
         """Return the product of matrices whose inner axis has the rows."""
         raise NotImplementedError
+
+
+def _plain(value: Any) -> Any:
+    """Return the integer of a number of rows."""
+    return int(value) if isinstance(value, PartRows) else value
 
 
 class CheckedParts(PartsNamespace):

@@ -75,6 +75,19 @@ def test_what_would_be_of_this_part_alone_is_refused(xp, x, message):
         REFUSED[message](xp, x)
 
 
+def test_the_number_of_a_parts_rows_counts_and_shapes(xp, x):
+    rows = x.shape[0]
+    assert (rows, rows + 1, 2 + rows, rows * 4, 4 * rows, rows - 1, 7 - rows) == (3, 4, 5, 12, 12, 2, 4)
+    assert rows == x.shape[0] > 2
+    assert len({rows, 3}) == 1
+    assert [*range(rows)] == [0, 1, 2]
+    assert xp.reshape(x, (rows, 12)).shape == (3, 12)
+    assert xp.arange(5, 5 + rows, dtype=xp.int32).shape == (3,)
+    for computed in (lambda: 1.0 / rows, lambda: rows * 0.5, lambda: rows / 2, lambda: x * rows, lambda: float(rows)):
+        with pytest.raises(DistributedError, match=r"expected context.rows, .*; got x.shape\[0\]"):
+            computed()
+
+
 def test_a_layer_that_reads_values_is_refused(x):
     with pytest.raises(DistributedError, match="the value of an array"):
         bool(x > 0.0)
