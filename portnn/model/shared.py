@@ -11,7 +11,8 @@ from portnn.backend import Backend
 from portnn.distributed import Communicator
 from portnn.errors import DistributedError
 from portnn.model.step import FunctionalModel, State
-from portnn.nn.parts import CheckedParts, UncheckedError
+from portnn.nn.part_array import UncheckedError
+from portnn.nn.parts import CheckedParts
 from portnn.nn.random import Key
 from portnn.reproducible.arithmetic import Arithmetic
 from portnn.types import Array, Batch, ForwardContext, Namespace

@@ -11,7 +11,8 @@ import numpy as np
 
 from portnn.backend import Backend
 from portnn.errors import DistributedError
-from portnn.nn.parts import PartArray, PartsNamespace
+from portnn.nn.part_array import PartArray
+from portnn.nn.parts import PartsNamespace
 from portnn.reproducible import exact
 from portnn.reproducible.namespace import ReproducibleNamespace
 from portnn.types import Array
