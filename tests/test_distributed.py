@@ -149,8 +149,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("size", [2, 3, 4])
-@pytest.mark.parametrize("case", CASES)
+SIZES = [
+    *((case, 3) for case in CASES),
+    *((case, size) for case in ("dense", "batches smaller than the ranks") for size in (2, 4)),
+]
+
+
+@pytest.mark.parametrize(("case", "size"), SIZES)
 def test_ranks_train_what_one_process_trains(case, size):
     fit = dict(CASES[case])
     layers = fit.pop("layers", ())
@@ -165,8 +170,7 @@ def test_ranks_train_what_one_process_trains(case, size):
 EXACT = {"arithmetic": "reproducible"}
 
 
-@pytest.mark.parametrize("size", [2, 3, 4])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "size"), SIZES)
 def test_in_reproducible_arithmetic_ranks_have_the_bits_of_one_process(case, size):
     """Uneven parts, and parts of no row among them."""
     fit = dict(CASES[case])
@@ -177,6 +181,7 @@ def test_in_reproducible_arithmetic_ranks_have_the_bits_of_one_process(case, siz
     assert all(net.history.loss == alone.history.loss for net in nets)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [name for name, *_ in registered.covering()])
 def test_all_that_is_registered_has_the_bits_of_one_process(name):
     def trained(comm):
@@ -369,6 +374,7 @@ def test_layers_of_which_nothing_is_known_are_named(caplog):
     assert "xp.cumulative_sum has no meaning yet for the parts of a batch: whether the layers are" in caplog.text
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [name for name, *_ in registered.covering()])
 def test_all_that_is_registered_keeps_to_its_rows(name):
     """In fast arithmetic no built-in layer or loss is refused, and three ranks train what one process trains."""
