@@ -33,10 +33,10 @@ class Communicator(Protocol):
     def size(self) -> int:
         """Number of processes."""
 
-    def all_reduce(self, array: np.ndarray, op: str = "sum", out: np.ndarray | None = None) -> np.ndarray:
+    def all_reduce(self, array: np.ndarray, op: str = "sum", overwrite: bool = False) -> np.ndarray:
         """Return the sum of the ranks' arrays, or with "max" their largest elements; the same bits on each rank.
 
-        ``out``: an array that may take the result; its memory is not taken anew for each call.
+        ``overwrite``: whether the result may take the array's memory.
         """
 
     def broadcast(self, value: Any) -> Any:

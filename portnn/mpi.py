@@ -52,10 +52,11 @@ class MPICommunicator:
         here.Free()
         return number
 
-    def all_reduce(self, array: np.ndarray, op: str = "sum", out: np.ndarray | None = None) -> np.ndarray:
-        total = np.empty_like(array, order="C") if out is None else out
+    def all_reduce(self, array: np.ndarray, op: str = "sum", overwrite: bool = False) -> np.ndarray:
+        is_fit = array.flags.c_contiguous and array.flags.writeable
+        total = array if overwrite and is_fit else np.array(array, order="C")
         with self._watch.waiting():
-            self._comm.Allreduce(np.ascontiguousarray(array), total, self._mpi.MAX if op == "max" else self._mpi.SUM)
+            self._comm.Allreduce(self._mpi.IN_PLACE, total, self._mpi.MAX if op == "max" else self._mpi.SUM)
         return total
 
     def broadcast(self, value: Any) -> Any:

@@ -79,7 +79,7 @@ class ThreadCommunicator:
         self.board.barrier.wait()
         return gathered
 
-    def all_reduce(self, array, op="sum", out=None):
+    def all_reduce(self, array, op="sum", overwrite=False):
         gathered = self.all_gather(np.array(array))
         return np.max(gathered, axis=0) if op == "max" else np.sum(gathered[::-1], axis=0)
 

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from portnn.backend import Backend
 from portnn.distributed import Communicator
 from portnn.errors import DistributedError
@@ -35,7 +33,6 @@ class SharedGradients:
 
     def __init__(self, backend: Backend, model: FunctionalModel, arithmetic: Arithmetic, dtype: str) -> None:
         self._backend, self._model, self._arithmetic, self._dtype = backend, model, arithmetic, dtype
-        self._total: np.ndarray | None = None
         self._on_device: Callable[[Array], Array] | None = None
         self._compiled: dict[tuple[int, int], Callable[..., Any]] = {}
         self._layers_sum: bool | None = None
@@ -48,18 +45,16 @@ class SharedGradients:
             results: tuple[Array, Array, Array] = self._backend.call_in_scope(exactly, 1, over_parts, state, batch, key)
             return results
 
-        def summed(array: Array) -> Array:
+        def summed(array: Array, overwrite: bool = False) -> Array:
             if self._on_device is not None:
                 return self._on_device(array)
-            return self._backend.asarray(part.comm.all_reduce(self._backend.to_numpy(array)), self._dtype)
+            host = self._backend.to_numpy(array)
+            return self._backend.asarray(part.comm.all_reduce(host, overwrite=overwrite), self._dtype)
 
         function = self._function(xp, state, batch, key, part, summed)
         loss, gradient, buffers = function(xp, state, batch, key)
-        if self._on_device is not None:
-            return summed(loss), summed(gradient), buffers
-        # In one memory for all steps: a gradient of megabytes takes long to be allocated.
-        self._total = part.comm.all_reduce(self._backend.to_numpy(gradient), out=self._total)
-        return summed(loss), self._backend.asarray(self._total, self._dtype), buffers
+        # The gradient is this step's own: a second memory of its size would be taken anew, page by page.
+        return summed(loss), summed(gradient, overwrite=True), buffers
 
     def begin(self, comm: Communicator) -> None:
         """Prepare sums that do not go through the host, for a communicator that asks for it; all processes call it."""

@@ -1,5 +1,6 @@
 """An array on a part of a batch, of which other processes have the other parts (portnn/nn/parts.py)."""
 
+from operator import index
 from typing import Any
 
 from portnn.errors import DistributedError
@@ -31,7 +32,7 @@ class PartRows:
             "distributed: expected context.rows, the rows of the batch, in a computation; got x.shape[0], a part's"
         )
 
-    __truediv__ = __rtruediv__ = __float__ = __pow__ = __rpow__ = _refused
+    __truediv__ = __rtruediv__ = __int__ = __float__ = __pow__ = __rpow__ = _refused
 
 
 def _counted(name: str) -> Any:
@@ -40,7 +41,7 @@ def _counted(name: str) -> Any:
     def compute(self: PartRows, other: Any) -> Any:
         if isinstance(other, float | PartArray):
             self._refused()
-        return getattr(int(self), name)(int(other) if isinstance(other, PartRows) else other)
+        return getattr(index(self), name)(plain(other))
 
     return compute
 
@@ -112,4 +113,4 @@ class PartArray(Operators):
 
 def plain(value: Any) -> Any:
     """Return the integer of a number of rows."""
-    return int(value) if isinstance(value, PartRows) else value
+    return index(value) if isinstance(value, PartRows) else value

@@ -83,7 +83,7 @@ def test_the_number_of_a_parts_rows_counts_and_shapes(xp, x):
     assert [*range(rows)] == [0, 1, 2]
     assert xp.reshape(x, (rows, 12)).shape == (3, 12)
     assert xp.arange(5, 5 + rows, dtype=xp.int32).shape == (3,)
-    for computed in (lambda: 1.0 / rows, lambda: rows * 0.5, lambda: rows / 2, lambda: x * rows, lambda: float(rows)):
+    for computed in (lambda: 1.0 / rows, lambda: rows * 0.5, lambda: rows / 2, lambda: x * rows, lambda: int(rows)):
         with pytest.raises(DistributedError, match=r"expected context.rows, .*; got x.shape\[0\]"):
             computed()
 
