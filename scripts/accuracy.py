@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Print docs/accuracy.md: how far each function of each array library here is from its true value.
+"""Print docs/explanation/accuracy.md: how far each function of each array library here is from its true value.
 
 The truth is in numbers of 50 digits; errors are in units of eps times the true value (for cos, which has zeros, eps),
 for sums and products of 784 terms eps times the sum of magnitudes.
@@ -74,7 +74,8 @@ def page(asked: list[str]) -> str:
         "Largest error beside the true value (of 50 digits), in units of eps times the value (for cos: eps), for",
         f"sums and products of {TERMS} terms times the sum of magnitudes. The last column is what the bounds grant",
         "(`portnn/numerics/bounds.py`); a correctly rounded result is off by 0.5 at most. This page is made by",
-        "`python scripts/accuracy.py > docs/accuracy.md`; behind the script may come names: torch:cuda:0 ...",
+        "`python scripts/accuracy.py > docs/explanation/accuracy.md`; behind the script may come names:",
+        "torch:cuda:0 ...",
         "",
         f"{platform.machine()}, " + ", ".join(f"{info.name} {info.version}" for info in infos) + ".",
         "",

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Print docs/options.md: everything that has a name, from its docstring."""
+"""Print docs/reference/options.md: everything that has a name, from its docstring."""
 
 import dataclasses
 import inspect
@@ -51,8 +51,8 @@ def page() -> str:
     lines = [
         "# Options",
         "",
-        "All that has a name, from its docstring: `python scripts/options.py > docs/options.md` makes this page.",
-        "CONTRIBUTING.md says how to add to each.",
+        "All that has a name, from its docstring; CONTRIBUTING.md says how to add to each. This page is made by",
+        "`python scripts/options.py > docs/reference/options.md`.",
         "",
         *section(
             "Layers", 'Objects among the widths: `NeuralNetwork(64, Standardize(), Dense(128), "tanh", 10)`.', LAYERS

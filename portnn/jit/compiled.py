@@ -98,7 +98,7 @@ class CompiledFunction:
         except Exception as error:  # whatever a user's layer does that no program can hold
             if isinstance(error, UnrecordedError) and str(error) not in _logged:
                 _logged.add(str(error))
-                _log.warning("%s: it runs eagerly, more slowly (docs/test-equivalence.md)", error)
+                _log.warning("%s: it runs eagerly, more slowly (docs/guides/test-equivalence.md)", error)
             _log.debug("runs eagerly (%s: %s)", type(error).__name__, error)
             program = None
         self._programs[signature] = program

@@ -87,7 +87,7 @@ class Activation(Layer):
     Parameters
     ----------
     name : str or callable
-        A name from docs/options.md, or a function of your own under ``portnn.register``.
+        A name from docs/reference/options.md, or a function of your own under ``portnn.register``.
 
     Examples
     --------

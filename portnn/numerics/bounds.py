@@ -158,7 +158,7 @@ class BoundingNamespace:
             raise AttributeError(
                 f"bounds: xp.{name} has no bound yet: give it one by portnn.register_op, write the layer with the "
                 f"functions that have one, or compare it by portnn.testing.assert_same_on_backends "
-                f"(docs/test-equivalence.md)"
+                f"(docs/guides/test-equivalence.md)"
             )
         return partial(_registered, op)
 

@@ -81,11 +81,13 @@ def _positions(at: int, units: Shown) -> list[tuple[int, float]]:
 
 
 def _colours(values: np.ndarray) -> Any:
-    """Return (colours, shares of the largest value)."""
+    """Return (colours, shares of the largest value). What is small is transparent: a page may be light or dark."""
     from matplotlib import colormaps
 
-    strengths = values / (np.abs(values).max() or 1.0)
-    return colormaps["RdBu_r"](0.5 + 0.5 * strengths), np.abs(strengths)
+    strengths = np.abs(values) / (np.abs(values).max() or 1.0)
+    colours = colormaps["RdBu_r"](np.where(values > 0, 0.92, 0.08))
+    colours[..., 3] = strengths
+    return colours, strengths
 
 
 def _lines(ax: Axes, at: int, sources: Shown, targets: Shown, weights: np.ndarray) -> None:

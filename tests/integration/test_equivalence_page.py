@@ -1,4 +1,4 @@
-"""docs/test-equivalence.md: its project passes as it is printed, and its numbers are right."""
+"""docs/guides/test-equivalence.md: its project passes as it is printed, and its numbers are right."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parents[2] / "docs" / "test-equivalence.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "test-equivalence.md").read_text()
 FILES = dict(re.findall(r"^`([\w./-]+)`(?:(?!\n\n).)*:\n\n```\w+\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 
 
@@ -49,4 +49,4 @@ def test_the_numbers_by_hand_are_right():
     (block,) = (
         text for text in re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) if "Bounded" in text
     )
-    exec(compile(block, "docs/test-equivalence.md", "exec"), {})
+    exec(compile(block, "docs/guides/test-equivalence.md", "exec"), {})

@@ -438,9 +438,11 @@ def test_a_function_that_is_not_recorded_is_named_once(caplog):
     said = [record.message for record in caplog.records]
     assert said == [
         "xp.sin is not a function that the tracer knows, nor registered (portnn.register_op): it runs "
-        "eagerly, more slowly (docs/test-equivalence.md)"
+        "eagerly, more slowly (docs/guides/test-equivalence.md)"
     ]
-    with pytest.raises(AttributeError, match=r"xp.sin has no bound yet: .*assert_same_on_backends \(docs/test-equi"):
+    with pytest.raises(
+        AttributeError, match=r"xp.sin has no bound yet: .*assert_same_on_backends \(docs/guides/test-equi"
+    ):
         portnn.compare(net, X, Y, backends=["array_api_strict"])
 
 
@@ -572,7 +574,7 @@ def test_a_metric_called_loss_is_refused():
 NAMES = sorted(
     {
         n
-        for d in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+        for d in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
         for n in re.findall(r"portnn(?:\.[a-zA-Z_]\w*)+", d.read_text())
     }
 )

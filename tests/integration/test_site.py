@@ -1,11 +1,14 @@
 """The documentation's site; CI builds it with scripts/docs."""
 
+import re
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 
 import pytest
 from conftest import ROOT
 from test_docstrings import MODULES, NAMES
+
+import portnn
 
 
 @pytest.fixture
@@ -26,12 +29,14 @@ def test_every_public_name_has_a_page(docs, tmp_path):
     text = (tmp_path / "reference" / "portnn.BatchNorm.rst").read_text()
     assert ".. autoclass:: BatchNorm" in text
     assert "portnn.BatchNorm" in (tmp_path / "reference" / "portnn.rst").read_text()
+    assert ".. autofunction:: relu" in (tmp_path / "reference" / "activations.rst").read_text()
 
 
 def test_every_page_is_reached_from_the_front_page():
     index = (ROOT / "docs" / "index.md").read_text()
-    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
-    assert pages <= set(index.split())
+    pages = {path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    trees = {page for tree in re.findall(r"^```{toctree}\n(.*?)^```", index, re.M | re.S) for page in tree.split()}
+    assert pages - {"index", "reference/options"} <= trees  # those of the reference are reached from its own page
 
 
 def test_pages_load_nothing_from_elsewhere(docs):
@@ -40,5 +45,14 @@ def test_pages_load_nothing_from_elsewhere(docs):
 
 
 def test_links_lead_to_pages_of_the_site(docs):
-    assert docs.on_site("[a](../CONTRIBUTING.md) [b](gpu.md)", "x.md") == "[a](contributing.md) [b](gpu.md)"
-    assert docs.on_site("[a](docs/gpu.md)", "CONTRIBUTING.md") == "[a](gpu.md)"
+    links = "[a](../../CONTRIBUTING.md) [b](gpu.md#data) [c](../explanation/limits.md)"
+    assert docs.on_site(links, "docs/guides/x.md") == links.replace("../../CONTRIBUTING", "../contributing")
+    assert docs.on_site("[a](docs/guides/gpu.md)", "CONTRIBUTING.md") == "[a](guides/gpu.md)"
+    assert docs.on_site("[a](../examples/tutorial/README.rst)", "docs/index.md") == "[a](tutorial/index.rst)"
+    links = "[a](../../examples/gallery/drift.py) [b](../../LICENSE)"
+    assert docs.on_site(links, "docs/guides/x.md") == "[a](../gallery/drift.rst) [b](../../LICENSE)"
+
+
+def test_the_version_to_cite_is_this_one():
+    (version,) = re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.M)
+    assert version == portnn.__version__

@@ -148,9 +148,10 @@ def test_a_drawing_shows_each_weight_between_its_units(backend):
     ax = plot.network(one)
     lines = drawn_weights(ax)
     assert len(lines) == 2 * 3 + 3 * 1
-    redness = np.array([[lines[0, 0.5 - i, 1.0 - j] for j in range(3)] for i in range(2)])
-    assert np.all(np.sign(np.round(redness[..., 0] - redness[..., 2], 1)) == np.sign(weights))
-    assert np.ptp(redness[0, 0] - redness[1, 0]) > 0.3  # the stronger, the more colour
+    red, _, blue, opacity = np.moveaxis([[lines[0, 0.5 - i, 1.0 - j] for j in range(3)] for i in range(2)], -1, 0)
+    redness = (red - blue) * opacity
+    assert np.all(np.sign(redness) == np.sign(weights))
+    assert redness[0, 0] - redness[1, 0] > 0.3  # the stronger, the more colour
     rims = next(c for c in ax.collections if len(c.get_offsets()) == 3).get_edgecolors()
     assert rims[0][0] > rims[0][2]
     assert rims[2][0] < rims[2][2]
