@@ -24,6 +24,7 @@ html_theme = "furo"
 html_title = f"portnn {release}"
 html_show_sphinx = html_show_copyright = html_copy_source = html_show_sourcelink = False
 html_math_renderer = "mathml"
+smartquotes = False  # they make one dash of the two of an option
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 myst_enable_extensions = ["dollarmath"]
@@ -53,7 +54,7 @@ def mathml(writer: Any, node: nodes.math | nodes.math_block) -> None:
     """Write a formula as MathML, which browsers typeset by themselves."""
     block = isinstance(node, nodes.math_block)
     text = node.astext()
-    if block and ("&" in text or r"\\" in text):
+    if block and r"\\" in re.sub(r"\\begin{cases}.*?\\end{cases}", "", text, flags=re.S):
         text = rf"\begin{{aligned}}{text}\end{{aligned}}"
     writer.body.append(tex2mathml(text, as_block=block))
     raise nodes.SkipNode
@@ -65,9 +66,10 @@ def escaped(app: Any, what: str, name: str, thing: Any, options: Any, lines: lis
 
 
 def foreign(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out members that another package documents: scikit-learn's."""
-    module = getattr(getattr(thing, "fget", None) or thing, "__module__", None) or "portnn"
-    return None if module.startswith("portnn") else True
+    """Leave out members that another package documents, scikit-learn's, and old names of what has a new one."""
+    function = getattr(thing, "fget", None) or thing
+    module = getattr(function, "__module__", None) or "portnn"
+    return None if module.startswith("portnn") and getattr(function, "__name__", name) == name else True
 
 
 def setup(app: Any) -> None:

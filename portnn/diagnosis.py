@@ -64,7 +64,13 @@ class Diagnosis:
 
     Examples
     --------
-    See ``diagnose``.
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork, diagnose
+    >>> net = NeuralNetwork(2, 4, 1, seed=0, backend="numpy")
+    >>> net.set_parameters({"b1": np.array([0.0, -99.0, 0.0, 0.0])})
+    >>> diagnosis = diagnose(net, np.ones((8, 2)), np.zeros((8, 1)))
+    >>> 1 in diagnosis.layers[1].dead
+    True
     """
 
     layers: tuple[LayerActivity, ...]

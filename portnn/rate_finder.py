@@ -32,7 +32,12 @@ class RangeTest:
 
     Examples
     --------
-    See ``find_learning_rate``.
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork, find_learning_rate
+    >>> x = np.random.default_rng(0).standard_normal((300, 4))
+    >>> found = find_learning_rate(NeuralNetwork(4, 16, 1, seed=0, backend="numpy"), x, 3 * x[:, :1])
+    >>> bool(found.rates[0] < found.suggestion < found.rates[-1])
+    True
     """
 
     rates: np.ndarray

@@ -13,6 +13,24 @@ def host_array(obj: object, dtype: str | None = None, argument: str = "data") ->
 
     Values too large for ``dtype`` become infinity; NumPy's warning is suppressed, as some libraries give none. Raises
     DTypeError for other objects, DataError for a ragged list or a masked array; the message names the ``argument``.
+
+    Parameters
+    ----------
+    obj : array, list or data frame
+    dtype : str, optional
+        None: that of ``obj``.
+    argument : str
+        Its name in error messages.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Examples
+    --------
+    >>> from portnn.backend import host_array
+    >>> host_array([1, 2], "float32").dtype
+    dtype('float32')
     """
     array = _host_array(obj, argument)
     if dtype is None or array.dtype == dtype:

@@ -17,7 +17,32 @@ Elementwise: TypeAlias = Callable[[Namespace, Sequence[Array], Any], tuple[Array
 def apply_param_groups(
     param_groups: Sequence[ParamGroup], xp: Namespace, vectors: Sequence[Array], numbers: Any
 ) -> tuple[Array, ...]:
-    """Return the vectors that each parameter group's kernel computes from its segment, in any namespace."""
+    """Return the vectors that each parameter group's kernel computes from its segment, in any namespace.
+
+    Parameters
+    ----------
+    param_groups : sequence of ParamGroup
+        The end of each segment and its kernel, ``kernel(xp, vectors, numbers)``.
+    xp : namespace
+    vectors : sequence of array
+        Of one length, (size,).
+    numbers : sequence of float
+        What changes at every step.
+
+    Returns
+    -------
+    tuple of array
+        Each (size,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.backend import apply_param_groups
+    >>> halved = (2, lambda xp, vectors, numbers: (vectors[0] * numbers[0],))
+    >>> kept = (3, lambda xp, vectors, numbers: (vectors[0],))
+    >>> apply_param_groups([halved, kept], np, [np.array([2.0, 4.0, 6.0])], (0.5,))[0].tolist()
+    [1.0, 2.0, 6.0]
+    """
     if len(param_groups) == 1:
         return param_groups[0][1](xp, vectors, numbers)
     if isinstance(vectors[0], TracedArray):
@@ -36,6 +61,28 @@ def apply_blocked(
 
     The results are written to the donated vectors, or to new ones from the library's ``empty_like``. The tracer records
     the whole function as one operation.
+
+    Parameters
+    ----------
+    param_groups : sequence of ParamGroup
+    donate : tuple of int
+        Numbers of the vectors whose memory the results may take; () for none.
+    size : int
+        Elements of a block.
+    empty_like : callable
+
+    Returns
+    -------
+    callable
+        ``function(xp, vectors, numbers)``, which returns a tuple of vectors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portnn.backend import apply_blocked
+    >>> double = apply_blocked([(3, lambda xp, vectors, numbers: (vectors[0] * 2.0,))], (), 2, np.empty_like)
+    >>> double(np, [np.arange(3.0)], ())[0].tolist()
+    [0.0, 2.0, 4.0]
     """
     blocks, start = [], 0
     for stop, kernel in param_groups:

@@ -9,7 +9,19 @@ from portnn.errors import DTypeError
 
 
 class ScopedSetting:
-    """A global setting of a library: portnn's value while any thread is inside the context, then the user's again."""
+    """A global setting of a library: portnn's value while any thread is inside the context, then the user's again.
+
+    Examples
+    --------
+    >>> from portnn.backend import ScopedSetting
+    >>> settings = {"tf32": True}
+    >>> exact = ScopedSetting(lambda: settings["tf32"], lambda value: settings.update(tf32=value), False)
+    >>> with exact.hold():
+    ...     print(settings)
+    {'tf32': False}
+    >>> settings
+    {'tf32': True}
+    """
 
     def __init__(
         self,
@@ -45,7 +57,23 @@ class ScopedSetting:
 
 
 def dtype_promotion_error(got: object, expected: object) -> DTypeError:
-    """Return the error of a step whose results have another dtype than the network."""
+    """Return the error of a step whose results have another dtype than the network.
+
+    Parameters
+    ----------
+    got, expected : object
+        The dtypes, as the library prints them.
+
+    Returns
+    -------
+    DTypeError
+
+    Examples
+    --------
+    >>> from portnn.backend import dtype_promotion_error
+    >>> type(dtype_promotion_error("float64", "float32")).__name__
+    'DTypeError'
+    """
     return DTypeError(
         f"step: expected {expected} throughout; got {got}: a layer, a loss or an optimizer computes with a NumPy "
         f"scalar (write float(...)) or casts its result"

@@ -22,7 +22,14 @@ _CREATION = frozenset({"arange", "asarray", "empty", "eye", "full", "linspace", 
 
 
 class Donation(NamedTuple):
-    """How the first result of a function takes the place of its state."""
+    """How the first result of a function takes the place of its state.
+
+    Examples
+    --------
+    >>> from portnn.backend import Donation
+    >>> Donation(atomic=True, offsets=(6, 8)).offsets
+    (6, 8)
+    """
 
     atomic: bool
     """Whether the old state is replaced only after the call has succeeded; a failing call then changes nothing."""
@@ -43,7 +50,16 @@ class Donation(NamedTuple):
 
 
 class BoundNamespace:
-    """A library's array API namespace whose new arrays land on one device."""
+    """A library's array API namespace whose new arrays land on one device.
+
+    Examples
+    --------
+    >>> import array_api_strict
+    >>> from portnn.backend import BoundNamespace
+    >>> xp = BoundNamespace(array_api_strict, array_api_strict.Device("device1"))
+    >>> xp.zeros(3).device
+    array_api_strict.Device('device1')
+    """
 
     def __init__(self, library: Namespace, device: object, barrier: Callable[[Array], Array] | None = None) -> None:
         """``barrier``: a function across which the compiler does not fuse.
@@ -72,7 +88,22 @@ def _astype(
 
 
 class Backend(RenamedMembers):
-    """One array library on one device. An adapter overrides the methods in which its library differs."""
+    """One array library on one device. An adapter overrides the methods in which its library differs.
+
+    ``portnn.testing.check_backend`` checks an adapter.
+
+    Parameters
+    ----------
+    device : str, optional
+        None: the library's default.
+
+    Examples
+    --------
+    >>> from portnn.backend import get_backend
+    >>> backend = get_backend("numpy")
+    >>> backend.name, backend.device, backend.to_numpy(backend.asarray([1.0], "float32")).dtype.name
+    ('numpy', 'cpu', 'float32')
+    """
 
     name: ClassVar[str]
     install_hint: ClassVar[str]
@@ -248,5 +279,20 @@ def _restored(adapter: type[Backend], device: str) -> Backend:
 
 
 def imported_module(library: str) -> Any:
-    """Return the library's module if something imported it, else None."""
+    """Return the library's module if something imported it, else None.
+
+    Parameters
+    ----------
+    library : str
+
+    Returns
+    -------
+    module or None
+
+    Examples
+    --------
+    >>> from portnn.backend import imported_module
+    >>> imported_module("numpy").__name__, imported_module("a_library_of_nobody")
+    ('numpy', None)
+    """
     return sys.modules.get(library)

@@ -88,7 +88,23 @@ def _owner(array: object) -> type[Backend] | None:
 
 
 def is_backend_array(array: object) -> bool:
-    """Return whether an array belongs to a library with an adapter, NumPy excepted."""
+    """Return whether an array belongs to a library with an adapter, NumPy excepted.
+
+    Parameters
+    ----------
+    array : object
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> import array_api_strict
+    >>> from portnn.backend import is_backend_array
+    >>> is_backend_array(array_api_strict.zeros(2)), is_backend_array([0.0, 0.0])
+    (True, False)
+    """
     owner = _owner(array)
     return owner is not None and owner.name != "numpy"
 
@@ -101,7 +117,22 @@ def _owns(adapter: type[Backend], array: object) -> bool:
 
 
 def backend_of(array: object) -> Backend:
-    """Return the backend and device of ``array``; NumPy for lists, data frames and the like."""
+    """Return the backend and device of ``array``; NumPy for lists, data frames and the like.
+
+    Parameters
+    ----------
+    array : object
+
+    Returns
+    -------
+    Backend
+
+    Examples
+    --------
+    >>> from portnn.backend import backend_of
+    >>> backend_of([0.0, 1.0])
+    numpy:cpu
+    """
     owner = _owner(array)
     return instance("numpy", None) if owner is None else instance(owner.name, owner.device_of(array))
 
@@ -111,6 +142,21 @@ def requested_backend(name: str | None, device: str | None = None) -> Backend | 
 
     A name is ``"cupy"``, ``"cupy:1"``, ``"torch:cuda:0"`` or ``"auto"``: CuPy if a CUDA device is available, else
     NumPy. Raises BackendUnavailableError with the install hint: a backend that the user names is never replaced.
+
+    Parameters
+    ----------
+    name : str, optional
+    device : str, optional
+
+    Returns
+    -------
+    Backend or None
+
+    Examples
+    --------
+    >>> from portnn.backend import requested_backend
+    >>> requested_backend("numpy")
+    numpy:cpu
     """
     name = name or os.environ.get("PORTNN_BACKEND") or None
     device = as_python(device)
@@ -162,7 +208,23 @@ def get_backend(name: str | None = None, device: str | None = None) -> Backend:
 
 
 def require_dtype(backend: Backend, dtype: str) -> Backend:
-    """Return the backend if its device supports the dtype. Raises DTypeError."""
+    """Return the backend if its device supports the dtype. Raises DTypeError.
+
+    Parameters
+    ----------
+    backend : Backend
+    dtype : {"float32", "float64"}
+
+    Returns
+    -------
+    Backend
+
+    Examples
+    --------
+    >>> from portnn.backend import get_backend, require_dtype
+    >>> require_dtype(get_backend("numpy"), "float64")
+    numpy:cpu
+    """
     if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
         raise DTypeError(f"dtype: expected 'float32' or 'float64'; got {dtype!r}")
     if dtype not in backend.dtypes():
@@ -176,7 +238,10 @@ class BackendInfo:
 
     Examples
     --------
-    See ``available_backends``.
+    >>> from portnn import available_backends
+    >>> info = available_backends()[0]
+    >>> info.name, info.available, info.devices
+    ('numpy', True, ('cpu',))
     """
 
     name: str

@@ -29,7 +29,13 @@ class BitsReport(Comparison):
 
     Examples
     --------
-    See ``compare_bits``.
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork, compare_bits
+    >>> x = np.random.default_rng(0).random((20, 3))
+    >>> net = NeuralNetwork(3, 4, 1, loss="mse", seed=0, backend="numpy")
+    >>> report = compare_bits(net, x, x[:, :1], backends=["array_api_strict"], steps=1)
+    >>> report.holds, report.differences
+    (True, {})
     """
 
     steps: int

@@ -130,7 +130,13 @@ class Report(Comparison):
 
     Examples
     --------
-    See ``compare``.
+    >>> import numpy as np
+    >>> from portnn import NeuralNetwork, compare
+    >>> x = np.random.default_rng(0).random((20, 3))
+    >>> net = NeuralNetwork(3, 4, 1, loss="mse", seed=0, backend="numpy")
+    >>> report = compare(net, x, x[:, :1], backends=["array_api_strict"], steps=1)
+    >>> report.holds, report.worst("numpy:cpu")["loss", "loss"].share < 1.0, report.arithmetic
+    (True, True, 'float32')
     """
 
     judged_by: str = "float64"

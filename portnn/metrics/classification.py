@@ -171,7 +171,11 @@ class _ScoreOfClasses(Metric):
 
 
 class Precision(_ScoreOfClasses):
-    """Share of the rows predicted as a class that belong to it.
+    r"""Share of the rows predicted as a class that belong to it.
+
+    Notes
+    -----
+    .. math:: P = \frac{TP}{TP + FP}
 
     Examples
     --------
@@ -185,7 +189,11 @@ class Precision(_ScoreOfClasses):
 
 
 class Recall(_ScoreOfClasses):
-    """Share of the rows of a class that are predicted as it.
+    r"""Share of the rows of a class that are predicted as it.
+
+    Notes
+    -----
+    .. math:: R = \frac{TP}{TP + FN}
 
     Examples
     --------
@@ -199,7 +207,13 @@ class Recall(_ScoreOfClasses):
 
 
 class F1(_ScoreOfClasses):
-    """Harmonic mean of precision and recall of a class.
+    r"""Harmonic mean of precision and recall of a class.
+
+    Notes
+    -----
+    .. math:: F_1 = \frac{2 P R}{P + R} = \frac{2 TP}{2 TP + FP + FN}
+
+    van Rijsbergen 1979, chapter 7.
 
     Examples
     --------
@@ -279,7 +293,11 @@ def _area(scores: np.ndarray, is_positive: np.ndarray, weight: Weight) -> float:
 
 
 class LogLoss(Metric):
-    """Mean of -log of the probability of the right class; probabilities are clipped to [eps, 1 - eps].
+    r"""Mean of -log of the probability of the right class; probabilities are clipped to [eps, 1 - eps].
+
+    Notes
+    -----
+    .. math:: -\frac{1}{N} \sum_n \log p_{n, y_n}
 
     Examples
     --------

@@ -6,7 +6,11 @@ from portnn.metrics.base import Metric, Weight, mean
 
 
 class MAE(Metric):
-    """Mean absolute error over rows and outputs.
+    r"""Mean absolute error over rows and outputs.
+
+    Notes
+    -----
+    .. math:: \frac{1}{N K} \sum_{n,k} \lvert a_{nk} - y_{nk} \rvert
 
     Examples
     --------
@@ -24,7 +28,11 @@ class MAE(Metric):
 
 
 class MSE(Metric):
-    """Mean squared error over rows and outputs.
+    r"""Mean squared error over rows and outputs.
+
+    Notes
+    -----
+    .. math:: \frac{1}{N K} \sum_{n,k} (a_{nk} - y_{nk})^2
 
     Examples
     --------
@@ -42,7 +50,11 @@ class MSE(Metric):
 
 
 class RMSE(Metric):
-    """Root of the mean squared error over rows, averaged over the outputs.
+    r"""Root of the mean squared error over rows, averaged over the outputs.
+
+    Notes
+    -----
+    .. math:: \frac{1}{K} \sum_k \sqrt{\frac{1}{N} \sum_n (a_{nk} - y_{nk})^2}
 
     Examples
     --------
@@ -60,9 +72,13 @@ class RMSE(Metric):
 
 
 class R2(Metric):
-    """Coefficient of determination, 1 - residual / total sum of squares, averaged over the outputs.
+    r"""Coefficient of determination, 1 - residual / total sum of squares, averaged over the outputs.
 
     A constant target gives 1 if it is predicted exactly, else 0; a single row gives NaN.
+
+    Notes
+    -----
+    .. math:: R^2 = 1 - \frac{\sum_n (a_n - y_n)^2}{\sum_n (y_n - \bar y)^2}
 
     Examples
     --------

@@ -129,7 +129,14 @@ class Saving(NetworkBase):
 
         Examples
         --------
-        See ``save``.
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from portnn import NeuralNetwork
+        >>> net = NeuralNetwork(2, 3, 1, seed=0, backend="numpy")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     net.save(Path(folder) / "net.safetensors")
+        ...     NeuralNetwork.load(Path(folder) / "net.safetensors").fingerprint() == net.fingerprint()
+        True
         """
         arrays, description = files.read_model(path)
         arrays = {name: array for name, array in arrays.items() if not name.startswith(FIT_PREFIX)}  # of a checkpoint

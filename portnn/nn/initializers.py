@@ -79,12 +79,16 @@ class Uniform(Initializer):
 
 @dataclass(frozen=True)
 class Normal(Initializer):
-    """Normal with mean 0 and standard deviation ``std``.
+    r"""Normal with mean 0 and standard deviation ``std``.
 
     Parameters
     ----------
     std : float
         At least 0.
+
+    Notes
+    -----
+    .. math:: W_{ij} \sim N(0, \sigma^2)
 
     Examples
     --------
@@ -104,7 +108,11 @@ class Normal(Initializer):
 
 
 class Glorot(Initializer):
-    """Uniform over ±sqrt(6 / (in + out)) (Glorot and Bengio 2010, eq. 16): keeps variances for sigmoid, tanh.
+    r"""Uniform over ±sqrt(6 / (in + out)) (Glorot and Bengio 2010, eq. 16): keeps variances for sigmoid, tanh.
+
+    Notes
+    -----
+    .. math:: W_{ij} \sim U \left( -\sqrt{\frac{6}{n_{in} + n_{out}}}, \sqrt{\frac{6}{n_{in} + n_{out}}} \right)
 
     Examples
     --------
@@ -120,7 +128,11 @@ class Glorot(Initializer):
 
 
 class He(Initializer):
-    """Normal with variance 2 / in (He et al. 2015, eq. 10): keeps variances for relu.
+    r"""Normal with variance 2 / in (He et al. 2015, eq. 10): keeps variances for relu.
+
+    Notes
+    -----
+    .. math:: W_{ij} \sim N \left( 0, \frac{2}{n_{in}} \right)
 
     Examples
     --------
@@ -135,7 +147,11 @@ class He(Initializer):
 
 
 class LeCun(Initializer):
-    """Normal with variance 1 / in (LeCun et al. 1998, eq. 16): keeps variances for selu.
+    r"""Normal with variance 1 / in (LeCun et al. 1998, eq. 16): keeps variances for selu.
+
+    Notes
+    -----
+    .. math:: W_{ij} \sim N \left( 0, \frac{1}{n_{in}} \right)
 
     Examples
     --------
@@ -151,7 +167,7 @@ class LeCun(Initializer):
 
 @dataclass(frozen=True)
 class Orthogonal(Initializer):
-    """A random orthogonal matrix times ``gain``: rows or columns, whichever are fewer, are orthonormal.
+    r"""A random orthogonal matrix times ``gain``: rows or columns, whichever are fewer, are orthonormal.
 
     Saxe et al. 2014. Axes after the first count as one. Sums are NumPy's own: LAPACK's differ from machine to machine.
 
@@ -159,6 +175,10 @@ class Orthogonal(Initializer):
     ----------
     gain : float
         At least 0.
+
+    Notes
+    -----
+    .. math:: W^T W = g^2 I \quad \text{or} \quad W W^T = g^2 I
 
     Examples
     --------

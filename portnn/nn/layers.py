@@ -22,7 +22,7 @@ from portnn.types import Array, Forward, ForwardContext, Namespace, Weights
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    """Fully connected layer: y = x W + b, with W of (in_features, units) and b of (units,).
+    r"""Fully connected layer: y = x W + b, with W of (in_features, units) and b of (units,).
 
     dx = dy W^T, dW = x^T dy, db = sum of dy over the batch.
 
@@ -36,6 +36,15 @@ class Dense(Layer):
         Of W; b starts at 0. "auto": He before relu, else Glorot.
     trainable : bool
         Whether training changes W and b.
+
+    Notes
+    -----
+    .. math::
+
+       y &= x W + b \\
+       \frac{\partial L}{\partial x} &= \frac{\partial L}{\partial y} W^T, \qquad
+       \frac{\partial L}{\partial W} = x^T \frac{\partial L}{\partial y}, \qquad
+       \frac{\partial L}{\partial b} = \sum_n \frac{\partial L}{\partial y_n}
 
     Examples
     --------
@@ -132,7 +141,7 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class Residual(Layer):
-    """A residual block: y = x + block(x) (He et al. 2016, eq. 1); dx = dy + the block's.
+    r"""A residual block: y = x + block(x) (He et al. 2016, eq. 1); dx = dy + the block's.
 
     ``layers``: layer objects, widths and names of activations, as for a network. The output of the block must have the
     shape of its input.
@@ -143,6 +152,10 @@ class Residual(Layer):
         The block.
     trainable : bool
         Whether training changes the block's parameters.
+
+    Notes
+    -----
+    .. math:: y = x + F(x)
 
     Examples
     --------

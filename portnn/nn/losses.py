@@ -14,7 +14,11 @@ from portnn.types import Array, Namespace
 
 
 class SSE(Loss):
-    """Sum of squared errors: L = sum (a - y)²; dL/da = 2 (a - y).
+    r"""Sum of squared errors: L = sum (a - y)²; dL/da = 2 (a - y).
+
+    Notes
+    -----
+    .. math:: L = \sum_{n,k} (a_{nk} - y_{nk})^2, \qquad dL/da_{nk} = 2 (a_{nk} - y_{nk})
 
     Examples
     --------
@@ -34,7 +38,13 @@ class SSE(Loss):
 
 
 class HalfSSE(Loss):
-    """Half the sum of squared errors: L = 1/2 sum (a - y)²; dL/da = a - y.
+    r"""Half the sum of squared errors: L = 1/2 sum (a - y)²; dL/da = a - y.
+
+    Notes
+    -----
+    .. math:: L = \frac{1}{2} \sum_{n,k} (a_{nk} - y_{nk})^2, \qquad dL/da_{nk} = a_{nk} - y_{nk}
+
+    Bishop 2006, eq. 5.11.
 
     Examples
     --------
@@ -54,7 +64,11 @@ class HalfSSE(Loss):
 
 
 class MSE(Loss):
-    """Mean squared error over rows and outputs: L = mean (a - y)²; dL/da = 2 (a - y) / (batch outputs).
+    r"""Mean squared error over rows and outputs: L = mean (a - y)²; dL/da = 2 (a - y) / (batch outputs).
+
+    Notes
+    -----
+    .. math:: L = \frac{1}{N K} \sum_{n,k} (a_{nk} - y_{nk})^2, \qquad dL/da_{nk} = \frac{2 (a_{nk} - y_{nk})}{N K}
 
     Examples
     --------
@@ -70,9 +84,18 @@ class MSE(Loss):
 
 
 class BinaryCrossEntropy(Loss):
-    """Mean over rows and outputs of -y log s - (1 - y) log(1 - s), with s = sigmoid(z); dL/dz = s - y.
+    r"""Mean over rows and outputs of -y log s - (1 - y) log(1 - s), with s = sigmoid(z); dL/dz = s - y.
 
     Computed from the logits as max(z, 0) - z y + log(1 + exp(-|z|)).
+
+    Notes
+    -----
+    .. math::
+
+       L = -\frac{1}{N K} \sum_{n,k} y_{nk} \log s_{nk} + (1 - y_{nk}) \log (1 - s_{nk}), \qquad
+       s = \frac{1}{1 + e^{-z}}, \qquad dL/dz_{nk} = \frac{s_{nk} - y_{nk}}{N K}
+
+    Bishop 2006, eq. 4.90, as a mean.
 
     Examples
     --------
@@ -94,7 +117,14 @@ class BinaryCrossEntropy(Loss):
 
 
 class MAE(Loss):
-    """Mean absolute error over rows and outputs: L = mean |a - y|; dL/da = sign(a - y) / (batch outputs).
+    r"""Mean absolute error over rows and outputs: L = mean |a - y|; dL/da = sign(a - y) / (batch outputs).
+
+    Notes
+    -----
+    .. math::
+
+       L = \frac{1}{N K} \sum_{n,k} \lvert a_{nk} - y_{nk} \rvert, \qquad
+       dL/da_{nk} = \frac{\operatorname{sign}(a_{nk} - y_{nk})}{N K}
 
     Examples
     --------
@@ -113,9 +143,16 @@ class MAE(Loss):
 
 @dataclass(frozen=True)
 class Huber(Loss):
-    """Mean over rows and outputs of e²/2 where |e| <= delta, else delta (|e| - delta/2), with e = a - y (Huber 1964).
+    r"""Mean over rows and outputs of e²/2 where |e| <= delta, else delta (|e| - delta/2), with e = a - y (Huber 1964).
 
     Computed as e c - c²/2 with c = e clipped to [-delta, delta]; dL/da = c.
+
+    Notes
+    -----
+    .. math::
+
+       L = \frac{1}{N K} \sum_{n,k} \begin{cases} e_{nk}^2 / 2 & \lvert e_{nk} \rvert \le \delta \\
+           \delta (\lvert e_{nk} \rvert - \delta / 2) & \lvert e_{nk} \rvert > \delta \end{cases}, \qquad e = a - y
 
     Examples
     --------
@@ -139,9 +176,19 @@ class Huber(Loss):
 
 
 class Poisson(Loss):
-    """Mean over rows and outputs of exp(a) - y a, for counts y of mean exp(a); dL/da = exp(a) - y.
+    r"""Mean over rows and outputs of exp(a) - y a, for counts y of mean exp(a); dL/da = exp(a) - y.
 
     The outputs are logarithms of what they predict: metrics, and ``portnn predict``, take exp(a).
+
+    Notes
+    -----
+    .. math::
+
+       L = \frac{1}{N K} \sum_{n,k} e^{a_{nk}} - y_{nk} a_{nk}, \qquad
+       dL/da_{nk} = \frac{e^{a_{nk}} - y_{nk}}{N K}
+
+    The negative log-likelihood of a Poisson regression with logarithmic link, without the term of y alone (McCullagh
+    and Nelder 1989, chapter 6).
 
     Examples
     --------
@@ -164,7 +211,7 @@ class Poisson(Loss):
 
 @dataclass(frozen=True)
 class CrossEntropy(Loss):
-    """Mean over rows of -sum_k y_k log p_k, with p = softmax(z); dL/dz = p - y.
+    r"""Mean over rows of -sum_k y_k log p_k, with p = softmax(z); dL/dz = p - y.
 
     ``y``: int32 labels, (batch,), or one distribution per row, (batch, classes). Computed from the logits as
     log sum exp(z) - sum y z, with the row's maximum subtracted first. A difference of logits beyond a quarter of the
@@ -179,6 +226,14 @@ class CrossEntropy(Loss):
     smoothing : float
         In [0, 1).
     class_weight : sequence of float, optional
+
+    Notes
+    -----
+    .. math::
+
+       L = -\frac{1}{N} \sum_n \sum_k w_k \, y_{nk} \log p_{nk}, \qquad p_{nk} = \frac{e^{z_{nk}}}{\sum_j e^{z_{nj}}}
+
+    With all :math:`w_k = 1` the gradient is :math:`(p - y) / N` (Bishop 2006, eq. 4.108, as a mean).
 
     Examples
     --------

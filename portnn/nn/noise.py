@@ -11,7 +11,7 @@ from portnn.types import Array, Forward, ForwardContext, Namespace, Weights
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """Inverted dropout (Srivastava et al. 2014): in training each element is 0 with probability ``rate``.
+    r"""Inverted dropout (Srivastava et al. 2014): in training each element is 0 with probability ``rate``.
 
     The other elements are multiplied by 1 / (1 - rate), so that the mean is that of prediction, which drops nothing.
     The mask depends on seed, step, layer, row and column alone: it is the same on every backend.
@@ -20,6 +20,10 @@ class Dropout(Layer):
     ----------
     rate : float
         In [0, 1).
+
+    Notes
+    -----
+    .. math:: y = \frac{m \odot x}{1 - p}, \qquad m_i \sim \operatorname{Bernoulli}(1 - p)
 
     Examples
     --------
@@ -47,7 +51,7 @@ class Dropout(Layer):
 
 @dataclass(frozen=True)
 class GaussianNoise(Layer):
-    """Adds normal noise of the given standard deviation in training; nothing at prediction.
+    r"""Adds normal noise of the given standard deviation in training; nothing at prediction.
 
     It depends on seed, step, layer, row and column alone, and is the same to the last bit on every library.
 
@@ -55,6 +59,10 @@ class GaussianNoise(Layer):
     ----------
     std : float
         At least 0.
+
+    Notes
+    -----
+    .. math:: y = x + \sigma z, \qquad z_i \sim N(0, 1)
 
     Examples
     --------

@@ -10,7 +10,7 @@ from portnn.types import Array, Forward, ForwardContext, Namespace, Weights
 
 @dataclass(frozen=True)
 class BatchNorm(Layer):
-    """Batch normalisation (Ioffe and Szegedy 2015, algorithm 1): y = gamma (x - mean) / sqrt(var + eps) + beta.
+    r"""Batch normalisation (Ioffe and Szegedy 2015, algorithm 1): y = gamma (x - mean) / sqrt(var + eps) + beta.
 
     Mean and variance are those of the batch in training, per feature (of images, (channels, height, width), per
     channel), and running averages at prediction: running = (1 - momentum) running + momentum batch, with the unbiased
@@ -24,6 +24,10 @@ class BatchNorm(Layer):
     eps : float
         Added to the variance.
     trainable : bool
+
+    Notes
+    -----
+    .. math:: \hat x = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}}, \qquad y = \gamma \hat x + \beta
 
     Examples
     --------
@@ -82,7 +86,7 @@ class BatchNorm(Layer):
 
 @dataclass(frozen=True)
 class LayerNorm(Layer):
-    """Layer normalisation over the last axis (Ba et al. 2016): y = gamma (x - mean) / sqrt(var + eps) + beta.
+    r"""Layer normalisation over the last axis (Ba et al. 2016): y = gamma (x - mean) / sqrt(var + eps) + beta.
 
     With d = dy gamma: dx = (d - mean(d) - xhat mean(d xhat)) / sqrt(var + eps).
 
@@ -91,6 +95,12 @@ class LayerNorm(Layer):
     eps : float
         Added to the variance.
     trainable : bool
+
+    Notes
+    -----
+    .. math:: \hat x = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}}, \qquad y = \gamma \hat x + \beta
+
+    with the mean :math:`\mu` and the variance :math:`\sigma^2` of each row over its last axis.
 
     Examples
     --------

@@ -11,12 +11,16 @@ from portnn.types import Array, Forward, ForwardContext, Namespace, Statistics, 
 
 @dataclass(frozen=True)
 class Standardize(PreprocessingLayer):
-    """Per-feature standardisation: y = (x - mean) inverse_std. It must be the first layer.
+    r"""Per-feature standardisation: y = (x - mean) inverse_std. It must be the first layer.
 
     It is computed in float64, before the cast to the network's dtype: a variation of 100 around 1.7e9 would vanish in
     float32. Mean and standard deviation, weighted by ``sample_weight``, come from the first training data (``fit``, or
     the batch of a first ``step``) and are saved with the model as buffers; a constant feature has inverse_std = 1. The
     mean has two buffers, ``mean`` of 24 bits and the remainder ``rest``, so that float32 holds it.
+
+    Notes
+    -----
+    .. math:: y = \frac{x - \mu}{\sigma}
 
     Examples
     --------
@@ -48,7 +52,7 @@ class Standardize(PreprocessingLayer):
 
 @dataclass(frozen=True)
 class Rescale(PreprocessingLayer):
-    """Division by a constant: y = x / divisor. It must be the first layer.
+    r"""Division by a constant: y = x / divisor. It must be the first layer.
 
     It is computed in float64, before the cast to the network's dtype: bytes of images, divided by 255, lie in [0, 1].
 
@@ -56,6 +60,10 @@ class Rescale(PreprocessingLayer):
     ----------
     divisor : float
         Above 0.
+
+    Notes
+    -----
+    .. math:: y = \frac{x}{d}
 
     Examples
     --------
@@ -83,11 +91,15 @@ class Rescale(PreprocessingLayer):
 
 @dataclass(frozen=True)
 class Unstandardize(PreprocessingLayer):
-    """The inverse of standardisation for a regression's outputs: y = x std + mean. It must be the last layer.
+    r"""The inverse of standardisation for a regression's outputs: y = x std + mean. It must be the last layer.
 
     Both are buffers from the first training targets, weighted by ``sample_weight``, and saved with the model: the other
     layers compute numbers of size one, whatever the target's unit. The output activation must be identity; the loss
     stays in the target's unit.
+
+    Notes
+    -----
+    .. math:: y = \sigma x + \mu
 
     Examples
     --------

@@ -21,7 +21,7 @@ from portnn.types import Array, Namespace
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Gradient descent: v = momentum v + g; p = p - learning_rate v (Polyak 1964; PyTorch's form).
+    r"""Gradient descent: v = momentum v + g; p = p - learning_rate v (Polyak 1964; PyTorch's form).
 
     With ``nesterov``: p = p - learning_rate (g + momentum v) (Sutskever et al. 2013).
 
@@ -33,6 +33,13 @@ class SGD(Optimizer):
     nesterov : bool
     **options
         Those of every ``Optimizer``.
+
+    Notes
+    -----
+    .. math:: v_t = \mu v_{t-1} + g_t, \qquad p_t = p_{t-1} - \eta \, v_t
+
+    With ``nesterov``: :math:`p_t = p_{t-1} - \eta (g_t + \mu v_t)`. :math:`\eta` is the learning rate,
+    :math:`\mu` the momentum.
 
     Examples
     --------
@@ -68,7 +75,7 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """s = s + g²; p = p - learning_rate g / (sqrt(s) + epsilon) (Duchi et al. 2011).
+    r"""s = s + g²; p = p - learning_rate g / (sqrt(s) + epsilon) (Duchi et al. 2011).
 
     Parameters
     ----------
@@ -76,6 +83,10 @@ class Adagrad(Optimizer):
     epsilon : float
     **options
         Those of every ``Optimizer``.
+
+    Notes
+    -----
+    .. math:: s_t = s_{t-1} + g_t^2, \qquad p_t = p_{t-1} - \eta \frac{g_t}{\sqrt{s_t} + \epsilon}
 
     Examples
     --------
@@ -103,7 +114,7 @@ class Adagrad(Optimizer):
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """s = decay s + (1 - decay) g²; p = p - learning_rate g / (sqrt(s) + epsilon) (Tieleman and Hinton 2012).
+    r"""s = decay s + (1 - decay) g²; p = p - learning_rate g / (sqrt(s) + epsilon) (Tieleman and Hinton 2012).
 
     Parameters
     ----------
@@ -113,6 +124,12 @@ class RMSprop(Optimizer):
     epsilon : float
     **options
         Those of every ``Optimizer``.
+
+    Notes
+    -----
+    .. math:: s_t = \rho s_{t-1} + (1 - \rho) g_t^2, \qquad p_t = p_{t-1} - \eta \frac{g_t}{\sqrt{s_t} + \epsilon}
+
+    :math:`\rho` is ``decay``.
 
     Examples
     --------
@@ -142,7 +159,7 @@ class RMSprop(Optimizer):
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015, algorithm 1): epsilon is added to the root of the corrected second moment.
+    r"""Adam (Kingma and Ba 2015, algorithm 1): epsilon is added to the root of the corrected second moment.
 
     Parameters
     ----------
@@ -152,6 +169,13 @@ class Adam(Optimizer):
     epsilon : float
     **options
         Those of every ``Optimizer``.
+
+    Notes
+    -----
+    .. math::
+
+       m_t &= \beta_1 m_{t-1} + (1 - \beta_1) g_t, \qquad v_t = \beta_2 v_{t-1} + (1 - \beta_2) g_t^2 \\
+       p_t &= p_{t-1} - \eta \frac{m_t / (1 - \beta_1^t)}{\sqrt{v_t / (1 - \beta_2^t)} + \epsilon}
 
     Examples
     --------
@@ -190,7 +214,7 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): 0.01 unless another is given.
+    r"""Adam with decoupled weight decay (Loshchilov and Hutter 2019): 0.01 unless another is given.
 
     Parameters
     ----------
@@ -200,6 +224,15 @@ class AdamW(Adam):
     epsilon : float
     **options
         Those of every ``Optimizer``.
+
+    Notes
+    -----
+    .. math::
+
+       p_t = p_{t-1} - \eta \left( \frac{m_t / (1 - \beta_1^t)}{\sqrt{v_t / (1 - \beta_2^t)} + \epsilon}
+           + \lambda p_{t-1} \right)
+
+    with m and v of ``Adam``. :math:`\lambda` is ``weight_decay``; it applies to weights alone, not to biases.
 
     Examples
     --------
@@ -214,7 +247,7 @@ class AdamW(Adam):
 
 @dataclass(frozen=True)
 class Lion(Optimizer):
-    """p = p - learning_rate sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g (Chen et al. 2023, alg. 2).
+    r"""p = p - learning_rate sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g (Chen et al. 2023, alg. 2).
 
     Parameters
     ----------
@@ -223,6 +256,13 @@ class Lion(Optimizer):
         In [0, 1).
     **options
         Those of every ``Optimizer``.
+
+    Notes
+    -----
+    .. math::
+
+       p_t = p_{t-1} - \eta \operatorname{sign}(\beta_1 m_{t-1} + (1 - \beta_1) g_t), \qquad
+       m_t = \beta_2 m_{t-1} + (1 - \beta_2) g_t
 
     Examples
     --------

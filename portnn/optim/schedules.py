@@ -92,7 +92,13 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class StepDecay(Schedule):
-    """learning_rate factor^(step // every): multiplied by ``factor`` after each ``every`` steps.
+    r"""learning_rate factor^(step // every): multiplied by ``factor`` after each ``every`` steps.
+
+    Notes
+    -----
+    .. math:: \eta_t = \eta \, \gamma^{\lfloor t / k \rfloor}
+
+    :math:`\gamma` is ``factor``, k is ``every``.
 
     Examples
     --------
@@ -115,7 +121,13 @@ class StepDecay(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """learning_rate decay^step.
+    r"""learning_rate decay^step.
+
+    Notes
+    -----
+    .. math:: \eta_t = \eta \, \gamma^t
+
+    :math:`\gamma` is ``decay``.
 
     Examples
     --------
@@ -136,7 +148,13 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """Half a cosine from learning_rate to final over ``steps`` steps, then final (Loshchilov and Hutter 2017, eq. 5).
+    r"""Half a cosine from learning_rate to final over ``steps`` steps, then final (Loshchilov and Hutter 2017, eq. 5).
+
+    Notes
+    -----
+    .. math::
+
+       \eta_t = \eta_{final} + \frac{\eta - \eta_{final}}{2} \left( 1 + \cos \frac{\pi t}{T} \right), \qquad t \le T
 
     Examples
     --------
@@ -160,9 +178,13 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class WarmUp(Schedule):
-    """From learning_rate / steps linearly up to learning_rate in ``steps`` steps; then ``after``, from its step 0.
+    r"""From learning_rate / steps linearly up to learning_rate in ``steps`` steps; then ``after``, from its step 0.
 
     Without ``after`` the rate stays.
+
+    Notes
+    -----
+    .. math:: \eta_t = \eta \frac{t + 1}{T}, \qquad t < T
 
     Examples
     --------

@@ -4,22 +4,26 @@ import dataclasses
 import doctest
 import importlib
 import inspect
+import re
 from importlib.util import find_spec
 
 import pytest
+from conftest import ROOT
 
 import portnn
 
-MODULES = ("portnn", "portnn.callbacks", "portnn.initializers", "portnn.losses", "portnn.metrics", "portnn.schedules")
-MODULES += ("portnn.plot", "portnn.testing")
-if find_spec("sklearn"):
-    MODULES += ("portnn.sklearn",)
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted((ROOT / "portnn").rglob("*.py"))
+    if re.search(r"^__all__ =", path.read_text(), re.M) and (find_spec("sklearn") or "sklearn" not in path.parts)
+]
+"""Those that say what they hand to users."""
 
 
 def public(module):
     """Yield (name, object) of what a module hands to users: classes and functions."""
     found = importlib.import_module(module)
-    for name in getattr(found, "__all__", None) or [n for n in vars(found) if not n.startswith("_")]:
+    for name in found.__all__:
         thing = getattr(found, name)
         ours = getattr(thing, "__module__", "").startswith("portnn")
         if (inspect.isclass(thing) or inspect.isfunction(thing)) and ours and not hasattr(thing, "__args__"):
@@ -30,7 +34,7 @@ NAMES = {thing: name for module in MODULES for name, thing in public(module)}
 METHODS = {
     getattr(portnn.NeuralNetwork, name): f"portnn.NeuralNetwork.{name}"
     for name in dir(portnn.NeuralNetwork)
-    if not name.startswith("_") and inspect.isfunction(getattr(portnn.NeuralNetwork, name))
+    if not name.startswith("_") and inspect.isroutine(getattr(portnn.NeuralNetwork, name))
 }
 INTERNAL = {"prepare", "serialize"}
 """Methods for the library's own modules."""
@@ -51,6 +55,7 @@ def test_a_public_name_has_an_example_that_runs(thing, capsys):
     runner = doctest.DocTestRunner(verbose=False)
     for test in doctest.DocTestFinder(recurse=False).find(thing, thing.__name__, module=module, globs={}):
         runner.run(test)
+    assert runner.tries, "no line of the example runs"
     assert runner.failures == 0, capsys.readouterr().out
 
 
@@ -74,3 +79,7 @@ def test_help_shows_the_options():
         == "(momentum: float = 0.1, eps: float = 1e-05, trainable: bool = True)"
     )
     assert [*inspect.signature(portnn.SGD).parameters][:2] == ["learning_rate", "momentum"]
+
+
+def test_every_module_of_public_names_is_found():
+    assert {"portnn", "portnn.backend", "portnn.losses", "portnn.testing"} <= set(MODULES)

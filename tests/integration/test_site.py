@@ -21,8 +21,8 @@ def docs():
 
 
 def test_every_public_name_has_a_page(docs, tmp_path):
-    assert set(MODULES) <= set(docs.MODULES)
-    docs.MODULES = {name: docs.MODULES[name] for name in MODULES}
+    assert set(MODULES) - {"portnn.network"} <= set(docs.MODULES)  # its one name is portnn's too
+    docs.MODULES = {name: title for name, title in docs.MODULES.items() if name in MODULES}
     docs.reference(tmp_path / "reference")
     pages = {path.stem for path in (tmp_path / "reference").glob("*.rst")} - {"index", *MODULES}
     assert {name.rpartition(".")[2] for name in NAMES.values()} <= {page.rpartition(".")[2] for page in pages}
