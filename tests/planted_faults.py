@@ -327,6 +327,8 @@ FAULTS = [
     Fault("parts: sums of what is no sum", "portnn/nn/parts.py", "if array.rows is not None or not (array.partial or array.drawn):", "if False:", "tests/test_distributed.py -k part_for"),
     Fault("site: an example of a page is broken", "docs/guides/backends.md", "net.to(\"array_api_strict\")", "net.onto(\"array_api_strict\")", "tests/integration/test_documents.py -m exhaustive -k python_blocks"),
     Fault("site: a dead link", "docs/guides/report.md", "](../../examples/gallery/drift.py)", "](../../examples/gallery/drifts.py)", "tests/integration/test_documents.py -k links"),
+    Fault("site: an answer is gone", "docs/guides/dead-units.md", "## What helps", "## More", "tests/integration/test_site.py"),
+    Fault("site: the example of a public name runs nothing", "portnn/backend/host.py", "    >>> host_array([1, 2], \"float32\").dtype\n    dtype('float32')", "    See numpy.", "tests/integration/test_docstrings.py -k host_array"),
     Fault("site: a page that nothing leads to", "docs/index.md", "guides/report\n", "", "tests/integration/test_site.py"),
     Fault("site: a page of the tutorial is broken", "examples/tutorial/03_any_depth.py", "p[f\"W{layer}\"].T", "p[f\"W{layer}\"]", "tests/integration/test_examples.py -m exhaustive -k any_depth"),
     Fault("site: a picture without an alternative text", "examples/gallery/drift.py", "ax.figure.set_label(", "ax.figure.suptitle(", "tests/integration/test_examples.py -k alternative"),

@@ -18,6 +18,8 @@ A fifth argument is the backend. The picture is what the program draws:
 The site is built without these files; portnn's CI runs the program with them.
 """
 
+# sphinx_gallery_thumbnail_path = "mnist.png"
+
 import sys
 import time
 

@@ -56,3 +56,32 @@ def test_links_lead_to_pages_of_the_site(docs):
 def test_the_version_to_cite_is_this_one():
     (version,) = re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.M)
     assert version == portnn.__version__
+
+
+QUESTIONS = {
+    "How do I stop early?": ("guides/training.md", "EarlyStopping"),
+    "Why do the numbers of my GPU differ?": ("explanation/error-bounds.md", "an order that each library chooses"),
+    "How do I add a loss?": ("guides/extend.md", "@portnn.Loss"),
+    "How do I go on after a crash?": ("guides/resume.md", "make the same call in a new process"),
+    "What if my data are larger than my memory?": ("guides/streaming.md", 'mmap_mode="r"'),
+    "Which backend is the fastest for me?": ("guides/backends.md", "## Which one"),
+    "What happens to gaps and texts in my table?": ("guides/tables.md", "## What a column becomes"),
+    "What is scikit-learn's alpha here?": ("guides/from-scikit-learn.md", "optimizer__l2"),
+    "How do I serve predictions without portnn?": ("guides/onnx.md", "onnxruntime.InferenceSession"),
+    "Why does my network not learn?": ("guides/dead-units.md", "## What helps"),
+}
+"""Of new users, with the page that answers each and a part of the answer."""
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_is_answered_within_two_clicks(question):
+    page, answer = QUESTIONS[question]
+    docs = ROOT / "docs"
+    clicks = [{docs / "index.md"}]
+    for _ in range(2):
+        links = {
+            (at.parent / to).resolve() for at in clicks[-1] for to in re.findall(r"\]\((\S+?\.md)", at.read_text())
+        }
+        clicks.append({link for link in links if link.is_relative_to(docs)})
+    assert docs / page in clicks[1] | clicks[2]
+    assert answer in (docs / page).read_text()
