@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Callable
 from functools import cache, partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -48,19 +49,25 @@ class Cublas:
     def product(self, left: Array, right: Array, out: Array) -> Callable[[], None]:
         """Return what multiplies two matrices in C order, or transposed views of such, into a third one.
 
-        Row-major out = left right is column-major out' = right' left'.
+        Row-major out = left right is column-major out' = right' left'. Of stacks of matrices, (stack, rows, columns),
+        all products are one call; a single matrix is multiplied with each.
         """
         kind, compute, scalar = _FORMATS[str(out.dtype)]
-        (m, k), n = left.shape, right.shape[1]
-        a, lda = _operand(left)
-        b, ldb = _operand(right)
+        (m, k), n = left.shape[-2:], right.shape[-1]
+        (a, lda), (b, ldb) = map(_operand, (left, right))
         one, zero = scalar(1), scalar(0)
+        strides: list[list[Any]] = [[], [], []]
+        if stacked := out.ndim > 2:
+            strides = [[ctypes.c_longlong(_stride(each, out.shape[:-2]))] for each in (right, left, out)]
         arguments = (
             *(self._handle, b, a, n, m, k, ctypes.byref(one)),
-            *(ctypes.c_void_p(right.data.ptr), kind, ldb, ctypes.c_void_p(left.data.ptr), kind, lda),
-            *(ctypes.byref(zero), ctypes.c_void_p(out.data.ptr), kind, n, compute, -1),
+            *(ctypes.c_void_p(right.data.ptr), kind, ldb, *strides[0]),
+            *(ctypes.c_void_p(left.data.ptr), kind, lda, *strides[1]),
+            *(ctypes.byref(zero), ctypes.c_void_p(out.data.ptr), kind, n, *strides[2]),
+            *([prod(out.shape[:-2])] if stacked else []),
+            *(compute, -1),
         )
-        return partial(self._call, "cublasGemmEx", *arguments)
+        return partial(self._call, "cublasGemmStridedBatchedEx" if stacked else "cublasGemmEx", *arguments)
 
     def _call(self, name: str, *arguments: Any) -> None:
         if status := getattr(self._library, name)(*arguments):
@@ -68,9 +75,16 @@ class Cublas:
 
 
 def _operand(matrix: Array) -> tuple[int, int]:
-    """Return (whether transposed, leading dimension) of a matrix."""
-    rows, columns = matrix.shape
+    """Return (whether transposed, leading dimension) of a matrix, or of each of a stack."""
+    rows, columns = matrix.shape[-2:]
     return (0, columns) if matrix.flags.c_contiguous else (1, rows)
+
+
+def _stride(matrices: Array, stack: tuple[int, ...]) -> int:
+    """Return the elements from one matrix of a stack to the next: 0 for a single matrix."""
+    if matrices.shape[:-2] not in ((), stack):
+        raise ValueError(f"matmul: expected a matrix, or a stack {stack}; got {matrices.shape}")
+    return prod(matrices.shape[-2:]) if matrices.ndim > 2 else 0
 
 
 def _library() -> ctypes.CDLL:

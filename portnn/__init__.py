@@ -25,12 +25,14 @@ from portnn.errors import (
 )
 from portnn.io.files import read_pickled_weights
 from portnn.network import NeuralNetwork
+from portnn.nn.convolution import Conv1D, Conv2D
 from portnn.nn.embedding import Embedding, Tabular
 from portnn.nn.layer import Layer, PreprocessingLayer, Shapes, Spec
 from portnn.nn.layers import Activation, Dense, Flatten, Residual
 from portnn.nn.loss import Loss
 from portnn.nn.noise import Dropout, GaussianNoise
 from portnn.nn.normalization import BatchNorm, LayerNorm
+from portnn.nn.pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D, ZeroPad2D
 from portnn.nn.preprocessing import Rescale, Standardize, Unstandardize
 from portnn.ops import register_op
 from portnn.optim.optimizer import Optimizer
@@ -58,11 +60,14 @@ __all__ = [
     "Adam",
     "AdamW",
     "ArgumentError",
+    "AveragePool2D",
     "BackendInfo",
     "BackendUnavailableError",
     "BatchNorm",
     "BitsReport",
     "Checkpoint",
+    "Conv1D",
+    "Conv2D",
     "DTypeError",
     "DataError",
     "Dense",
@@ -74,11 +79,13 @@ __all__ = [
     "Flatten",
     "Forward",
     "GaussianNoise",
+    "GlobalAveragePool2D",
     "History",
     "Layer",
     "LayerNorm",
     "Lion",
     "Loss",
+    "MaxPool2D",
     "NeuralNetwork",
     "NotFittedError",
     "Optimizer",
@@ -97,6 +104,7 @@ __all__ = [
     "Standardize",
     "Tabular",
     "Unstandardize",
+    "ZeroPad2D",
     "available_backends",
     "callbacks",
     "compare",

@@ -78,6 +78,8 @@ class ForwardContext(NamedTuple):
     """Number of rows of the global batch; 0: those of this one."""
     all_reduce: Callable[[Array], Array] | None = None
     """Sums an array over the parts of the batch; None: the batch is not split."""
+    tiles: bool = True
+    """Whether a layer may compute a few rows at a time, to need less memory: not where nobody could follow its rows."""
 
     @property
     def input_gradient(self) -> bool:

@@ -16,14 +16,19 @@ from portnn import (
     Adagrad,
     Adam,
     AdamW,
+    AveragePool2D,
     BatchNorm,
+    Conv1D,
+    Conv2D,
     Dense,
     Dropout,
     Embedding,
     Flatten,
     GaussianNoise,
+    GlobalAveragePool2D,
     LayerNorm,
     Lion,
+    MaxPool2D,
     NeuralNetwork,
     PreprocessingLayer,
     Rescale,
@@ -32,6 +37,7 @@ from portnn import (
     Standardize,
     Tabular,
     Unstandardize,
+    ZeroPad2D,
     metrics,
 )
 from portnn.nn import activations, initializers, layers, losses
@@ -48,6 +54,12 @@ LAYERS = {
     "Dense": (Dense(5), (4,)),
     "Activation": (Activation("tanh"), (4,)),
     "Flatten": (Flatten(), (2, 2)),
+    "Conv2D": (Conv2D(4, (2, 3), (1, 2), "same", groups=2), (2, 4, 5)),
+    "Conv1D": (Conv1D(3, 3, padding=1, dilation=2), (2, 6)),
+    "MaxPool2D": (MaxPool2D(2, padding="same"), (2, 3, 4)),
+    "AveragePool2D": (AveragePool2D(2, 1), (2, 3, 4)),
+    "GlobalAveragePool2D": (GlobalAveragePool2D(), (4, 3, 2)),
+    "ZeroPad2D": (ZeroPad2D((1, 2)), (1, 2, 2)),
     "Embedding": (Embedding(7, 3), (4,)),
     "Residual": (Residual((LayerNorm(), Dense(4), "tanh")), (4,)),
     "Dropout": (Dropout(0.3), (4,)),
@@ -200,7 +212,9 @@ def inputs(layer, features):
     """Return rows that a network with this layer first takes."""
     if isinstance(layer, Tabular):
         return layer.sample_input(np.random.default_rng(6), (ROWS, *features))
-    return CODES if isinstance(layer, Embedding) else X.reshape(ROWS, *features)
+    if isinstance(layer, Embedding):
+        return CODES
+    return X if features == (4,) else np.random.default_rng(6).standard_normal((ROWS, *features))
 
 
 def is_first(layer):
@@ -208,13 +222,18 @@ def is_first(layer):
     return isinstance(layer, PreprocessingLayer) and layer.adapts_to != "y"
 
 
+def before(layer, features):
+    """Return layers to put before one so that a gradient comes through it; none before one that must be the first."""
+    of_rows = {1: Dense, 2: lambda channels: Conv1D(channels, 1), 3: lambda channels: Conv2D(channels, 1)}
+    return [] if is_first(layer) else [of_rows[len(features)](features[0])]
+
+
 def with_layer(layer, features, activation="tanh", **options):
     """Return a network that has the layer between others, so that gradients pass through it where it has one."""
     options = {"loss": "mse", "seed": 1, **options}
     if as_preprocessing(layer).adapts_to == "y":
         return NeuralNetwork(4, 5, activation, Dense(3), layer, **options)
-    before = [] if is_first(layer) or len(features) > 1 else [Dense(4)]
-    return NeuralNetwork(features, *before, layer, Flatten(), Dense(5), activation, 3, **options)
+    return NeuralNetwork(features, *before(layer, features), layer, Flatten(), Dense(5), activation, 3, **options)
 
 
 def covering(**options):

@@ -36,10 +36,9 @@ LAYERS = [name for name in registered.LAYERS if name != "Unstandardize"]  # it i
 def network(layer: str, activation: str, loss: str, optimizer: str, dtype: str, backend: str) -> NeuralNetwork:
     made, features = registered.LAYERS[layer]
     rest = (Flatten(), Dense(5), activation, 3) if layer != "Dense" else (activation, 3)
-    before = () if registered.is_first(made) else (Dense(features[0]),) if len(features) == 1 else ()
     return NeuralNetwork(
         features,
-        *before,
+        *registered.before(made, features),
         made,
         *rest,
         loss=loss,
@@ -66,7 +65,8 @@ def table(stride: int, backend: str) -> Iterator[tuple[str, list[NeuralNetwork],
 def drawn(count: int, backend: str, times: int) -> Iterator[tuple[str, list[NeuralNetwork], np.ndarray]]:
     """Yield (name, two equal networks, x) of chains of layers, each drawn by a seed of its own."""
     others = PreprocessingLayer | Residual | Dense
-    plain = [layer for layer, _ in registered.LAYERS.values() if not isinstance(layer, others)]
+    of_rows = [layer for layer, features in registered.LAYERS.values() if len(features) == 1]
+    plain = [Flatten(), *(layer for layer in of_rows if not isinstance(layer, others))]
     for seed in range(count):
         rng = np.random.default_rng(seed)
 

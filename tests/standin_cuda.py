@@ -157,6 +157,19 @@ int cublasGemmEx(void*, int ta, int tb, int m, int n, int k, const void* alpha, 
   if (!workspace_ || kind != kind_b || kind != kind_c) return 7;
   return product_(ta, tb, m, n, k, a, kind, lda, b, kind_b, ldb, c, kind_c, ldc, compute);
 }
+int cublasGemmStridedBatchedEx(void* handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* a,
+                               int kind, int lda, long long step_a, const void* b, int kind_b, int ldb,
+                               long long step_b, const void* beta, void* c, int kind_c, int ldc, long long step_c,
+                               int count, int compute, int algorithm) {
+  const int size = kind ? 8 : 4;
+  for (int i = 0; i < count; ++i) {
+    int status = cublasGemmEx(handle, ta, tb, m, n, k, alpha, (const char*)a + i * step_a * size, kind, lda,
+                              (const char*)b + i * step_b * size, kind_b, ldb, beta, (char*)c + i * step_c * size,
+                              kind_c, ldc, compute, algorithm);
+    if (status) return status;
+  }
+  return 0;
+}
 }
 """
 _TYPE = ctypes.CFUNCTYPE(

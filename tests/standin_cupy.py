@@ -81,6 +81,7 @@ class ndarray:  # noqa: N801
     strides = property(lambda self: self._inside.strides)
     flags = property(lambda self: self._inside.flags)
     T = property(lambda self: ndarray(self._inside.T))
+    swapaxes = lambda self, first, second: ndarray(self._inside.swapaxes(first, second))  # noqa: E731
     data = property(lambda self: types.SimpleNamespace(ptr=self._inside.ctypes.data))
 
     def __array__(self, *_: object, **__: object) -> np.ndarray:

@@ -83,10 +83,7 @@ def test_built_in_networks(tmp_path, dtype, title, net):
 def test_every_layer(tmp_path, name):
     layer, shape = LAYERS[name]
     first = shape if len(shape) > 1 else shape[0]
-    if name == "Unstandardize":
-        net = network(first, 3, layer)
-    else:
-        net = network(first, layer, *([Flatten()] if name == "Embedding" else []), 3)
+    net = network(first, 3, layer) if name == "Unstandardize" else network(first, layer, Flatten(), 3)
     agrees(net, tmp_path / "net.onnx")
 
 

@@ -8,12 +8,14 @@ import numpy as np
 
 from portnn.network import NeuralNetwork
 from portnn.nn.activations import ACTIVATIONS
+from portnn.nn.convolution import Conv1D, Conv2D
 from portnn.nn.embedding import Embedding, Tabular
 from portnn.nn.layer import as_preprocessing
 from portnn.nn.layers import Activation, Dense, Flatten, Residual
 from portnn.nn.losses import LOSSES, find
 from portnn.nn.noise import Dropout, GaussianNoise
 from portnn.nn.normalization import BatchNorm, LayerNorm
+from portnn.nn.pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D, ZeroPad2D
 from portnn.nn.preprocessing import Rescale, Standardize, Unstandardize
 from portnn.optim.optimizers import OPTIMIZERS, SGD, AdamW
 
@@ -72,6 +74,25 @@ def built_in(dtype: str) -> Iterator[tuple[str, NeuralNetwork]]:
         "a table with two columns of codes",
         network(5, Tabular((60, 5)), 8, 3, output="softmax", loss="cross_entropy"),
     )
+    yield (
+        "convolutions with strides, dilation and groups, pools with ties and partial windows",
+        network(
+            (2, 9, 11),
+            ZeroPad2D(1),
+            Conv2D(4, (3, 2), stride=(1, 2), padding="same", groups=2),
+            "relu",
+            MaxPool2D(2, padding="same"),
+            Conv2D(6, 2, dilation=2),
+            BatchNorm(),
+            "relu",
+            AveragePool2D((2, 1), stride=1),
+            GlobalAveragePool2D(),
+            3,
+            output="softmax",
+            loss="cross_entropy",
+        ),
+    )
+    yield "convolutions of sequences", network((2, 20), Conv1D(4, 5, stride=2, padding=2), "tanh", Flatten(), 3)
     # A loss and an optimizer share a network: libraries that compile take seconds for each network.
     for loss, optimizer in zip_longest(LOSSES, OPTIMIZERS):
         loss, optimizer = loss or "mse", optimizer or "sgd"

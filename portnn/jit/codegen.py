@@ -71,7 +71,8 @@ class CodeGenerator:
             self.prologue.append(f"{out} = {self.output_name(location[1])}")
         elif location and location[0] == "segment":
             _, number, start = location
-            part = f"{self._prefix}{number}[{start}:{start + prod(line.shape)}]"
+            whole = self._prefix + str(number) + (".reshape(-1)" if self.plan.program.lines[number].ndim > 1 else "")
+            part = f"{whole}[{start}:{start + prod(line.shape)}]"
             self.prologue.append(f"{out} = {part}.reshape({line.shape})")
         elif location:
             self.memory[out] = location[1], line.dtype, line.shape
@@ -114,7 +115,7 @@ class CodeGenerator:
             case "expand_dims":
                 return f"{a[0]}[{':, ' * line.options[0]}None]"
             case "matrix_transpose":
-                return f"{a[0]}.T"
+                return f"{a[0]}.mT"
             case "slice":
                 return f"{a[0]}[{', '.join(f'{start}:{stop}' for start, stop in line.options[0])}]"
         return self.target.call(line, a, out)
@@ -123,7 +124,7 @@ class CodeGenerator:
         (axis,), start = line.options, 0
         for part in line.operands:
             stop = start + part.shape[axis]
-            if self.plan.locations.get(root(part).line) != ("segment", line.line, start):
+            if self.plan.locations.get(root(part).line) != ("segment", line.line, start * prod(line.shape[1:])):
                 self.prologue.append(f"{out}_{start} = {out}[{':, ' * axis}{start}:{stop}]")
                 self.body.append(f"copyto({out}_{start}, {self.name(part)})")
             start = stop

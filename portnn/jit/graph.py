@@ -109,10 +109,15 @@ class TracedArray(Operators):
         return "rows" if self.operation == "slice" and len(self.options[0]) > 1 and below == "C" else below
 
     def __getitem__(self, key: Any) -> "TracedArray":
-        parts = [part for part in (key if isinstance(key, tuple) else (key,)) if part is not Ellipsis]
+        parts = list(key) if isinstance(key, tuple) else [key]
+        if any(part is Ellipsis for part in parts):
+            at = next(i for i, part in enumerate(parts) if part is Ellipsis)
+            parts[at : at + 1] = [slice(None)] * (self.ndim - len(parts) + 1)
         if not all(isinstance(part, slice) and part.step in (None, 1) for part in parts):
             raise UntraceableError(f"an index other than slices: {key!r}")
         bounds = [part.indices(n)[:2] for part, n in zip(parts, self.shape, strict=False)]
+        while len(bounds) > 1 and bounds[-1] == (0, self.shape[len(bounds) - 1]):
+            bounds.pop()
         shape = (*(stop - start for start, stop in bounds), *self.shape[len(bounds) :])
         return self if shape == self.shape else self.tape.emit("slice", (self,), (tuple(bounds),), shape)
 

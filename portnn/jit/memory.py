@@ -54,7 +54,7 @@ class Plan:
         for number in donated:
             self._assign_output(number)
         for line in program.lines:
-            if line.operation == "concat" and len(line.shape) == 1 and line.line not in self._results:
+            if line.operation == "concat" and line.options[0] == 0 and line.line not in self._results:
                 self._place_concat_inputs(line)
         self.slots: list[int] = []
         """Bytes of each slot."""
@@ -77,14 +77,14 @@ class Plan:
         start = 0
         for part in line.operands:
             source = root(part)
-            fits = source.shape and prod(source.shape) == part.shape[0] and source.line not in self.locations
+            fits = source.shape and prod(source.shape) == prod(part.shape) and source.line not in self.locations
             fits = fits and source.operation not in UNPLANNED_OPS | {"concat", "result"}
             if source.operation in self.target.alignment_sensitive_ops:
                 fits = fits and start * self.target.itemsize(line.dtype) % CACHE_LINE_BYTES == 0
             if fits and source.line not in self._results:
                 self.locations[source.line] = "segment", line.line, start
                 self.last_use[line.line] = max(self.last_use[line.line], self.last_use[source.line])
-            start += part.shape[0]
+            start += prod(part.shape)
 
     def _allocate(self) -> None:
         free: list[int] = []

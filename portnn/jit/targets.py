@@ -121,7 +121,7 @@ class NumPyTarget(Target):
                 return f"{self._UFUNCS[operation]}.reduce({a[0]}, {options[0]}, None, {out or None}, {options[1]})"
             case "matmul":
                 # dot is faster and gives the same product, except for operands of one element.
-                dense = all(x.layout != "rows" and prod(x.shape) > 1 for x in line.arrays)
+                dense = all(x.ndim == 2 and x.layout != "rows" and prod(x.shape) > 1 for x in line.arrays)
                 return f"{a[0]}.dot({a[1]}{out_argument})" if dense else f"matmul({a[0]}, {a[1]}{out_argument})"
             case "astype":
                 return f"copyto({out}, {a[0]}, 'unsafe')" if out else f"{a[0]}.astype('{np.dtype(line.dtype).str}')"
@@ -184,6 +184,8 @@ class TorchTarget(Target):
                 return f"{operation}({a[0]}, {() if options[0] is None else options[0]}, {options[1]}, out={out})"
             case "astype":
                 return f"copyto({out}, {a[0]})" if out else f"{a[0]}.to({line.dtype})"
+            case "matmul" if line.ndim > 2:
+                return f"torch.matmul({', '.join(a)}{f', out={out}' if out else ''})"
             case "divide" if not isinstance(line.operands[0], TracedArray):  # as PyTorch's operator does
                 out_argument = f", out={out}" if out else ""
                 return f"multiply(reciprocal({a[1]}{out_argument}), {a[0]}{out_argument})"

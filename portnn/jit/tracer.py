@@ -4,7 +4,7 @@ Layers, losses and optimizers run on this namespace with arrays that have a shap
 recorded operations are the tape (Griewank and Walther, Evaluating Derivatives, 2nd ed., section 6.1). The program is
 valid for every call with the same shapes. Arrays that a call brings are its inputs; numbers such as a learning rate are
 symbols. Operations on constants, such as the hash of each column, run at once; an operation on the same operands is
-recorded once.
+recorded once, but for concatenations.
 """
 
 from collections.abc import Callable, Sequence
@@ -57,6 +57,8 @@ class Tape:
     ) -> TracedArray:
         """Return the result of an operation, recorded once; its dtype is the first operand's."""
         dtype = operands[0].dtype if dtype is None else dtype
+        if operation == "concat":  # to copy again takes less than to keep the copy until then
+            return TracedArray(self, operation, operands, options, shape, dtype)
         key = operation, *map(repr, operands), repr(options), dtype
         return self._record(key, operation, operands, options, shape, dtype)
 
@@ -145,6 +147,8 @@ class TracingNamespace:
         x = self._tape.operand(x)
         known_size = prod(n for n in shape if n != -1)
         shape = tuple(prod(x.shape) // known_size if n == -1 else n for n in shape)
+        if x.layout == "rows" and shape != x.shape:  # libraries copy then
+            x = self._tape.emit("concat", (x,), (0,), x.shape)
         return x if shape == x.shape else self._tape.emit("reshape", (x,), (shape,), shape)
 
     def expand_dims(self, x: Operand, *, axis: int) -> Any:
@@ -197,9 +201,10 @@ class TracingNamespace:
 
     def matmul(self, a: Operand, b: Operand) -> Any:
         a, b = self._tape.operand(a), self._tape.operand(b)
-        if (a.ndim, b.ndim) != (2, 2) or a.shape[1] != b.shape[0] or a.dtype != b.dtype:
+        if min(a.ndim, b.ndim) < 2 or a.shape[-1] != b.shape[-2] or a.dtype != b.dtype:
             raise UntraceableError(f"matmul of {a.shape} {a.dtype} and {b.shape} {b.dtype}")
-        return self._tape.emit("matmul", (a, b), (), (a.shape[0], b.shape[1]))
+        stack = broadcast(a.shape[:-2], b.shape[:-2])
+        return self._tape.emit("matmul", (a, b), (), (*stack, a.shape[-2], b.shape[-1]))
 
 
 def broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:

@@ -62,7 +62,7 @@ class SharedGradients:
 
     def _exactly(self, part: Part, xp: Any, state: State, batch: Batch, key: Key) -> tuple[Array, Array, Array]:
         """Return the batch's results where the namespace's own sums over rows are those of all processes."""
-        context = ForwardContext(training=True, key=key, row=part.row, rows=part.rows)
+        context = ForwardContext(training=True, key=key, row=part.row, rows=part.rows, tiles=False)
         inside = State(xp.whole(state.parameters), xp.whole(state.buffers), ())
         results = self._model.gradients(xp, inside, tuple(map(xp.split, batch)), context)
         loss, gradient, buffers = map(xp.result, ("loss", "gradient", "statistic"), results)
@@ -75,7 +75,7 @@ class SharedGradients:
         warning says of which that is not known.
         """
         parts, asked = CheckedParts(xp), []
-        context = ForwardContext(True, key=key, row=part.row, rows=part.rows, all_reduce=parts.all_reduce)
+        context = ForwardContext(True, key=key, row=part.row, rows=part.rows, all_reduce=parts.all_reduce, tiles=False)
         inside = State(parts.whole(state.parameters), parts.whole(state.buffers), ())
         try:
             loss, gradient, buffers = self._model.gradients(parts, inside, tuple(map(parts.split, batch)), context)

@@ -58,9 +58,7 @@ class FunctionalModel:
         first, changed = self.first_trainable, False
         for i, layer in enumerate(self.architecture.layers):
             weights: Weights = views[i] | buffers[i]
-            layer_context = ForwardContext(
-                context.training, i > first, i, context.key, context.row, context.rows, context.all_reduce
-            )
+            layer_context = context._replace(needs_input_grad=i > first, layer=i)
             result = Forward.of(layer.forward(xp, weights, x, layer_context))
             x = hook(i, "output", result.output)
             closures.append(result.backward)
@@ -74,9 +72,9 @@ class FunctionalModel:
         """Index of the first layer with trainable parameters: the backward pass ends there."""
         return self.parameters.tensors[0].layer
 
-    def forward(self, xp: Namespace, state: State, x: Array) -> Array:
-        """Return the network's output, (batch, outputs), in inference mode."""
-        z, *_ = self._run(xp, state, x, ForwardContext(training=False))
+    def forward(self, xp: Namespace, state: State, x: Array, tiles: bool = True) -> Array:
+        """Return the network's output, (batch, outputs), in inference mode; ``tiles``: see ``ForwardContext``."""
+        z, *_ = self._run(xp, state, x, ForwardContext(training=False, tiles=tiles))
         return activations.find("output", self.architecture.output)(xp, z)[0]
 
     def evaluate(self, xp: Namespace, state: State, batch: Batch) -> tuple[Array, Array]:
@@ -133,7 +131,7 @@ class FunctionalModel:
         key: Key,
     ) -> tuple[Array, Array, Array]:
         """Return (loss, gradient vector, new buffers) of the part of a batch that begins at a row, of ``rows`` rows."""
-        context = ForwardContext(training=True, key=key, row=row, rows=rows, all_reduce=all_reduce)
+        context = ForwardContext(training=True, key=key, row=row, rows=rows, all_reduce=all_reduce, tiles=False)
         return self.gradients(xp, state, batch, context)
 
     def step(

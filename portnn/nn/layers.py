@@ -10,11 +10,13 @@ from typing import Any
 from portnn import registry
 from portnn.errors import ArgumentError, ShapeError
 from portnn.nn import activations
+from portnn.nn.convolution import Conv1D, Conv2D
 from portnn.nn.embedding import Embedding, Tabular
 from portnn.nn.initializers import Initializer, automatic, check
 from portnn.nn.layer import Features, Layer, PreprocessingLayer, Shapes, Spec
 from portnn.nn.noise import Dropout, GaussianNoise
 from portnn.nn.normalization import BatchNorm, LayerNorm
+from portnn.nn.pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D, ZeroPad2D
 from portnn.nn.preprocessing import Rescale, Standardize, Unstandardize
 from portnn.options import check_positive_int
 from portnn.types import Array, Forward, ForwardContext, Namespace, Weights
@@ -236,6 +238,12 @@ LAYERS: dict[str, type[Layer]] = {
         Dense,
         Activation,
         Flatten,
+        Conv2D,
+        Conv1D,
+        MaxPool2D,
+        AveragePool2D,
+        GlobalAveragePool2D,
+        ZeroPad2D,
         Embedding,
         Residual,
         Dropout,

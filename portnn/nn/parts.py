@@ -164,14 +164,15 @@ class PartsNamespace:
         return False, x.rows if keepdims else x.rows + sum(along > x.rows for along in reduced)
 
     def matmul(self, a: PartArray, b: PartArray) -> PartArray:
-        """Return the product of two matrices; over the rows of a batch the sum of all processes."""
+        """Return the product of two matrices, or of a stack; over the rows of a batch the sum of all processes."""
         if a.drawn or b.drawn:
             raise DistributedError("distributed: expected products of arrays that depend on the data")
         if (a.rows, b.rows) == (-1, -2) and a.per_row == b.per_row:
             return self._product_over_rows(a, b)
-        if a.rows == -1 or b.rows == -2 or None not in (a.rows, b.rows):
+        in_stack = a.rows == b.rows and a.rows is not None and a.rows < -2 and a.per_row == b.per_row
+        if a.rows == -1 or b.rows == -2 or not (in_stack or None in (a.rows, b.rows)):
             raise DistributedError("distributed: expected the rows of the batch on one axis of a product")
-        if a.partial + b.partial + (a.rows is not None) + (b.rows is not None) > 1:
+        if a.partial + b.partial + (a.rows is not None) + (b.rows is not None and not in_stack) > 1:
             raise DistributedError("distributed: expected one sum over the rows of a part in a product")
         if a.partial or b.partial:
             return PartArray(self, self._xp.matmul(a.array, b.array), partial=True)

@@ -127,7 +127,10 @@ class BoundedArray:
         return self._of(other) > self
 
     def __eq__(self, other: object) -> "BoundedArray":  # type: ignore[override]
-        return BoundedArray(self.value == self._of(other).value)
+        other = self._of(other)
+        doubt = self.error + other.error
+        with np.errstate(invalid="ignore"):  # of infinities
+            return BoundedArray(self.value == other.value, (doubt > 0) & (np.abs(self.value - other.value) <= doubt))
 
     def __and__(self, other: Any) -> "BoundedArray":
         return BoundedArray(self.value & self._of(other).value)
@@ -177,7 +180,7 @@ class BoundingNamespace:
         return BoundedArray(np.expand_dims(x.value, axis), np.expand_dims(x.error, axis), x.dtype)
 
     def matrix_transpose(self, x: BoundedArray) -> BoundedArray:
-        return BoundedArray(x.value.T, x.error.T, x.dtype)
+        return BoundedArray(x.value.mT, x.error.mT, x.dtype)
 
     def concat(self, arrays: Sequence[BoundedArray], *, axis: int = 0) -> BoundedArray:
         value, error = (np.concatenate(parts, axis) for parts in ([a.value for a in arrays], [a.error for a in arrays]))
@@ -194,13 +197,15 @@ class BoundingNamespace:
         value, error = (np.max(a, axis=axis, keepdims=keepdims) for a in (x.value, x.error))
         return BoundedArray(value, error, x.dtype)
 
-    def maximum(self, x: BoundedArray, other: float) -> BoundedArray:
-        # A number is rounded to the dtype; the result moves by no more than its operands.
-        other = x.dtype.type(other)
-        return BoundedArray(np.maximum(x.value, other), np.where(x.value + x.error < other, 0.0, x.error), x.dtype)
+    def maximum(self, x: BoundedArray, other: "BoundedArray | float") -> BoundedArray:
+        # A number is rounded to the dtype; the result moves by no more than the operands that may be the larger one.
+        y = other if isinstance(other, BoundedArray) else BoundedArray.from_input(np.asarray(x.dtype.type(other)))
+        errors = (np.where(a.value + a.error < b.value - b.error, 0.0, a.error) for a, b in ((x, y), (y, x)))
+        return BoundedArray(np.maximum(x.value, y.value), np.maximum(*errors), x.dtype)
 
-    def minimum(self, x: BoundedArray, other: float) -> BoundedArray:
-        return self.negative(self.maximum(self.negative(x), -other))
+    def minimum(self, x: BoundedArray, other: "BoundedArray | float") -> BoundedArray:
+        negative = self.negative(other) if isinstance(other, BoundedArray) else -other
+        return self.negative(self.maximum(self.negative(x), negative))
 
     def sign(self, x: BoundedArray) -> BoundedArray:
         # Undecided: anything from -1 to 1.

@@ -75,7 +75,7 @@ class MpmathNamespace:
         return np.expand_dims(x, axis)
 
     def matrix_transpose(self, x: np.ndarray) -> np.ndarray:
-        return x.T
+        return x.mT
 
     def concat(self, arrays: Sequence[np.ndarray], *, axis: int = 0) -> np.ndarray:
         return np.concatenate(arrays, axis)
@@ -102,6 +102,11 @@ class MpmathNamespace:
         return np.asarray(np.sum(x, axis=axis, keepdims=keepdims), object)
 
     def matmul(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        if max(a.ndim, b.ndim) > 2:
+            stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+            pairs = (np.broadcast_to(x, (*stack, *x.shape[-2:])).reshape(-1, *x.shape[-2:]) for x in (a, b))
+            products = [self.matmul(*pair) for pair in zip(*pairs, strict=True)]
+            return np.array(products, object).reshape(*stack, a.shape[-2], b.shape[-1])
         columns = b.T.tolist()
         rows = [[self._mp.fdot(row, column) for column in columns] for row in a.tolist()]
         return np.array(rows, object).reshape(a.shape[0], b.shape[1])

@@ -117,7 +117,7 @@ class _Export:
         else:
             x = xp.astype(x, dtype)
         model = runtime.model
-        outputs = model.forward(xp, State(*runtime.state), x)
+        outputs = model.forward(xp, State(*runtime.state), x, tiles=False)
         results = {"probabilities" if model.loss.pair else "outputs": outputs}
         if model.loss.inverse_link is not None:
             results["predictions"] = model.loss.inverse_link(xp, outputs)

@@ -98,7 +98,7 @@ def total(
 
 
 class SplitMatrix(NamedTuple):
-    """A matrix as ``high + low``, multiples of 2^-20 and of 2^-40 of a power of two per row or per column."""
+    """A matrix, or a stack, as ``high + low``, multiples of 2^-20 and 2^-40 of a power of two per row or column."""
 
     high: Array
     low: Array
@@ -130,15 +130,15 @@ def product(xp: Namespace, a: SplitMatrix, b: SplitMatrix, parts: Parts | None =
     and column, for k terms: low low is below the last place of the parts. ``parts``: what other processes have of the
     columns of a and the rows of b; blocks of TERMS are those of the whole.
     """
-    mine = a.high.shape[1]
+    mine = a.high.shape[-1]
     first, terms = (0, mine) if parts is None else (parts.first, parts.terms)
     result = None
     for start in range(0, max(terms, 1), TERMS):
         begin, end = (min(max(bound - first, 0), mine) for bound in (start, start + TERMS))
         inside = slice(begin, end)
         fits = end - begin == mine
-        a_parts = [a.high, a.low] if fits else [a.high[:, inside], a.low[:, inside]]
-        b_parts = [b.high, b.low] if fits else [b.high[inside, :], b.low[inside, :]]
+        a_parts = [a.high, a.low] if fits else [a.high[..., inside], a.low[..., inside]]
+        b_parts = [b.high, b.low] if fits else [b.high[..., inside, :], b.low[..., inside, :]]
         cross = xp.matmul(a_parts[0], b_parts[1])
         cross += xp.matmul(a_parts[1], b_parts[0])
         high = xp.matmul(a_parts[0], b_parts[0])

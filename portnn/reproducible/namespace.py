@@ -91,18 +91,18 @@ class ReproducibleNamespace:
         return transposed
 
     def matmul(self, a: Array, b: Array) -> Array:
-        """Return the product of two matrices; see ``exact.product``.
+        """Return the product of two matrices, or of stacks of such; see ``exact.product``.
 
         The left operand is split by rows, the right one by columns: each row of a result depends on its own row alone.
         """
-        if (a.ndim, b.ndim) != (2, 2):
-            raise ShapeError(f"matmul: expected two matrices in reproducible arithmetic; got {a.shape} and {b.shape}")
-        return exact.product(self._xp, self._cut(a, 1), self._cut(b, 0))
+        if min(a.ndim, b.ndim) < 2:
+            raise ShapeError(f"matmul: expected matrices in reproducible arithmetic; got {a.shape} and {b.shape}")
+        return exact.product(self._xp, self._cut(a, -1), self._cut(b, -2))
 
     def _cut(self, a: Array, axis: int) -> exact.SplitMatrix:
         _, origin = self._origins.get(id(a), (a, None))
         if origin is not None:  # in its memory order
-            return self._cut(origin, 1 - axis).transposed(self._xp)
+            return self._cut(origin, -3 - axis).transposed(self._xp)
         cached = self._split_cache.get((id(a), axis))
         if cached is None:
             cached = self._split_cache[id(a), axis] = a, self._kit.cut(a, exact.scale(self._xp, a, axis))

@@ -518,3 +518,20 @@ def test_the_record_of_a_gpu_needs_no_other_library(monkeypatch, tmp_path, capsy
         gpu, "run", lambda *command: {"exit_code": int("--bits" in command), "seconds": 1, "output": "-"}
     )
     assert gpu.main() == 1
+
+
+@pytest.mark.parametrize("alone", ["left", "right", ""])
+def test_a_product_of_a_stack_of_matrices_is_one_call(device, driver, alone):
+    backend, rng = get_backend(device), np.random.default_rng(0)
+    sizes = {"left": (3, 4, 2), "right": (3, 2, 5)}
+    left, right = (rng.standard_normal(size[1:] if name == alone else size) for name, size in sizes.items())
+    for transposed in (False, True):
+        given = np.swapaxes(right, -1, -2).copy() if transposed else right
+        with backend.scope():
+            a, b = backend.asarray(left), backend.asarray(given)
+            out = backend.xp.zeros((3, 4, 5), dtype=backend.xp.float64)
+            driver.blas.use(0)
+            driver.blas.product(a, b.swapaxes(-1, -2) if transposed else b, out)()
+        np.testing.assert_allclose(host_array(out), left @ right, rtol=1e-12)
+    with pytest.raises(ValueError, match="expected a matrix, or a stack"):
+        driver.blas.product(backend.asarray(np.ones((2, 4, 2))), b, out)

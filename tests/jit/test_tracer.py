@@ -159,3 +159,19 @@ def test_lines_that_no_result_needs_are_left_out():
     program = Graph(tape, [doubled + 1.0])
     assert [line.operation for line in program.lines] == ["input", "input", "multiply", "add"]
     assert str(program).endswith("return %3")
+
+
+def test_an_ellipsis_stands_for_the_axes_that_are_not_named():
+    x = Tape(xp).input((2, 3, 4, 5), np.dtype("float64"))
+    assert x[..., 1:3].shape == (2, 3, 4, 2)
+    assert x[1:2, ..., 1:3].shape == (1, 3, 4, 2)
+    assert x[:, 1:2, ...].shape == (2, 1, 4, 5)
+    assert x[0:1, ...].layout == "C"
+    assert x[:, 0:1, ...].layout == "rows"
+
+
+def test_a_view_with_gaps_is_copied_before_it_is_reshaped():
+    tape = Tape(xp)
+    x = tape.input((2, 3, 4), np.dtype("float64"))
+    reshaped = TracingNamespace(tape).reshape(x[:, 1:3, ...], (2, 8))
+    assert reshaped.operands[0].operation == "concat"

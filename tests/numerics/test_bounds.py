@@ -106,6 +106,21 @@ def test_a_kink_is_in_doubt_only_near_it():
     np.testing.assert_array_equal((exact([0.0, 1.0]) > 0).error, [0, 0])
 
 
+def test_an_equality_is_in_doubt_where_numbers_are_as_near_as_their_errors():
+    x, y = (BoundedArray(np.array(v), 1e-8, "float64") for v in ([1.0, 1.0, 1.0], [1.0, 1.0 + 1e-8, 1.1]))
+    np.testing.assert_array_equal((x == y).error, [1, 1, 0])
+    np.testing.assert_array_equal((exact([0.0, np.inf]) == exact([0.0, np.inf])).error, [0, 0])
+
+
+def test_the_larger_of_two_moves_as_those_that_may_be_it():
+    x = BoundedArray(np.array([1.0, 1.0, 3.0]), np.array([0.1, 0.1, 0.1]), "float64")
+    y = BoundedArray(np.array([1.05, 2.0, 1.0]), np.array([0.2, 0.2, 0.2]), "float64")
+    np.testing.assert_array_equal(XP.maximum(x, y).error, [0.2, 0.2, 0.1])
+    np.testing.assert_array_equal(XP.maximum(y, x).error, [0.2, 0.2, 0.1])
+    np.testing.assert_array_equal(XP.minimum(x, y).value, [1.0, 1.0, 1.0])
+    np.testing.assert_array_equal(XP.minimum(x, y).error, [0.2, 0.1, 0.2])
+
+
 def test_integers_are_exact_and_wrap():
     from portnn.nn import random
     from portnn.types import ForwardContext

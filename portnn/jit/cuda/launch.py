@@ -55,7 +55,7 @@ class Driver(Protocol):
         """Run a kernel on arrays, and NumPy scalars by value."""
 
     def product(self, left: Array, right: Array, out: Array) -> Callable[[], None]:
-        """Return what multiplies two matrices into a third; operands may be transposed views."""
+        """Return what multiplies two matrices, or stacks of them, into a third; operands may be transposed views."""
 
     def replay(self, steps: Sequence[Callable[[], None]]) -> Callable[[], None]:
         """Return what runs these steps, which have the same arrays at each call."""
@@ -208,9 +208,10 @@ class FusedProgram:
         if isinstance(step, Product):
             operands = []
             for (base, offset, transposed), operand in zip((step.left, step.right), step.node.operands, strict=True):
-                shape = operand.shape[::-1] if transposed else operand.shape
+                *stack, rows, columns = operand.shape
+                shape = (*stack, columns, rows) if transposed else operand.shape
                 matrix = _part(memory, base).reshape(-1)[offset : offset + prod(shape)].reshape(shape)
-                operands.append(matrix.T if transposed else matrix)
+                operands.append(matrix.swapaxes(-1, -2) if transposed else matrix)
             left, right = operands
             return driver.product(left, right, _part(memory, step.node))
         buffers = [_part(memory, node) for node, _ in self.graph.sources[number].buffers.values()]
