@@ -85,3 +85,9 @@ def test_what_cannot_be_is_refused():
     for layer in (MaxPool2D(), AveragePool2D(), GlobalAveragePool2D(), ZeroPad2D(1)):
         with pytest.raises(ShapeError, match=r"expected images, \(batch, channels, height, width\)"):
             layer.shapes((4,))
+
+
+def test_a_partial_window_is_the_mean_of_its_pixels():
+    output, dx, dy = run(AveragePool2D(2, padding="same"), np.array([[[[1.0, 2.0, 5.0], [4.0, 5.0, 0.0]]]]))
+    assert output.tolist() == [[[[3.0, 2.5]]]]
+    assert np.allclose(dx[0, 0], [[dy[0, 0, 0, 0] / 4] * 2 + [dy[0, 0, 0, 1] / 2]] * 2)
