@@ -10,7 +10,7 @@ if not (Path(__file__).parent / "backends").is_dir():
 
 from portnn import callbacks, initializers, losses, metrics, schedules
 from portnn.backend import BackendInfo, available_backends, get_backend
-from portnn.defaults import default_optimizer, fit_options
+from portnn.defaults import default_optimizer, fit_options, lenet
 from portnn.errors import (
     ArgumentError,
     BackendUnavailableError,
@@ -28,9 +28,9 @@ from portnn.network import NeuralNetwork
 from portnn.nn.convolution import Conv1D, Conv2D
 from portnn.nn.embedding import Embedding, Tabular
 from portnn.nn.layer import Layer, PreprocessingLayer, Shapes, Spec
-from portnn.nn.layers import Activation, Dense, Flatten, Residual
+from portnn.nn.layers import Activation, Dense, Flatten, Reshape, Residual
 from portnn.nn.loss import Loss
-from portnn.nn.noise import Dropout, GaussianNoise
+from portnn.nn.noise import Dropout, GaussianNoise, RandomShift
 from portnn.nn.normalization import BatchNorm, LayerNorm
 from portnn.nn.pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D, ZeroPad2D
 from portnn.nn.preprocessing import Rescale, Standardize, Unstandardize
@@ -92,9 +92,11 @@ __all__ = [
     "PortnnError",
     "PreprocessingLayer",
     "RMSprop",
+    "RandomShift",
     "RangeTest",
     "Report",
     "Rescale",
+    "Reshape",
     "Residual",
     "Schedule",
     "SerializationError",
@@ -115,6 +117,7 @@ __all__ = [
     "fit_options",
     "get_backend",
     "initializers",
+    "lenet",
     "losses",
     "metrics",
     "plot",

@@ -3,8 +3,14 @@
 benchmarks/tables.py shows how good these defaults are on real tables.
 """
 
+from math import isqrt
 from typing import Any
 
+from portnn.errors import ArgumentError
+from portnn.nn.convolution import Conv2D
+from portnn.nn.layer import Layer
+from portnn.nn.layers import Flatten, Reshape
+from portnn.nn.pooling import MaxPool2D
 from portnn.optim.optimizers import AdamW
 from portnn.options import check_positive_int
 from portnn.train.callbacks import EarlyStopping
@@ -79,3 +85,35 @@ def default_optimizer(rows: int) -> AdamW:
     0.1
     """
     return AdamW(weight_decay=WEIGHT_DECAY * min(1.0, DECAY_ROWS / check_positive_int("rows", rows)))
+
+
+def lenet(features: int, activation: str = "relu") -> list[int | str | Layer]:
+    """Return LeNet's hidden layers (LeCun et al. 1998, section II) for square images, channels first, row by row.
+
+    ``NeuralNetwork(784, Rescale(), *lenet(784), 10, output="softmax", loss="cross_entropy")`` has 61,706 parameters.
+    The pools take the largest pixel, and the last layer is a plain one. Raises ArgumentError for rows that are no
+    square images of one or three channels, or of less than 12 x 12 pixels.
+
+    Parameters
+    ----------
+    features : int
+        Numbers of a row: 784 for 28 x 28 pixels.
+    activation : str
+
+    Returns
+    -------
+    list of layers, ints and str
+
+    Examples
+    --------
+    >>> from portnn import NeuralNetwork, Rescale, lenet
+    >>> net = NeuralNetwork(784, Rescale(), *lenet(784), 10, output="softmax", loss="cross_entropy", seed=0)
+    >>> sum(array.size for array in net.parameters.values())
+    61706
+    """
+    for channels in (1, 3):
+        side = isqrt(features // channels)
+        if channels * side * side == features and side >= 12:
+            pools = MaxPool2D(2), Conv2D(16, 5), activation, MaxPool2D(2), Flatten()
+            return [Reshape((channels, side, side)), Conv2D(6, 5, padding="same"), activation, *pools, 120, 84]
+    raise ArgumentError(f"lenet: expected rows of square images, at least 12 x 12 pixels; got {features} numbers")

@@ -528,7 +528,7 @@ FAULTS = [
     Fault("the memory of half the numbers", "portnn/network/neural_network.py", '8 if self.dtype == "float64" else 4', "4", "tests/network/test_network.py -k summary"),
     # What the command line is asked for
     Fault("--patience ignored", "portnn/defaults.py", "EarlyStopping(patience=patience)", "EarlyStopping()", "tests/cli/test_train.py"),
-    Fault("the last epoch said to be the best", "portnn/cli/train.py", "1 + losses.index(min(losses))", "len(losses)", ASKED),
+    Fault("the last epoch said to be the best", "portnn/cli/scores.py", "1 + losses.index(min(losses))", "len(losses)", ASKED),
     Fault("--continue with another optimizer ignored", "portnn/cli/train.py", "network.optimizer = optimizer", "pass", ASKED),
     Fault("--continue holds other rows out", "portnn/cli/train.py", "seed=seed if previous is None else previous.seed", "seed=seed", ASKED),
     Fault("--continue learns an encoding anew", f"{DATA}/spec.py", "if self.features is not None or not is_frame(x):", "if not is_frame(x):", "tests/cli/test_train.py"),

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from portnn.data.labels import codes_of, labels_of
+from portnn.data.task import Data
 from portnn.io.categories import Label, as_text
 from portnn.io.tables import Table
 from portnn.metrics import METRICS, confusion_matrix, per_class
 from portnn.network import NeuralNetwork
+from portnn.train.history import History
 
 FEW, UNEQUAL, MANY = 5, 3.0, 20
 """Scores by class are shown for up to FEW classes, or if the largest class has UNEQUAL times the rows of the smallest;
@@ -105,3 +107,28 @@ def _class_lines(results: Results, counts: np.ndarray) -> Iterator[str]:
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+def tested(
+    network: NeuralNetwork, metric: str, rows: Data, trained_on: bool | None, fit: Results
+) -> tuple[Results, list[str]]:
+    """Return the network's scores on the test rows with figures of the ``fit``, as values and as lines.
+
+    ``trained_on``: whether it was trained on these rows; None: possibly.
+    """
+    clause = {True: " trained on", False: " not trained on", None: ", which the model may have been trained on before"}
+    results = {"backend": network.backend, **scores(network, metric, rows.x_test, rows.y_test)}
+    lines = [f"backend      {network.backend}", *score_lines(results, metric, clause[trained_on])]
+    lines.append(f"time         {fit['seconds']:.2f} s for {fit['epochs']} epochs")
+    results |= {"trained_on_test": trained_on, **fit}
+    if best := best_epoch(network.history):
+        lines.append(f"best         epoch {best}, by the loss of the validation")
+        results["best_epoch"] = best
+    results["fingerprint"] = network.fingerprint()
+    return results, [*lines, f"fingerprint  {results['fingerprint']}"]
+
+
+def best_epoch(history: History) -> int | None:
+    """Return the epoch, from 1, with the least validation loss; None without a validation."""
+    losses = history.metrics.get("validation_loss")
+    return 1 + losses.index(min(losses)) if losses else None

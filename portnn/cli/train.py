@@ -27,9 +27,9 @@ from portnn.cli.common import (
     terminated_as_interrupted,
 )
 from portnn.cli.ranks import Together, device_of_rank, silence_others
-from portnn.cli.scores import Results, majority_baseline, score_lines, scores
+from portnn.cli.scores import best_epoch, majority_baseline, tested
 from portnn.data.labels import classes_of, labels_of
-from portnn.data.task import Data, read_task
+from portnn.data.task import read_task
 from portnn.defaults import (
     MAX_EPOCHS_WITH_VALIDATION,
     MIN_EPOCHS,
@@ -39,6 +39,7 @@ from portnn.defaults import (
     VALIDATION,
     default_optimizer,
     fit_options,
+    lenet,
 )
 from portnn.distributed import beginning_together, communicator_of, watched
 from portnn.errors import ArgumentError
@@ -47,7 +48,6 @@ from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import INITIALIZERS
 from portnn.nn.losses import LOSSES
 from portnn.optim.optimizers import OPTIMIZERS
-from portnn.train.history import History
 
 HOLDOUT = 0.2
 
@@ -71,6 +71,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
         "portnn train more.csv --continue flowers.safetensors --save better.safetensors",
         "portnn train flowers.csv --target kind --checkpoint run.ckpt --resume",
         "portnn train images-idx3-ubyte.gz --target labels-idx1-ubyte.gz --hidden 256 --batch-size 128",
+        "portnn train images-idx3-ubyte.gz --target labels-idx1-ubyte.gz --model lenet",
     ),
 )
 @click.argument("data", type=DATA)
@@ -84,6 +85,13 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--columns", callback=_names, help="Columns to learn from: age,fare,class; default: all but the target.")
 @click.option("--drop", callback=_names, help="Columns to leave out: name,ticket.")
 @click.option("--hidden", default="100", callback=_widths, show_default=True, help="Widths of hidden layers: 64,32.")
+@click.option(
+    "--model",
+    type=click.Choice(["dense", "lenet"]),
+    default="dense",
+    show_default=True,
+    help="lenet: convolutions and pools, for square images; without --hidden.",
+)
 @click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True)
 @click.option("--loss", type=click.Choice(list(LOSSES)), help="Default: cross_entropy for classes, mse for numbers.")
 @click.option(
@@ -157,6 +165,7 @@ def train(
     columns: list[str] | None,
     drop: list[str] | None,
     hidden: list[int],
+    model: str,
     activation: str,
     loss: str | None,
     optimizer: str | None,
@@ -224,7 +233,8 @@ def train(
         if test_is_data:
             say(f"test: {test} is the training file; the scores are those of the training rows")
         if previous is None:
-            layers, loss, output = inferred.network(hidden, loss, standardize)
+            inside = lenet(len(rows.x.columns), activation) if model == "lenet" else hidden
+            layers, loss, output = inferred.network(inside, loss, standardize)
             network = NeuralNetwork(
                 *layers,
                 loss=loss,
@@ -264,7 +274,7 @@ def train(
         say(f"interrupted after {network.epoch_count} epochs ({network.step_count} steps); {kept_state} is kept")
     fit = {"seconds": time.perf_counter() - started, "epochs": len(network.history.loss), "finished": done}
     trained_on = True if test_is_data else False if previous is None else None
-    results, lines = _tested(network, "accuracy" if inferred.classes else "r2", rows, trained_on, fit)
+    results, lines = tested(network, "accuracy" if inferred.classes else "r2", rows, trained_on, fit)
     show(results, lines, as_json)
     if save is not None:
         network.save(save)
@@ -285,10 +295,24 @@ def _refuse_contradictions(
     resume: bool,
 ) -> None:
     """Refuse options that contradict each other, or that lack another option."""
-    fresh = {"hidden", "activation", "loss", "initializer", "task", "columns", "drop", "standardize", "dtype", "seed"}
+    fresh = {
+        "hidden",
+        "model",
+        "activation",
+        "loss",
+        "initializer",
+        "task",
+        "columns",
+        "drop",
+        "standardize",
+        "dtype",
+        "seed",
+    }
     chosen = {name for name in {*fresh, "reproducible"} if _is_given(name)}
     if continued is not None and chosen:
         raise ArgumentError(f"{min(chosen)}: --continue takes it from {continued}; expected one of the two options")
+    if _is_given("model") and _is_given("hidden"):
+        raise ArgumentError("hidden: --model names the hidden layers; expected one of the two options")
     if continued is None and target is None:
         raise ArgumentError("target: expected --target with the column to predict, or --continue with a model")
     if test is not None and holdout is not None:
@@ -299,31 +323,6 @@ def _refuse_contradictions(
         raise ArgumentError(f"checkpoint: {checkpoint} exists; --resume goes on from it, or name another file")
 
 
-def _tested(
-    network: NeuralNetwork, metric: str, rows: Data, trained_on: bool | None, fit: Results
-) -> tuple[Results, list[str]]:
-    """Return the network's scores on the test rows with figures of the ``fit``, as values and as lines.
-
-    ``trained_on``: whether it was trained on these rows; None: possibly.
-    """
-    clause = {True: " trained on", False: " not trained on", None: ", which the model may have been trained on before"}
-    results = {"backend": network.backend, **scores(network, metric, rows.x_test, rows.y_test)}
-    lines = [f"backend      {network.backend}", *score_lines(results, metric, clause[trained_on])]
-    lines.append(f"time         {fit['seconds']:.2f} s for {fit['epochs']} epochs")
-    results |= {"trained_on_test": trained_on, **fit}
-    if best := best_epoch(network.history):
-        lines.append(f"best         epoch {best}, by the loss of the validation")
-        results["best_epoch"] = best
-    results["fingerprint"] = network.fingerprint()
-    return results, [*lines, f"fingerprint  {results['fingerprint']}"]
-
-
 def _is_given(name: str) -> bool:
     """Return whether the user gave an option."""
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
-
-
-def best_epoch(history: History) -> int | None:
-    """Return the epoch, from 1, with the least validation loss; None without a validation."""
-    losses = history.metrics.get("validation_loss")
-    return 1 + losses.index(min(losses)) if losses else None

@@ -46,7 +46,7 @@ class Task:
         return cls(chosen, reason, classes, len(x.columns) if is_plain(x, list(x.columns)) else None, images)
 
     def network(
-        self, hidden: Sequence[int], loss: str | None = None, standardize: bool | None = None
+        self, hidden: Sequence[int | str | Layer], loss: str | None = None, standardize: bool | None = None
     ) -> tuple[list[int | str | Layer], str, str]:
         """Return layers, loss and output activation of a default network for the task.
 

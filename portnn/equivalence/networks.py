@@ -11,9 +11,9 @@ from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.convolution import Conv1D, Conv2D
 from portnn.nn.embedding import Embedding, Tabular
 from portnn.nn.layer import as_preprocessing
-from portnn.nn.layers import Activation, Dense, Flatten, Residual
+from portnn.nn.layers import Activation, Dense, Flatten, Reshape, Residual
 from portnn.nn.losses import LOSSES, find
-from portnn.nn.noise import Dropout, GaussianNoise
+from portnn.nn.noise import Dropout, GaussianNoise, RandomShift
 from portnn.nn.normalization import BatchNorm, LayerNorm
 from portnn.nn.pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D, ZeroPad2D
 from portnn.nn.preprocessing import Rescale, Standardize, Unstandardize
@@ -78,6 +78,7 @@ def built_in(dtype: str) -> Iterator[tuple[str, NeuralNetwork]]:
         "convolutions with strides, dilation and groups, pools with ties and partial windows",
         network(
             (2, 9, 11),
+            RandomShift(1),
             ZeroPad2D(1),
             Conv2D(4, (3, 2), stride=(1, 2), padding="same", groups=2),
             "relu",
@@ -85,6 +86,7 @@ def built_in(dtype: str) -> Iterator[tuple[str, NeuralNetwork]]:
             Conv2D(6, 2, dilation=2),
             BatchNorm(),
             "relu",
+            Dropout(0.3, whole_channels=True),
             AveragePool2D((2, 1), stride=1),
             GlobalAveragePool2D(),
             3,
@@ -92,7 +94,10 @@ def built_in(dtype: str) -> Iterator[tuple[str, NeuralNetwork]]:
             loss="cross_entropy",
         ),
     )
-    yield "convolutions of sequences", network((2, 20), Conv1D(4, 5, stride=2, padding=2), "tanh", Flatten(), 3)
+    yield (
+        "convolutions of sequences",
+        network(40, Reshape((2, 20)), Conv1D(4, 5, stride=2, padding=2), "tanh", Flatten(), 3),
+    )
     # A loss and an optimizer share a network: libraries that compile take seconds for each network.
     for loss, optimizer in zip_longest(LOSSES, OPTIMIZERS):
         loss, optimizer = loss or "mse", optimizer or "sgd"

@@ -6,7 +6,18 @@ from functools import partial
 from portnn.errors import ArgumentError, ShapeError
 from portnn.nn.initializers import Initializer, check
 from portnn.nn.layer import Features, Layer, Shapes, Spec
-from portnn.nn.windows import Axis, Pair, axis_of, by_tiles, check_padding, check_pair, fold, joined, unfold
+from portnn.nn.windows import (
+    Axis,
+    Pair,
+    axis_of,
+    by_tiles,
+    check_images,
+    check_padding,
+    check_pair,
+    fold,
+    joined,
+    unfold,
+)
 from portnn.options import check_positive_int
 from portnn.types import Array, Forward, ForwardContext, Namespace, Weights
 
@@ -70,8 +81,7 @@ class Conv2D(Layer):
             raise ArgumentError(f"groups: expected a divisor of {self.filters} filters; got {self.groups}")
 
     def shapes(self, features: Features) -> Shapes:
-        if len(features) != 3:
-            raise ShapeError(f"Conv2D: expected images, (batch, channels, height, width); got (batch, {features})")
+        check_images("Conv2D", features)
         if features[0] % self.groups:
             raise ShapeError(f"Conv2D: expected channels in {self.groups} groups; got {features[0]}")
         kernel, (rows, columns) = check_pair("kernel", self.kernel), self._axes(features)

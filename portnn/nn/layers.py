@@ -14,7 +14,7 @@ from portnn.nn.convolution import Conv1D, Conv2D
 from portnn.nn.embedding import Embedding, Tabular
 from portnn.nn.initializers import Initializer, automatic, check
 from portnn.nn.layer import Features, Layer, PreprocessingLayer, Shapes, Spec
-from portnn.nn.noise import Dropout, GaussianNoise
+from portnn.nn.noise import Dropout, GaussianNoise, RandomShift
 from portnn.nn.normalization import BatchNorm, LayerNorm
 from portnn.nn.pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D, ZeroPad2D
 from portnn.nn.preprocessing import Rescale, Standardize, Unstandardize
@@ -142,6 +142,42 @@ class Flatten(Layer):
 
 
 @dataclass(frozen=True)
+class Reshape(Layer):
+    """Gives each row another shape: (batch, 784) to (batch, 1, 28, 28).
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of a row.
+
+    Examples
+    --------
+    >>> from portnn import Conv2D, Flatten, NeuralNetwork, Reshape
+    >>> net = NeuralNetwork(64, Reshape((1, 8, 8)), Conv2D(4, 3), "relu", Flatten(), 10, seed=0, backend="numpy")
+    >>> net.parameters["W2"].shape
+    (144, 10)
+    """
+
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.shape, tuple | list):
+            raise ArgumentError(f"shape: expected that of a row, such as (1, 28, 28); got {self.shape!r}")
+        object.__setattr__(self, "shape", tuple(check_positive_int("shape", n) for n in self.shape))
+
+    def shapes(self, features: Features) -> Shapes:
+        if math.prod(features) != math.prod(self.shape):
+            raise ShapeError(
+                f"Reshape: expected {math.prod(self.shape)} numbers a row for {self.shape}; got {features}"
+            )
+        return Shapes(self.shape)
+
+    def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
+        shape = x.shape
+        return Forward(xp.reshape(x, (shape[0], *self.shape)), lambda dy: (xp.reshape(dy, shape), {}))
+
+
+@dataclass(frozen=True)
 class Residual(Layer):
     r"""A residual block: y = x + block(x) (He et al. 2016, eq. 1); dx = dy + the block's.
 
@@ -238,6 +274,7 @@ LAYERS: dict[str, type[Layer]] = {
         Dense,
         Activation,
         Flatten,
+        Reshape,
         Conv2D,
         Conv1D,
         MaxPool2D,
@@ -248,6 +285,7 @@ LAYERS: dict[str, type[Layer]] = {
         Residual,
         Dropout,
         GaussianNoise,
+        RandomShift,
         BatchNorm,
         LayerNorm,
         Rescale,

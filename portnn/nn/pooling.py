@@ -5,9 +5,19 @@ from functools import reduce
 from math import inf
 from operator import add
 
-from portnn.errors import ShapeError
 from portnn.nn.layer import Features, Layer, Shapes
-from portnn.nn.windows import Axis, Pair, axis_of, by_tiles, check_padding, check_pair, fold, pad_images, windows
+from portnn.nn.windows import (
+    Axis,
+    Pair,
+    axis_of,
+    by_tiles,
+    check_images,
+    check_padding,
+    check_pair,
+    fold,
+    pad_images,
+    windows,
+)
 from portnn.types import Array, Forward, ForwardContext, Namespace, Weights
 
 
@@ -26,7 +36,7 @@ class _Pool2D(Layer):
         check_padding(self.padding, numbers=False)
 
     def shapes(self, features: Features) -> Shapes:
-        _check_images(type(self).__name__, features)
+        check_images(type(self).__name__, features)
         rows, columns = self._axes(features)
         return Shapes((features[0], rows.places, columns.places))
 
@@ -131,11 +141,6 @@ def _pixels(axis: Axis) -> list[int]:
     return [min(start + axis.kernel, axis.size) - max(start, 0) for start in starts]
 
 
-def _check_images(name: str, features: Features) -> None:
-    if len(features) != 3:
-        raise ShapeError(f"{name}: expected images, (batch, channels, height, width); got (batch, {features})")
-
-
 @dataclass(frozen=True)
 class GlobalAveragePool2D(Layer):
     """The mean of each channel: (batch, channels, height, width) to (batch, channels).
@@ -149,7 +154,7 @@ class GlobalAveragePool2D(Layer):
     """
 
     def shapes(self, features: Features) -> Shapes:
-        _check_images("GlobalAveragePool2D", features)
+        check_images("GlobalAveragePool2D", features)
         return Shapes((features[0],))
 
     def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
@@ -184,7 +189,7 @@ class ZeroPad2D(Layer):
         check_pair("padding", self.padding)
 
     def shapes(self, features: Features) -> Shapes:
-        _check_images("ZeroPad2D", features)
+        check_images("ZeroPad2D", features)
         pair = check_pair("padding", self.padding)
         return Shapes((features[0], *(n + 2 * zeros for n, zeros in zip(features[1:], pair, strict=True))))
 

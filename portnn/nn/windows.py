@@ -59,6 +59,12 @@ def axis_of(name: str, size: int, kernel: int, stride: int, padding: str | int, 
     return Axis(size, kernel, stride, dilation, before, after + -length % stride, (length - extent) // stride + 1)
 
 
+def check_images(layer: str, features: tuple[int, ...]) -> None:
+    """Raise ShapeError unless rows are images."""
+    if len(features) != 3:
+        raise ShapeError(f"{layer}: expected images, (batch, channels, height, width); got (batch, {features})")
+
+
 def check_pair(argument: str, value: int | Sequence[int]) -> Pair:
     """Return (height, width) of a positive integer or of two. Raises ArgumentError."""
     pair = (value, value) if not isinstance(value, tuple | list) else tuple(value)

@@ -264,7 +264,7 @@ def test_every_option_of_train_is_obeyed(tmp_path):
     known = {option.opts[0] for option in main.commands["train"].params if option.opts[0].startswith("--")}
     elsewhere = {"--target", "--test", "--test-target", "--header", "--backend", "--save", "--plot", "--progress"}
     elsewhere |= {"--checkpoint", "--resume", "--columns", "--drop", "--continue", "--json", "--patience", "--encoding"}
-    elsewhere |= {"--distributed"}
+    elsewhere |= {"--distributed", "--model"}
     assert known - elsewhere == {*OPTIONS} - {"--no-standardize"} | {"--standardize"}
 
     def trained(*options):

@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import shlex
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 import portnn
-from portnn import callbacks
+from portnn import NeuralNetwork, callbacks
 from portnn.cli import main
 from portnn.cli.scores import score_lines
 from portnn.nn import random
+
+ROOT = Path(__file__).parents[2]
 
 
 def portnn_command(*arguments, code=0):
@@ -256,3 +259,26 @@ def test_tab_completes_commands_options_and_values():
     assert "plain,--checkpoint" in completed("train --che")
     assert completed("train d.csv --optimizer ada") == ["plain,adagrad", "plain,adam", "plain,adamw"]
     assert "_PORTNN_COMPLETE=fish_complete" in portnn_command("completion", "fish").stdout
+
+
+def test_lenet_takes_square_images(tmp_path):
+    """Of bytes, in IDX files; the model predicts as any other, and other rows are refused."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 60).astype(np.uint8)
+    images = rng.integers(0, 60, (60, 12, 12), np.uint8) + 190 * labels[:, None, None] * (np.arange(12) < 6)
+    for name, values in (("images-idx3-ubyte", images.astype(np.uint8)), ("labels-idx1-ubyte", labels)):
+        header = struct.pack(f">I{values.ndim}I", 0x800 + values.ndim, *values.shape)
+        (tmp_path / name).write_bytes(header + values.tobytes())
+    files = tmp_path / "images-idx3-ubyte", "--target", tmp_path / "labels-idx1-ubyte"
+    model = tmp_path / "lenet.safetensors"
+    common = ["--model", "lenet", "--epochs", "4", "--backend", "numpy"]
+    assert results("train", *files, *common, "--save", model)["accuracy"] > 0.9
+    net = NeuralNetwork.load(model)
+    assert [type(layer).__name__ for layer in net.architecture.layers[:3]] == ["Rescale", "Reshape", "Conv2D"]
+    assert results("evaluate", model, *files)["accuracy"] > 0.9
+    result = portnn_command("train", *files, *common, "--hidden", "7", code=2)
+    assert "hidden: --model names the hidden layers" in result.stderr
+    result = portnn_command(
+        "train", ROOT / "examples" / "data" / "digits.csv", "--target", "label", "--model", "lenet", code=2
+    )
+    assert "lenet: expected rows of square images, at least 12 x 12 pixels; got 64 numbers" in result.stderr
