@@ -17,6 +17,7 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
+import lenet
 import numpy as np
 
 STEPS = {
@@ -29,7 +30,7 @@ STEPS = {
 DECK = "3-4-1, batch 4"
 PREDICT = {"predict 1 row": 1, "predict 10,000 rows": 10_000}
 MNIST = "MNIST epoch, 784-128-10, batch 128"
-WORKS = [*STEPS, DECK, *PREDICT, MNIST]
+WORKS = [*STEPS, DECK, *PREDICT, *lenet.WORKS, MNIST]
 RATE = 0.001
 
 Unit = Callable[[], Any]
@@ -74,6 +75,8 @@ def orders(rows: int) -> Iterator[np.ndarray]:
 def portnn(backend: str, work: str) -> tuple[Unit, Unit]:
     from portnn import SGD, Adam, NeuralNetwork, get_backend
 
+    if work in lenet.WORKS:
+        return lenet.portnn(backend, work)
     library = get_backend(backend)
     if work == DECK:
         net = NeuralNetwork(
@@ -207,6 +210,8 @@ def deck_loop() -> Unit:
 
 
 def torch(kind: str, work: str) -> tuple[Unit, Unit]:
+    if work in lenet.WORKS:
+        return lenet.torch(kind, work)
     import torch
 
     widths, rows = shape_of(work)
@@ -428,6 +433,8 @@ def takes_part(name: str, work: str) -> bool:
     """Whether a contender is asked at all: the deck's network is compared with the deck's loop."""
     if work == DECK:
         return name in ("portnn on numpy", "bare numpy")
+    if work in lenet.WORKS:
+        return name.startswith(("portnn", "torch"))
     return not (name == "onnxruntime" and work not in PREDICT) and not (name == "products" and work == MNIST)
 
 
