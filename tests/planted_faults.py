@@ -336,6 +336,7 @@ FAULTS = [
     Fault("convolution: the fans of a dense layer", f"{NN}/convolution.py", "self.initializer, True, *fans)", "self.initializer, True)", "tests/nn/test_convolution.py -k fans"),
     Fault("convolution: groups see each other's channels", f"{NN}/convolution.py", "length = self.filters // self.groups, seen.shape[1] // self.groups", "length = self.filters // self.groups, seen.shape[1]", "tests/nn/test_convolution.py -k formula"),
     Fault("replay: windows are kept for the backward pass", "portnn/jit/tracer.py", 'if operation == "concat":', 'if operation == "none":', "tests/nn/test_convolution.py -k keeps"),
+    Fault("replay: a result in the memory of an operand that is read then", "portnn/jit/memory.py", "lives[other][0] <= last and first <= lives[other][1]", "lives[other][0] < last and first < lives[other][1]", "tests/jit/test_compiled.py -k lie_apart"),
     Fault("replay: an ellipsis stands for nothing", "portnn/jit/graph.py", "[slice(None)] * (self.ndim - len(parts) + 1)", "[]", "tests/jit/test_tracer.py -k ellipsis"),
     Fault("bounds: equal numbers are never in doubt", "portnn/numerics/bounds.py", "(doubt > 0) & (np.abs(self.value - other.value) <= doubt))\n\n    def __and__", "False)\n\n    def __and__", "tests/numerics/test_bounds.py -k equality"),
     Fault("bounds: the larger of two by the first's error", "portnn/numerics/bounds.py", "np.maximum(*errors)", "next(errors)", "tests/numerics/test_bounds.py -k larger"),

@@ -244,8 +244,8 @@ def covering(**options):
     """Yield (name, network, x, y): every layer, activation, loss, optimizer and schedule, one of each in a network."""
     found = {name: losses.LOSSES[name]() for name in LOSSES}
     found |= {" ".join(key): losses.Loss.named(key[0], **values) for key, (values, _) in OPTIONS.items()}
-    pairs = [*found.items()]
-    pairs.insert(list(LAYERS).index("Unstandardize"), ("mse", losses.LOSSES["mse"]()))  # it takes no softmax before it
+    pairs = [*islice(cycle(found.items()), max(len(LAYERS), len(found)))]
+    pairs[list(LAYERS).index("Unstandardize")] = "mse", losses.LOSSES["mse"]()  # it takes no softmax before it
     tables = [LAYERS.items(), ACTIVATIONS, pairs, {**OPTIMIZERS, **CHAINS}.items(), SCHEDULES.items()]
     rows = zip(*(islice(cycle(table), max(map(len, tables))) for table in tables), strict=True)
     for (title, (layer, features)), activation, (name, loss), (rule, (optimizer, _)), (rate, (schedule, _)) in rows:

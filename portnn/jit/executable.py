@@ -6,14 +6,13 @@ shapes, views and allocations. The caller's arrays are never the program's memor
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import accumulate
 from math import inf, nan, prod
 from typing import Any
 
 from portnn.jit.codegen import CodeGenerator, blocks
 from portnn.jit.graph import VIEWS, TracedArray, leaves, mapped
 from portnn.jit.memory import Plan
-from portnn.jit.targets import CACHE_LINE_BYTES, Target
+from portnn.jit.targets import Target
 from portnn.jit.trace import Trace
 from portnn.types import Array
 
@@ -42,8 +41,7 @@ class Executable:
         plan = Plan(target, self.program, donated)
         code = CodeGenerator(plan, {line.line for line, _ in trace.runtime_inputs}, scalar_buffers)
         self._code, self._scalar_buffers = code, scalar_buffers
-        starts = [0, *accumulate(-(-size // CACHE_LINE_BYTES) * CACHE_LINE_BYTES for size in plan.slots)]
-        self._starts, self.size = starts, starts[-1]
+        self._starts, self.size = plan.starts, plan.size
         body = [f"{name} = {name}()" for name in sorted(trace.callables) if self._read(f"{name}[", guards)]
         for line, path in trace.runtime_inputs:
             name = code.name(line)

@@ -1,10 +1,12 @@
 """Plans the memory of a recorded program, so that it needs little and stays in cache.
 
-A slot is reused as soon as its array was read for the last time (Aho et al., Compilers, 2nd ed., section 8.8). An
-element-wise result takes the slot of an operand that dies with it. The parts of a concatenation are computed in place.
-A result that replaces an input is computed in that input's memory after the input's last read.
+A slot is the memory of a result until it is read for the last time; slots that are in use at different times lie in the
+same place. An element-wise result takes the slot of an operand that dies with it. The parts of a concatenation are
+computed in place. A result that replaces an input is computed in that input's memory after the input's last read.
 """
 
+from bisect import insort
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -58,7 +60,11 @@ class Plan:
                 self._place_concat_inputs(line)
         self.slots: list[int] = []
         """Bytes of each slot."""
+        self._lives: dict[int, tuple[int, int]] = {}
+        """Numbers of the lines between which each slot is in use."""
         self._allocate()
+        self.starts, self.size = placed(self.slots, [self._lives[slot] for slot in range(len(self.slots))])
+        """Where each slot begins in one piece of memory, and the bytes of that."""
 
     def _assign_output(self, number: int) -> None:
         """Assign a result, and the values it is computed from in place, the memory in which it must end."""
@@ -98,9 +104,11 @@ class Plan:
                 if owner.line in self._results and owner.operation != "result" and not self._block:
                     continue  # a new array, which the caller keeps
                 slot = self._reuse_operand(result, dying) if owner is result else None
-                slot = self._take_slot(free, owner) if slot is None else slot
+                slot = self._take_slot(free if self._block else [], owner) if slot is None else slot
                 self.locations[owner.line] = "slot", slot
-                dying.setdefault(self.last_use[owner.line], []).append(slot)
+                last = self.last_use[owner.line]
+                dying.setdefault(last, []).append(slot)
+                self._lives[slot] = self._lives.get(slot, (line.line,))[0], last
             free += dying.pop(line.line, [])
 
     def _reuse_operand(self, line: TracedArray, dying: dict[int, list[int]]) -> int | None:
@@ -122,3 +130,26 @@ class Plan:
                 return slot
         self.slots.append(size)
         return len(self.slots) - 1
+
+
+def placed(sizes: Sequence[int], lives: Sequence[tuple[int, int]]) -> tuple[list[int], int]:
+    """Return where pieces of memory lie that are in use from one line to another, and the bytes of all.
+
+    The largest are placed first, each in the lowest gap between those that are in use at the same time (Pisarchyk and
+    Lee 2020, "Efficient memory management for deep neural net inference", algorithm 3). Pieces begin at a cache line.
+    """
+    starts = [0] * len(sizes)
+    done: list[tuple[int, int, int]] = []
+    """(start, end, piece) of those that have a place, in order."""
+    for piece in sorted(range(len(sizes)), key=lambda i: (-sizes[i], lives[i])):
+        first, last = lives[piece]
+        size = -(-sizes[piece] // CACHE_LINE_BYTES) * CACHE_LINE_BYTES
+        start = 0
+        for begin, end, other in done:
+            if lives[other][0] <= last and first <= lives[other][1]:
+                if start + size <= begin:
+                    break
+                start = max(start, end)
+        starts[piece] = start
+        insort(done, (start, start + size, piece))
+    return starts, max((end for _, end, _ in done), default=0)

@@ -1,5 +1,6 @@
 """A recorded step has the bits of the step itself, whatever is in it, and shares no memory with its user."""
 
+import itertools
 import re
 import threading
 import weakref
@@ -24,6 +25,7 @@ from portnn.backend import Backend
 from portnn.equivalence.networks import built_in, sample
 from portnn.jit import targets
 from portnn.jit.compiled import CompiledFunction
+from portnn.jit.memory import placed
 from portnn.optim.optimizer import Optimizer
 
 RNG = np.random.default_rng(0)
@@ -410,3 +412,20 @@ def test_standardised_data_are_recorded_too():
     net = classifier(Standardize(), 8, "relu")
     net.fit(X, LABELS, epochs=4, batch_size=20)
     assert recorded(net) == (1, 0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pieces_of_memory_that_are_in_use_together_lie_apart(seed):
+    """And all of them need hardly more than those that are in use at once."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 5000, 60).tolist()
+    lives = [(int(first), int(first + length)) for first, length in rng.integers(0, 30, (60, 2))]
+    starts, size = placed(sizes, lives)
+    assert all(start % 64 == 0 for start in starts)
+    assert max(start + one for start, one in zip(starts, sizes, strict=True)) <= size
+    for i, j in itertools.combinations(range(60), 2):
+        together = lives[i][0] <= lives[j][1] and lives[j][0] <= lives[i][1]
+        apart = starts[i] + sizes[i] <= starts[j] or starts[j] + sizes[j] <= starts[i]
+        assert apart or not together
+    most = max(sum(one for one, (a, b) in zip(sizes, lives, strict=True) if a <= t <= b) for t in range(60))
+    assert size < 1.25 * most
