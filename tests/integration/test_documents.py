@@ -167,7 +167,7 @@ def test_the_page_of_tables_shows_what_the_commands_say(tmp_path, monkeypatch):
 @pytest.mark.parametrize("document", [name for name, commands in SHELL.items() if commands])
 def test_shell_blocks_run(tmp_path, monkeypatch, document):
     """What portnn is told there, it does, one after the other; small files of MNIST's format stand for MNIST's."""
-    for name, header in (("train", (60, 4, 4)), ("t10k", (30, 4, 4))):
+    for name, header in (("train", (60, 12, 12)), ("t10k", (30, 12, 12))):
         for kind, shape in (("images-idx3", header), ("labels-idx1", header[:1])):
             values = np.random.default_rng(0).integers(0, 10, shape, np.uint8)
             content = struct.pack(f">I{len(shape)}I", 0x800 + len(shape), *shape) + values.tobytes()

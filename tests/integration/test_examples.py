@@ -35,7 +35,7 @@ def run(tmp_path, monkeypatch, capsys):
     return started
 
 
-ELSEWHERE = {"own_parts.py", "every_backend.py", "infer.py", "mnist_best.py", "tutorial/10_mnist.py"}
+ELSEWHERE = {"own_parts.py", "every_backend.py", "infer.py", "mnist_best.py", "lenet.py", "tutorial/10_mnist.py"}
 """In tests of their own: below, of the first in tests/test_registry.py, of the second in test_documents.py."""
 
 
@@ -95,7 +95,7 @@ def test_pictures_of_the_site_have_an_alternative_text(name):
         assert ("savefig(" in block) <= ("set_label(" in block or "10_mnist" in name)
 
 
-@pytest.mark.parametrize("name", ["tutorial/10_mnist.py", "mnist_best.py"])
+@pytest.mark.parametrize("name", ["tutorial/10_mnist.py", "mnist_best.py", "lenet.py"])
 def test_mnist_says_what_it_needs(name):
     result = subprocess.run([sys.executable, EXAMPLES / name], capture_output=True, text=True, check=False)
     assert result.returncode == 1
