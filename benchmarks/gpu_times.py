@@ -9,8 +9,10 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import lenet
 import numpy as np
 
+import portnn
 from portnn import NeuralNetwork, get_backend
 from portnn.backend import Backend
 
@@ -18,8 +20,9 @@ SHAPES = {
     "784-256-10, batch 128": ((784, 256, 10), 128, 200),
     "784-512-512-10, batch 256": ((784, 512, 512, 10), 256, 200),
     "1024-2048-2048-2048-10, batch 512": ((1024, 2048, 2048, 2048, 10), 512, 50),
+    "LeNet, batch 128": (((1, 28, 28), *portnn.lenet(784)[1:], 10), 128, 100),
 }
-"""Widths, rows of a batch, and timed steps."""
+"""Widths and layers, rows of a batch, and timed steps."""
 REPRODUCIBLE = (784, 128, 10), 128, 20
 PREDICTED = (1, 100_000)
 """Rows of predictions."""
@@ -39,7 +42,8 @@ class Case(NamedTuple):
     def of(cls, widths: tuple[int, ...], rows: int, steps: int) -> "Case":
         """Return a case with random data."""
         rng = np.random.default_rng(0)
-        x = rng.standard_normal((rows, widths[0])).astype(np.float32)
+        shape = widths[0] if isinstance(widths[0], tuple) else widths[:1]
+        x = rng.standard_normal((rows, *shape)).astype(np.float32)
         return cls(widths, x, rng.integers(0, widths[-1], rows).astype(np.int32), steps)
 
     def network(self, backend: str, **options: Any) -> NeuralNetwork:
@@ -96,8 +100,11 @@ def torch_ms(case: Case, how: str) -> float:
     """Return the time of PyTorch's own step with its fused adam: eager, compiled or as one CUDA graph."""
     import torch
 
-    layers = [part for pair in pairwise(case.widths) for part in (torch.nn.Linear(*pair), torch.nn.ReLU())][:-1]
-    net = torch.nn.Sequential(*layers).cuda()
+    if case.x.ndim > 2:
+        net = lenet.module().cuda()
+    else:
+        layers = [part for pair in pairwise(case.widths) for part in (torch.nn.Linear(*pair), torch.nn.ReLU())][:-1]
+        net = torch.nn.Sequential(*layers).cuda()
     optimizer = torch.optim.Adam(net.parameters(), 1e-3, fused=True, capturable=how == "graph")
     x, labels = torch.tensor(case.x).cuda(), torch.tensor(case.labels, dtype=torch.int64).cuda()
 

@@ -2,7 +2,7 @@
 
 28 x 28 pixels, 61,706 parameters, float32, relu, pools of the largest pixel, softmax, cross-entropy, adam. The memory
 is that of the recorded step on NumPy at batch 128: of all results together, of the most that is alive at once, of what
-the layers give, and of the windows of one tile.
+the layers give, and of the windows of one tile. Last, the kernels and products of the same step on CuPy.
 """
 
 from collections.abc import Callable
@@ -38,14 +38,20 @@ def portnn(backend: str, work: str) -> tuple[Unit, Unit]:
     return (lambda: net.predict(x)) if WORKS[work] == 1 else (lambda: net.step(x, y)), library.synchronize
 
 
+def module() -> Any:
+    """The same network as a module of PyTorch."""
+    from torch import nn
+
+    convolutions = nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU()
+    dense = nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)
+    return nn.Sequential(*convolutions, nn.MaxPool2d(2), nn.Flatten(), *dense)
+
+
 def torch(kind: str, work: str) -> tuple[Unit, Unit]:
     import torch
     from torch import nn
 
-    torch.manual_seed(0)
-    convolutions = nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU()
-    dense = nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)
-    net = nn.Sequential(*convolutions, nn.MaxPool2d(2), nn.Flatten(), *dense)
+    net = module()
     optimizer, criterion = torch.optim.Adam(net.parameters(), lr=RATE, fused=True), nn.CrossEntropyLoss()
     x, y = map(torch.from_numpy, batch(WORKS[work]))
 
@@ -65,6 +71,8 @@ def torch(kind: str, work: str) -> tuple[Unit, Unit]:
 
 
 def main() -> None:
+    from portnn.jit.cuda.fusion import FusedGraph
+    from portnn.jit.trace import Trace
     from portnn.nn.windows import TILE
 
     net, (x, y) = network("numpy"), batch(128)
@@ -85,6 +93,10 @@ def main() -> None:
     print(f"alive at once      {alive / 1e6:6.1f} MB")
     print(f"layers' outputs    {given / 1e6:6.1f} MB")
     print(f"windows of a tile  {4 * TILE / 1e6:6.1f} MB at most")
+    runtime, rows = net._runtime, (x, y.astype(np.int32), 1.0 / 128)
+    arguments = runtime.state, rows, (3, 4), runtime.chain.hyperparams(2)
+    trace = Trace(np.ndarray, runtime.xp, runtime.model.step, (runtime._updates[1],), arguments, True)
+    print(f"on CuPy            {str(FusedGraph(trace.graph, len(trace.changed))).splitlines()[-1]}")
 
 
 if __name__ == "__main__":

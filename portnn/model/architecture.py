@@ -246,9 +246,12 @@ class Architecture:
 
         ``widths``: units of each column.
         """
-        labels = [[_counted(widths[0], "input")]]
+        of_rows = self.features is None or len(self.features) == 1
+        labels = [[_counted(widths[0], "input") if of_rows else f"{' x '.join(map(str, self.features or ()))} inputs"]]
         for layer in self.layers:
             if isinstance(layer, Dense):
+                if len(labels) == 1 and not of_rows and widths[0] != np.prod(self.features or ()):
+                    labels[0].append(f"{widths[0]} features")
                 labels.append([_counted(widths[len(labels)], "unit")])
             else:
                 labels[-1].append(getattr(layer, "name", type(layer).__name__))

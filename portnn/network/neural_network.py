@@ -126,5 +126,5 @@ class NeuralNetwork(Training, Inference, Saving, Conversion):
     def __repr__(self) -> str:
         features = self.architecture.features or ("?",)
         units = [layer.units for layer in self.architecture.layers if isinstance(layer, Dense)]
-        shape = "-".join(map(str, (*features, *units)))
+        shape = "-".join(["x".join(map(str, features)), *map(str, units)])
         return f"NeuralNetwork({shape}, backend={self.backend!r}, dtype={self.dtype!r}, seed={self.seed})"

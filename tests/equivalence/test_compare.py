@@ -14,7 +14,10 @@ from faulty import Faulty, fewer_bits
 from portnn import (
     ArgumentError,
     BackendUnavailableError,
+    Conv2D,
     Dropout,
+    Flatten,
+    MaxPool2D,
     NeuralNetwork,
     Report,
     Standardize,
@@ -227,3 +230,14 @@ def test_command_line(tmp_path, strict):
     assert result.exit_code == 1
     assert "BROKEN first at step 1, 2 Dense, output" in result.stdout
     assert check("--backends", "nmpy").exit_code == 2
+
+
+def test_convolutions_keep_their_bounds_beside_numbers_of_50_digits():
+    """Stacks of matrices, pools and padding of the exact namespace too."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((3, 2, 4, 5)), rng.standard_normal((3, 2))
+    layers = Conv2D(2, 2, padding="same", groups=2), "tanh", MaxPool2D(2, padding="same"), Flatten()
+    net = NeuralNetwork((2, 4, 5), *layers, 2, loss="mse", dtype="float64", seed=0, backend="numpy")
+    report = compare(net, x, y, backends=["array_api_strict"], steps=1, against="exact")
+    assert report.holds, report.verdict()
+    assert report.judged_by != "float64"

@@ -6,9 +6,11 @@ import pytest
 from portnn import (
     ArgumentError,
     BackendUnavailableError,
+    Conv2D,
     Dense,
     Embedding,
     Flatten,
+    MaxPool2D,
     NeuralNetwork,
     Residual,
     ShapeError,
@@ -216,3 +218,13 @@ def test_what_is_no_plane_is_refused(arguments, message):
     with pytest.raises(ShapeError, match=message):
         plot.decision_boundary(*arguments)
     assert not plt.get_fignums()
+
+
+def test_a_drawing_of_a_network_of_images_names_their_shape():
+    one = NeuralNetwork((1, 6, 6), Conv2D(2, 3), "relu", MaxPool2D(2), Flatten(), 3, 2, seed=0, backend="numpy")
+    ax = plot.network(one)
+    first = next(text.get_text() for text in ax.texts if "inputs" in text.get_text())
+    assert first == "1 x 6 x 6 inputs\nConv2D\nrelu\nMaxPool2D\nFlatten\n8 features"
+    assert repr(one).startswith("NeuralNetwork(1x6x6-3-2,")
+    assert "8 features" not in one._repr_html_()  # its first column is the pixels
+    plt.close(ax.figure)
