@@ -213,7 +213,7 @@ def flowers(tmp_path_factory):
         lines = [f"{i},{rng.random()},{rng.random()},{'ab'[i % 2]}" for i in range(20)]
         (folder / name).write_text("\n".join(["id,length,width,kind", *lines]) + "\n")
     for name, values in (
-        ("images-idx3-ubyte.gz", rng.integers(0, 255, (20, 2, 2))),
+        ("images-idx3-ubyte.gz", rng.integers(0, 255, (20, 12, 12))),
         ("labels-idx1-ubyte.gz", rng.integers(0, 3, 20)),
     ):
         header = b"\0\0\x08" + bytes([values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape)
