@@ -121,9 +121,9 @@ def arrays_of(parts: Sequence[Part], runtime: Runtime) -> dict[str, np.ndarray]:
 
 
 def on_host(tensor: Any, key: str) -> np.ndarray:
-    """Return a copy of a tensor as the layer has it: W is (in, out), PyTorch's weight (out, in)."""
+    """Return a copy of a tensor as the layer has it: Dense's W is (in, out), PyTorch's weight (out, in)."""
     array = np.array(tensor.detach().cpu().numpy())
-    return array.T if key == "W" else array
+    return array.T if key == "W" and array.ndim == 2 else array
 
 
 def names_in_state_dict(parts: Sequence[Part], runtime: Runtime) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def _fill(modules: Sequence[Any], runtime: Runtime) -> None:
     for tensor in (*runtime.model.parameters.tensors, *runtime.model.buffers.tensors):
         part = Part("", modules[tensor.layer])
         array = arrays[tensor.name]
-        value = torch.from_numpy(np.array(array.T if tensor.key == "W" else array))
+        value = torch.from_numpy(np.array(array.T if tensor.key == "W" and array.ndim == 2 else array))
         with torch.no_grad():
             tensors_of(part)[tensor.key].copy_(value)
 

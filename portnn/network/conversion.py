@@ -35,8 +35,9 @@ class Conversion(NetworkBase):
         Parameters
         ----------
         module : torch.nn.Sequential
-            Also nested, of Linear, Flatten, Dropout, BatchNorm1d, LayerNorm, Embedding and activations, in float32 or
-            float64. Parameters without ``requires_grad`` make a frozen layer.
+            Also nested, of Linear, Conv1d, Conv2d, MaxPool2d, AvgPool2d, ZeroPad2d, Flatten, Unflatten, Dropout,
+            Dropout2d, BatchNorm1d, BatchNorm2d, LayerNorm, Embedding and activations, in float32 or float64.
+            Parameters without ``requires_grad`` make a frozen layer.
         optimizer : torch.optim.SGD, Adam or AdamW, or any of portnn's, optional
             The state and options of PyTorch's move too: training goes on as there. ``weight_decay`` must be 0 for all
             parameters but the weights of Linear.
@@ -46,7 +47,7 @@ class Conversion(NetworkBase):
         loss : str or Loss, optional
             None: the one that belongs to the output; mse for others.
         input_shape : int or tuple of int, optional
-            Shape of one row, where the modules do not tell it: before a Flatten (None: flat rows).
+            Shape of one row, where the modules do not tell it: before a Flatten (None: flat rows), a Conv2d.
         backend, device : str, optional
         seed : int, optional
 

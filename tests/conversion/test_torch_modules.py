@@ -11,10 +11,14 @@ from portnn import (
     Adam,
     ArgumentError,
     BackendUnavailableError,
+    Conv2D,
     Dense,
     Dropout,
+    Flatten,
     GaussianNoise,
+    GlobalAveragePool2D,
     LayerNorm,
+    MaxPool2D,
     NeuralNetwork,
     NotFittedError,
     Residual,
@@ -233,7 +237,7 @@ def hooked(hook):
 TIED = nn.Linear(3, 3)
 REFUSED = {
     "module: expected Sequential, .*; got .*Own": lambda: Own(),
-    "module '1': expected Sequential": lambda: nn.Sequential(nn.Linear(3, 2), nn.Conv1d(1, 1, 1)),
+    "module '1': expected Sequential": lambda: nn.Sequential(nn.Linear(3, 2), nn.Conv3d(1, 1, 1)),
     "module: expected Sequential, .*; got .*Backwards": lambda: Backwards(nn.Linear(3, 2)),
     "module 'a.0', LeakyReLU: expected negative_slope=0.01; got 0.2": lambda: nn.Sequential(
         OrderedDict(l=nn.Linear(3, 2), a=nn.Sequential(nn.LeakyReLU(0.2)))
@@ -352,3 +356,69 @@ def test_every_layer_of_the_table_goes_to_pytorch():
     assert names == ["Linear", "LayerNorm", "ReLU", "Dropout", "Linear", "Softmax"]
     agree(net, net.to_torch())
     assert not net.to_torch().training
+
+
+def of_images():
+    return nn.Sequential(
+        nn.Conv2d(2, 4, (3, 2), (1, 2), (1, 0), groups=2), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Dropout2d(0.2), nn.ZeroPad2d((1, 1, 2, 2)), nn.Conv2d(4, 3, 2, padding="same", bias=False, dilation=2),
+        nn.AvgPool2d(2, 1), nn.Flatten(), nn.Linear(84, 24), nn.Unflatten(1, (2, 12)), nn.Conv1d(2, 3, 3, 2, 1),
+        nn.Flatten(), nn.Linear(18, 3),
+    ).double()  # fmt: skip
+
+
+def test_networks_of_images_go_both_ways():
+    """Outputs, a step of training, and the names of the tensors."""
+    torch.manual_seed(0)
+    module, x = of_images().eval(), np.random.default_rng(0).standard_normal((5, 2, 8, 12))
+    net = NeuralNetwork.from_torch(module, input_shape=(2, 8, 12), loss="mse", optimizer="sgd", seed=0, backend="numpy")
+    expected = module(torch.from_numpy(x)).detach().numpy()
+    assert np.abs(net.predict(x) - expected).max() < 1e-12
+    back = net.to_torch()
+    assert np.abs(back(torch.from_numpy(x)).detach().numpy() - expected).max() < 1e-12
+    assert list(back.state_dict()) == list(module.state_dict())
+    y = np.random.default_rng(1).standard_normal((5, 3))
+    _, gradients = net.gradients(x, y)
+    for part in module:
+        if isinstance(part, nn.BatchNorm2d | nn.Dropout2d):
+            part.train(isinstance(part, nn.BatchNorm2d))
+    names = net.metadata["torch"]["state_dict"]
+    module[4] = nn.Identity()
+    dropless = NeuralNetwork.from_torch(module, input_shape=(2, 8, 12), loss="mse", seed=0, backend="numpy")
+    _, gradients = dropless.gradients(x, y)
+    nn.functional.mse_loss(module(torch.from_numpy(x)), torch.from_numpy(y)).backward()
+    tensors = dict(module.named_parameters())
+    for name, gradient in gradients.items():
+        theirs = tensors[names[name]].grad.numpy()
+        assert np.abs(gradient - (theirs.T if theirs.ndim == 2 else theirs)).max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (nn.Conv2d(3, 4, 3), r"module '0', Conv2d: expected 3 channels; got rows of \(2, 8, 8\)"),
+        (nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect"), "expected padding_mode='zeros'; got 'reflect'"),
+        (nn.MaxPool2d(2, ceil_mode=True), "expected ceil_mode=False; got True"),
+        (nn.AvgPool2d(2, padding=1), "expected padding=0; got 1"),
+        (nn.ZeroPad2d((1, 2, 1, 1)), "expected as many zeros on one side as on the other"),
+        (nn.BatchNorm2d(3), r"module '0', BatchNorm2d: expected 3 channels"),
+    ],
+)
+def test_modules_of_images_that_compute_something_else_are_refused(module, message):
+    rest = nn.Sequential(module, nn.Flatten(), nn.Linear(9, 2))
+    with pytest.raises(ArgumentError, match=message):
+        NeuralNetwork.from_torch(rest, input_shape=(2, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (MaxPool2D(2, padding="same"), "expected whole windows"),
+        (Conv2D(2, 3, 2, "same"), 'expected a stride of 1 with padding="same"'),
+        (GlobalAveragePool2D(), "to_torch: expected"),
+    ],
+)
+def test_layers_of_images_that_pytorch_has_not_are_refused(layer, message):
+    net = NeuralNetwork((1, 7, 7), layer, Flatten(), 2, seed=0, backend="numpy")
+    with pytest.raises(ArgumentError, match=message):
+        net.to_torch()
