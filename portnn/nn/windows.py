@@ -86,6 +86,8 @@ def check_padding(padding: object, numbers: bool = True) -> None:
 
 TILE = 1 << 19
 """Elements of the windows that are computed at once: they stay in a cache, and are not kept."""
+MOST_TILES = 16
+"""Each tile is operations of its own, which are recorded and compiled: of many rows more are computed at once."""
 
 
 def joined(xp: Namespace, parts: Sequence[Array], axis: int) -> Array:
@@ -97,7 +99,7 @@ def by_tiles(
     xp: Namespace, context: ForwardContext, images: int, elements: int, function: Callable[[slice], Array]
 ) -> Array:
     """Return what a function gives for all images, computed a few at a time; ``elements``: of one image's windows."""
-    at_once = max(TILE // elements, 1)
+    at_once = max(TILE // elements, (images + MOST_TILES - 1) // MOST_TILES)
     starts = range(0, images, at_once) if context.tiles and images > at_once else ()
     tiles = [slice(i, min(i + at_once, images)) for i in starts] or [slice(None)]
     return joined(xp, [function(tile) for tile in tiles], 0)
