@@ -137,7 +137,7 @@ BUILT_IN = {
 @pytest.mark.parametrize("title", BUILT_IN)
 def test_the_built_in_networks_have_the_same_bits(other, title):
     """In one step on the data of one shape."""
-    if title.startswith("a table"):
+    if title.startswith(("a table", "convolutions of sequences")):
         spare(other, "its products are those of the other networks")
     net = BUILT_IN[title].to(arithmetic="reproducible")
     report = assert_same_bits(net, *sample(net, 7), backends=[other], steps=1, batch_size=7)
