@@ -9,6 +9,7 @@ from portnn.nn.layer import Features, Layer, Shapes, Spec
 from portnn.nn.windows import (
     Axis,
     Pair,
+    as_tuples,
     axis_of,
     by_tiles,
     check_images,
@@ -71,6 +72,7 @@ class Conv2D(Layer):
     trainable: bool = True
 
     def __post_init__(self) -> None:
+        as_tuples(self, "kernel", "stride", "padding", "dilation")
         check_positive_int("filters", self.filters)
         check_positive_int("groups", self.groups)
         for name in ("kernel", "stride", "dilation"):

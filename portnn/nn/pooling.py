@@ -9,6 +9,7 @@ from portnn.nn.layer import Features, Layer, Shapes
 from portnn.nn.windows import (
     Axis,
     Pair,
+    as_tuples,
     axis_of,
     by_tiles,
     check_images,
@@ -30,6 +31,7 @@ class _Pool2D(Layer):
     padding: str = "valid"
 
     def __post_init__(self) -> None:
+        as_tuples(self, "size", "stride")
         check_pair("size", self.size)
         if self.stride is not None:
             check_pair("stride", self.stride)
@@ -186,6 +188,7 @@ class ZeroPad2D(Layer):
     padding: int | Pair
 
     def __post_init__(self) -> None:
+        as_tuples(self, "padding")
         check_pair("padding", self.padding)
 
     def shapes(self, features: Features) -> Shapes:

@@ -4,8 +4,9 @@ Images are (batch, channels, height, width). Everything is slices, concatenation
 stride s is a reshape: rows of pixels become groups of s, so that each slice takes every s-th pixel.
 """
 
+import logging
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import cache, reduce
 from math import inf
 from operator import add
 from typing import NamedTuple
@@ -13,6 +14,8 @@ from typing import NamedTuple
 from portnn.errors import ArgumentError, ShapeError
 from portnn.options import check_positive_int
 from portnn.types import Array, ForwardContext, Namespace
+
+_log = logging.getLogger("portnn")
 
 Pair = tuple[int, int]
 
@@ -60,9 +63,21 @@ def axis_of(name: str, size: int, kernel: int, stride: int, padding: str | int, 
 
 
 def check_images(layer: str, features: tuple[int, ...]) -> None:
-    """Raise ShapeError unless rows are images."""
+    """Raise ShapeError unless rows are images; warn of those that look as if the channels came last."""
     if len(features) != 3:
         raise ShapeError(f"{layer}: expected images, (batch, channels, height, width); got (batch, {features})")
+    if features[0] == features[1] > 4 and features[2] in (1, 3, 4):
+        _warn_of_channels_last(layer, features)
+
+
+@cache
+def _warn_of_channels_last(layer: str, features: tuple[int, ...]) -> None:
+    channels, height, width = features
+    _log.warning(
+        "%s: takes %s as %d channels of %d x %d pixels; if the channels come last, transpose the images: "
+        "x.transpose(0, 3, 1, 2)",
+        layer, features, channels, height, width,
+    )  # fmt: skip
 
 
 def check_pair(argument: str, value: int | Sequence[int]) -> Pair:
@@ -73,6 +88,13 @@ def check_pair(argument: str, value: int | Sequence[int]) -> Pair:
             f"{argument}: expected a number, or one for the height and one for the width; got {value!r}"
         )
     return check_positive_int(argument, pair[0]), check_positive_int(argument, pair[1])
+
+
+def as_tuples(layer: object, *names: str) -> None:
+    """Turn options that are lists into tuples, which a layer's file gives back."""
+    for name in names:
+        if isinstance(value := getattr(layer, name), list):
+            object.__setattr__(layer, name, tuple(value))
 
 
 def check_padding(padding: object, numbers: bool = True) -> None:

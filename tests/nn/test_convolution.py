@@ -177,3 +177,32 @@ def test_options_that_cannot_be(made, says):
 def test_images_that_do_not_fit_are_refused(layer, features, says):
     with pytest.raises(ShapeError, match=says):
         layer.shapes(features)
+
+
+def test_sizes_may_be_lists_and_come_back_from_a_file(tmp_path):
+    layers = Conv2D(2, [3, 2], stride=[1, 2], padding=[1, 0]), MaxPool2D([2, 1]), Flatten()
+    net = NeuralNetwork((1, 6, 6), *layers, 2, seed=0, backend="numpy")
+    net.save(tmp_path / "net.safetensors")
+    again = NeuralNetwork.load(tmp_path / "net.safetensors")
+    assert again.architecture.layers == net.architecture.layers == (*layers, *net.architecture.layers[3:])
+    assert hash(layers[0]) == hash(Conv2D(2, (3, 2), (1, 2), (1, 0)))
+
+
+def test_channels_that_seem_to_come_last_are_warned_of_once(caplog):
+    for _ in range(2):
+        NeuralNetwork((9, 9, 3), Conv2D(2, 3), Flatten(), 2, seed=0, backend="numpy")
+    assert caplog.messages == [
+        "Conv2D: takes (9, 9, 3) as 9 channels of 9 x 3 pixels; if the channels come last, transpose the images: "
+        "x.transpose(0, 3, 1, 2)"
+    ]
+    NeuralNetwork((3, 9, 9), Conv2D(2, 3), Flatten(), 2, seed=0, backend="numpy")
+    assert len(caplog.messages) == 1
+
+
+def test_a_large_batch_has_no_more_than_most_tiles(monkeypatch):
+    """Each is recorded, or compiled, by itself."""
+    monkeypatch.setattr(windows, "TILE", 1)
+    taken = []
+    windows.by_tiles(np, ForwardContext(), 1000, 5, lambda tile: taken.append(tile) or np.zeros((1, 1)))
+    assert len(taken) == windows.MOST_TILES
+    assert (taken[0].start, taken[-1].stop) == (0, 1000)
