@@ -24,12 +24,15 @@ from portnn import (
     Adam,
     ArgumentError,
     BatchNorm,
+    Conv2D,
     DataError,
     Dense,
     DistributedError,
     Dropout,
+    Flatten,
     GaussianNoise,
     Layer,
+    MaxPool2D,
     NeuralNetwork,
     Shapes,
     Standardize,
@@ -40,6 +43,7 @@ from portnn import (
 from portnn.callbacks import CSVLogger, EarlyStopping
 from portnn.distributed import communicator_of
 from portnn.interrupts import Deferred
+from portnn.nn import windows
 from portnn.train import loop
 
 RNG = np.random.default_rng(0)
@@ -190,6 +194,25 @@ def test_all_that_is_registered_has_the_bits_of_one_process(name):
         return net.fingerprint()
 
     assert set(ranks(3, trained)[0]) == {trained(None)}
+
+
+@pytest.mark.parametrize("options", [{}, EXACT])
+def test_ranks_compute_all_images_of_their_part_at_once(options, monkeypatch, caplog):
+    """One process computes a few at a time; nobody could follow the rows of a part that is cut again."""
+    monkeypatch.setattr(windows, "TILE", 1)
+    x, y = np.random.default_rng(1).standard_normal((40, 1, 5, 5)), np.arange(40) % 3
+    layers = Conv2D(2, 3), "relu", MaxPool2D(2, 1), Flatten()
+
+    def trained(comm):
+        kinds = {"output": "softmax", "loss": "cross_entropy", "seed": 0, "backend": "numpy", "dtype": "float64"}
+        net = NeuralNetwork((1, 5, 5), *layers, 3, **kinds, **options)
+        net.fit(x, y, epochs=2, batch_size=40, distributed=comm)
+        return net
+
+    alone, (nets, _) = trained(None), ranks(2, trained)
+    assert len({net.fingerprint() for net in [*nets, *([alone] if options else [])]}) == 1
+    close(nets[0], alone)
+    assert not caplog.text
 
 
 def test_batches_of_several_exact_blocks_have_the_bits_of_one_process():

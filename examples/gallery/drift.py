@@ -27,6 +27,8 @@ def parameters(backend, arithmetic):
 
 here = {info.name for info in available_backends() if info.available}
 others = [name for name in ("torch", "jax", "cupy") if name in here][:1]  # one is enough for a picture
+if not others:
+    raise SystemExit("drift.py: expected another array library beside NumPy: pip install 'portnn[torch]'")
 distances = {}
 for arithmetic in ("fast", "reproducible"):
     truth = parameters("numpy", arithmetic)

@@ -46,6 +46,7 @@ from portnn.errors import ArgumentError
 from portnn.network import NeuralNetwork
 from portnn.nn.activations import ACTIVATIONS
 from portnn.nn.initializers import INITIALIZERS
+from portnn.nn.layer import Layer
 from portnn.nn.losses import LOSSES
 from portnn.optim.optimizers import OPTIMIZERS
 
@@ -233,7 +234,10 @@ def train(
         if test_is_data:
             say(f"test: {test} is the training file; the scores are those of the training rows")
         if previous is None:
-            inside = lenet(len(rows.x.columns), activation) if model == "lenet" else hidden
+            inside: list[int | str | Layer] = [*hidden]
+            if model == "lenet":
+                first, *_ = inside = lenet(len(rows.x.columns), activation)
+                say(f"lenet: each row is taken as {first}, (channels, height, width)")
             layers, loss, output = inferred.network(inside, loss, standardize)
             network = NeuralNetwork(
                 *layers,

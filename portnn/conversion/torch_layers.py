@@ -12,6 +12,7 @@ from portnn.nn.layers import Activation, Dense, Flatten, Reshape
 from portnn.nn.noise import Dropout
 from portnn.nn.normalization import BatchNorm, LayerNorm
 from portnn.nn.pooling import AveragePool2D, MaxPool2D, ZeroPad2D
+from portnn.nn.windows import check_pair
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,6 @@ def _convolution(layer: type[Conv1D] | type[Conv2D]) -> Callable[[Any], Layer]:
 
 def _pool(layer: type[MaxPool2D] | type[AveragePool2D]) -> Callable[[Any], Layer]:
     return lambda module: layer(module.kernel_size, module.stride)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return tuple(value) if isinstance(value, tuple | list) else (value, value)
 
 
 _NORM = {"gamma": "weight", "beta": "bias"}
@@ -176,7 +173,9 @@ def module_of(nn: Any, layer: Layer, features: Features) -> Any:
         Conv2D: lambda one: nn.Conv2d(features[0], one.filters, one.kernel, **_options(one)),
         MaxPool2D: lambda one: nn.MaxPool2d(one.size, one.stride),
         AveragePool2D: lambda one: nn.AvgPool2d(one.size, one.stride),
-        ZeroPad2D: lambda one: nn.ZeroPad2d((*[_pair(one.padding)[1]] * 2, *[_pair(one.padding)[0]] * 2)),
+        ZeroPad2D: lambda one: nn.ZeroPad2d(
+            [zeros for zeros in check_pair("padding", one.padding)[::-1] for _ in range(2)]
+        ),
         Dropout: lambda one: (nn.Dropout2d if one.whole_channels else nn.Dropout)(one.rate),
         BatchNorm: lambda one: (nn.BatchNorm2d if len(features) == 3 else nn.BatchNorm1d)(
             features[0], eps=one.eps, momentum=one.momentum
@@ -186,7 +185,7 @@ def module_of(nn: Any, layer: Layer, features: Features) -> Any:
     }
     if isinstance(layer, MaxPool2D | AveragePool2D) and layer.padding != "valid":
         raise ArgumentError(f"to_torch: expected whole windows; got {layer!r}, whose partial windows PyTorch has not")
-    if isinstance(layer, Conv1D | Conv2D) and layer.padding == "same" and _pair(layer.stride) != (1, 1):
+    if isinstance(layer, Conv1D | Conv2D) and layer.padding == "same" and check_pair("stride", layer.stride) != (1, 1):
         raise ArgumentError(f'to_torch: expected a stride of 1 with padding="same"; got {layer!r}')
     if isinstance(layer, Reshape) and len(features) > 1:
         raise ArgumentError(f"to_torch: expected rows of one axis before {layer!r}; got {features}")

@@ -41,6 +41,15 @@ class Recorder(Protocol):
         """Return the results of the element-wise kernels of parameter groups."""
 
 
+def without_ellipsis(key: Any, ndim: int) -> list[Any]:
+    """Return the parts of an index of an array, with slices in the place of ``...``."""
+    parts = list(key) if isinstance(key, tuple) else [key]
+    if Ellipsis in parts:
+        at = parts.index(Ellipsis)
+        parts[at : at + 1] = [slice(None)] * (ndim - len(parts) + 1)
+    return parts
+
+
 def _operator(name: str, swapped: bool = False) -> Callable[..., Any]:
     def record(self: Any, other: Operand) -> Operand:
         return self.tape.binary(name, other, self) if swapped else self.tape.binary(name, self, other)
@@ -109,10 +118,7 @@ class TracedArray(Operators):
         return "rows" if self.operation == "slice" and len(self.options[0]) > 1 and below == "C" else below
 
     def __getitem__(self, key: Any) -> "TracedArray":
-        parts = list(key) if isinstance(key, tuple) else [key]
-        if any(part is Ellipsis for part in parts):
-            at = next(i for i, part in enumerate(parts) if part is Ellipsis)
-            parts[at : at + 1] = [slice(None)] * (self.ndim - len(parts) + 1)
+        parts = without_ellipsis(key, self.ndim)
         if not all(isinstance(part, slice) and part.step in (None, 1) for part in parts):
             raise UntraceableError(f"an index other than slices: {key!r}")
         bounds = [part.indices(n)[:2] for part, n in zip(parts, self.shape, strict=False)]

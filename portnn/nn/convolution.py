@@ -10,7 +10,7 @@ from portnn.nn.windows import (
     Axis,
     Pair,
     as_tuples,
-    axis_of,
+    axes_of,
     by_tiles,
     check_images,
     check_padding,
@@ -95,13 +95,7 @@ class Conv2D(Layer):
         return Shapes((self.filters, rows.places, columns.places), parameters)
 
     def _axes(self, features: Features) -> tuple[Axis, Axis]:
-        kernel, stride, dilation = (check_pair(name, getattr(self, name)) for name in ("kernel", "stride", "dilation"))
-        padding = self.padding if isinstance(self.padding, tuple) else (self.padding, self.padding)
-        height, width = (
-            axis_of(f"Conv2D, {name}", features[1 + i], kernel[i], stride[i], padding[i], dilation[i])
-            for i, name in enumerate(("height", "width"))
-        )
-        return height, width
+        return axes_of("Conv2D", features, self.kernel, self.stride, self.padding, self.dilation)
 
     def forward(self, xp: Namespace, weights: Weights, x: Array, context: ForwardContext) -> Forward:
         rows, columns = self._axes(x.shape[1:])

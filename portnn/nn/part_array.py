@@ -4,7 +4,7 @@ from operator import index
 from typing import Any
 
 from portnn.errors import DistributedError
-from portnn.jit.graph import Operators
+from portnn.jit.graph import Operators, without_ellipsis
 from portnn.types import Array
 
 
@@ -100,10 +100,7 @@ class PartArray(Operators):
         return PartArray(self.tape, array, rows, self.per_row if rows is not None else 1, self.drawn, self.partial)
 
     def __getitem__(self, key: Any) -> "PartArray":
-        parts = list(key) if isinstance(key, tuple) else [key]
-        if Ellipsis in parts:
-            at = parts.index(Ellipsis)
-            parts[at : at + 1] = [slice(None)] * (self.ndim - len(parts) + 1)
+        parts = without_ellipsis(key, self.ndim)
         if not all(isinstance(part, slice) for part in parts):
             raise UncheckedError(f"distributed: expected slices as indices; got {key!r}")
         if self.rows is not None and (parts + [slice(None)] * self.ndim)[self.ndim + self.rows] != slice(None):

@@ -10,7 +10,7 @@ from portnn.nn.windows import (
     Axis,
     Pair,
     as_tuples,
-    axis_of,
+    axes_of,
     by_tiles,
     check_images,
     check_padding,
@@ -43,13 +43,8 @@ class _Pool2D(Layer):
         return Shapes((features[0], rows.places, columns.places))
 
     def _axes(self, features: Features) -> tuple[Axis, Axis]:
-        size = check_pair("size", self.size)
-        stride = size if self.stride is None else check_pair("stride", self.stride)
-        height, width = (
-            axis_of(f"{type(self).__name__}, {name}", features[1 + i], size[i], stride[i], self.padding)
-            for i, name in enumerate(("height", "width"))
-        )
-        return height, width
+        stride = self.size if self.stride is None else self.stride
+        return axes_of(type(self).__name__, features, self.size, stride, self.padding)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from portnn.types import Array, ForwardContext, Namespace
 _log = logging.getLogger("portnn")
 
 Pair = tuple[int, int]
+Sizes = int | Sequence[int]
+"""One number for the height and the width, or one for each."""
 
 
 class Axis(NamedTuple):
@@ -43,6 +45,23 @@ class Axis(NamedTuple):
     def offsets(self) -> list[Pair]:
         """Return (group, pixel in the group) of each of the kernel's places in the first window."""
         return [divmod(i * self.dilation, self.stride) for i in range(self.kernel)]
+
+
+def axes_of(
+    layer: str, features: tuple[int, ...], kernel: Sizes, stride: Sizes, padding: str | Sizes, dilation: Sizes = 1
+) -> tuple[Axis, Axis]:
+    """Return the places of a kernel along the height and the width of images. Raises ShapeError, with the axis."""
+    sizes = zip(
+        check_pair("kernel", kernel), check_pair("stride", stride), check_pair("dilation", dilation), strict=True
+    )
+    paddings = padding if isinstance(padding, tuple | list) else (padding, padding)
+    height, width = (
+        axis_of(f"{layer}, {name}", pixels, kernel, stride, zeros, dilation)
+        for name, pixels, (kernel, stride, dilation), zeros in zip(
+            ("height", "width"), features[1:], sizes, paddings, strict=True
+        )
+    )
+    return height, width
 
 
 def axis_of(name: str, size: int, kernel: int, stride: int, padding: str | int, dilation: int = 1) -> Axis:
@@ -80,7 +99,7 @@ def _warn_of_channels_last(layer: str, features: tuple[int, ...]) -> None:
     )  # fmt: skip
 
 
-def check_pair(argument: str, value: int | Sequence[int]) -> Pair:
+def check_pair(argument: str, value: Sizes) -> Pair:
     """Return (height, width) of a positive integer or of two. Raises ArgumentError."""
     pair = (value, value) if not isinstance(value, tuple | list) else tuple(value)
     if len(pair) != 2:
@@ -170,8 +189,8 @@ def windows(xp: Namespace, x: Array, rows: Axis, columns: Axis, value: float = 0
 def unfold(xp: Namespace, x: Array, rows: Axis, columns: Axis) -> Array:
     """Return the pixels of each window as a column: (batch, channels kernel, places)."""
     size = x.shape[1] * rows.kernel * columns.kernel
-    joined = xp.concat(windows(xp, x, rows, columns), axis=2)
-    return xp.reshape(joined, (x.shape[0], size, rows.places * columns.places))
+    seen = xp.concat(windows(xp, x, rows, columns), axis=2)
+    return xp.reshape(seen, (x.shape[0], size, rows.places * columns.places))
 
 
 def fold(xp: Namespace, parts: Sequence[Array], rows: Axis, columns: Axis) -> Array:
@@ -194,7 +213,7 @@ def _spread(xp: Namespace, parts: Sequence[Array], axis: Axis, at: int) -> Array
     moved, blanks, beyond = [], None, axis.groups - axis.places
     for group, pixels in by_group.items():
         together = [pixels[i] if i in pixels else blank(xp, parts[0]) for i in range(axis.stride)]
-        joined = xp.concat(together, axis=at + 1) if axis.stride > 1 else together[0]
-        blanks = blank_along(xp, joined, at, beyond) if blanks is None and beyond else blanks
-        moved.append(pad(xp, joined, at, group, beyond - group, blanks) if beyond else joined)
+        part = joined(xp, together, at + 1)
+        blanks = blank_along(xp, part, at, beyond) if blanks is None and beyond else blanks
+        moved.append(pad(xp, part, at, group, beyond - group, blanks) if beyond else part)
     return reduce(add, moved)

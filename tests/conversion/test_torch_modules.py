@@ -378,7 +378,6 @@ def test_networks_of_images_go_both_ways():
     assert np.abs(back(torch.from_numpy(x)).detach().numpy() - expected).max() < 1e-12
     assert list(back.state_dict()) == list(module.state_dict())
     y = np.random.default_rng(1).standard_normal((5, 3))
-    _, gradients = net.gradients(x, y)
     for part in module:
         if isinstance(part, nn.BatchNorm2d | nn.Dropout2d):
             part.train(isinstance(part, nn.BatchNorm2d))
