@@ -1,6 +1,7 @@
 """Data-parallel training: the ranks take one process's batches and end with its weights."""
 
 import json
+import logging
 import os
 import pickle
 import re
@@ -200,6 +201,7 @@ def test_all_that_is_registered_has_the_bits_of_one_process(name):
 def test_ranks_compute_all_images_of_their_part_at_once(options, monkeypatch, caplog):
     """One process computes a few at a time; nobody could follow the rows of a part that is cut again."""
     monkeypatch.setattr(windows, "TILE", 1)
+    caplog.set_level(logging.WARNING, "portnn")
     x, y = np.random.default_rng(1).standard_normal((40, 1, 5, 5)), np.arange(40) % 3
     layers = Conv2D(2, 3), "relu", MaxPool2D(2, 1), Flatten()
 
